@@ -1,0 +1,1 @@
+"""The engine: token ids in, steps out. Start reading at ``lanes``."""

@@ -1,0 +1,160 @@
+"""What goes into the engine and what comes out: plain frozen values that cross the process boundary.
+
+A caller sends a tuple of commands as one message; the engine carries all of them out between two steps, so a
+reject and the start of the next try in its lane happen together. The engine answers with events. It has no
+rule of its own: which candidate starts where, and when, is decided above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.recipe import Recipe
+
+MAX_LANES = 16
+
+DeviceWish = Literal["auto", "cuda", "cpu"]
+
+End = Literal["end_of_text", "max_tokens", "context_full", "stopped", "dropped", "crash"]
+"""How a candidate ended. ``crash`` is never sent by the engine: it is concluded by whoever misses it."""
+
+Key = tuple[int, int]
+"""(hunt, index): names a candidate. The hunt number means nothing to the engine."""
+
+ALTERNATIVES = 10
+"""Likeliest tokens reported with every step."""
+
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Open one build of a model folder; everything that ran before is dropped."""
+
+    folder: Path
+    build: str
+    device: DeviceWish = "auto"
+    threads: int = 0
+    """Threads inside an operator; 0 = physical cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Stream one candidate in a lane (0-based); whatever ran in that lane is dropped first."""
+
+    key: Key
+    lane: int
+    seed: int
+    """0 <= seed < 2**64. With the index it determines every draw."""
+    prompt: tuple[int, ...]
+    """Token ids; empty = from ``<|endoftext|>``."""
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Forget a candidate; answered by :class:`Ended` with ``dropped`` if it was still running."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End one candidate (or all, with None) and keep what it has: answered by ``stopped``."""
+
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """End the engine process."""
+
+
+Command = Load | Start | Drop | Stop | Quit
+
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A build is loaded and runs on ``device``."""
+
+    folder: Path
+    build: str
+    device: str
+    """``cpu`` or ``cuda``: the provider that really runs."""
+    device_name: str
+    """What a person calls it: ``CPU, 8 cores`` or ``NVIDIA H200``."""
+    reason: str
+    """Why it is not the GPU, as a sentence a person can act on; empty on a GPU."""
+    versions: dict[str, str]
+    """Versions that a sample records: onnxruntime, tokenizers, numpy, the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """A long prompt is being read: ``done`` of ``total`` tokens."""
+
+    key: Key
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """n new tokens, oldest first, of any candidates, as columns.
+
+    Log-probabilities are natural, at temperature 1 over the full drawable vocabulary (RULES 13).
+    """
+
+    keys: tuple[Key, ...]  # [n]
+    lanes: tuple[int, ...]  # [n]
+    tokens: NDArray[np.int32]  # [n]
+    texts: tuple[str, ...]  # [n] text that became complete with this token; may be empty
+    logprobs: NDArray[np.float32]  # [n]
+    ranks: NDArray[np.int32]  # [n] from 0, ties by lower id
+    top_ids: NDArray[
+        np.int32
+    ]  # [n, 10] likeliest first; fewer columns where the vocabulary is smaller
+    top_logprobs: NDArray[np.float32]  # [n, 10]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A candidate ended; ``text`` is what the incremental decoder still held back (often empty)."""
+
+    key: Key
+    lane: int
+    reason: End
+    text: str
+    tokens: int
+    """Generated tokens in all."""
+    seconds: float
+    """From its start to its end, as the engine saw it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command could not be carried out (a prompt that leaves no room, a broken model folder)."""
+
+    key: Key | None
+    """The candidate that was refused, None where it was a :class:`Load`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The engine process died; unfinished candidates are lost, a new process is being started."""
+
+    message: str
+    restarting: bool
+
+
+Event = Ready | Prefill | Steps | Ended | Refused | Crashed

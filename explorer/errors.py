@@ -1,0 +1,85 @@
+"""Every error that the program raises on purpose.
+
+Each carries one sentence that says what is wrong and what to do; the window and the command line show
+that sentence as it is. Anything else that reaches the top is a bug and is logged as one::
+
+    ExplorerError                 exit code 1
+    ├── InputError                exit code 2: what a person gave cannot be used
+    │   ├── RecipeError           a sampling setting outside its range
+    │   ├── PromptError           a prompt that cannot be run (too long, not text)
+    │   └── CheckpointError       a source folder that is not a usable GPT-2
+    ├── ModelError                an installed model that is missing, broken or busy
+    ├── EngineError               the engine could not run
+    │   ├── DeviceError           the device that was asked for is not there
+    │   └── EngineCrashedError    the engine process ended without being asked to
+    ├── JobCancelledError         a long job was cancelled by the person
+    └── LibraryError              the library file cannot be used
+        ├── LibraryTooNewError    written by a newer version of the program
+        ├── LibraryBusyError      another instance of the program holds it
+        ├── LibraryReadOnlyError  it can be read but not written
+        └── LibraryDamagedError   it is not a library, or SQLite finds it damaged
+"""
+
+
+class ExplorerError(Exception):
+    """Something the program can explain; ``str(error)`` is a sentence for a person."""
+
+    exit_code = 1
+
+
+class InputError(ExplorerError):
+    """What a person gave cannot be used as it is."""
+
+    exit_code = 2
+
+
+class RecipeError(InputError):
+    """A sampling setting is outside its allowed range."""
+
+
+class PromptError(InputError):
+    """A prompt cannot be run with this model and recipe."""
+
+
+class CheckpointError(InputError):
+    """A source folder is not a GPT-2 checkpoint that can be converted."""
+
+
+class ModelError(ExplorerError):
+    """An installed model is missing, broken or in use."""
+
+
+class EngineError(ExplorerError):
+    """The engine could not do what it was asked."""
+
+
+class DeviceError(EngineError):
+    """The device that was asked for cannot be used here."""
+
+
+class EngineCrashedError(EngineError):
+    """The engine process ended without being asked to."""
+
+
+class JobCancelledError(ExplorerError):
+    """A long job ended because the person cancelled it."""
+
+
+class LibraryError(ExplorerError):
+    """The library file cannot be used as asked."""
+
+
+class LibraryTooNewError(LibraryError):
+    """The library was written by a newer version of the program."""
+
+
+class LibraryBusyError(LibraryError):
+    """Another running instance of the program holds the library."""
+
+
+class LibraryReadOnlyError(LibraryError):
+    """The library can be read but not written."""
+
+
+class LibraryDamagedError(LibraryError):
+    """The file is not a library of this program, or SQLite reports damage."""

@@ -1,0 +1,1 @@
+"""The window: shows what the floors below say and forwards what a person does. Start at ``main_window``."""

@@ -1,0 +1,1 @@
+"""What a person tried and kept, in one SQLite file. Start at ``ledger``."""

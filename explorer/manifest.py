@@ -1,0 +1,165 @@
+"""``model.json``: what a model folder says about itself.
+
+``weights`` writes it, ``engine`` reads it, and this file is all that the two share. A model folder holds
+``model.json``, ``tokenizer.json``, ``source/`` (what it was made from, so that further builds can be made)
+and one folder a build with ``model.onnx`` and ``weights.bin``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from explorer.errors import ModelError
+
+CONTRACT_VERSION = 1
+"""Version of the graph contract (docs/architecture.md); a build made for another one is made again."""
+
+FILE_NAME = "model.json"
+
+DeviceClass = Literal["cpu", "cuda"]
+Precision = Literal["fp32", "fp16", "int8", "int4"]
+BUILD_NAMES = ("cpu-fp32", "cpu-int8", "cpu-int4", "cuda-fp16")
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A model made for one device class and precision: the folder ``name`` inside the model folder."""
+
+    name: str
+    """Folder and name, ``<device class>-<precision>``, one of :data:`BUILD_NAMES`."""
+    device_class: DeviceClass
+    precision: Precision
+    fingerprint: str
+    """Hex SHA-256 over model fingerprint, build name, contract version and block sizes: what samples refer to."""
+    kv_head_size: int
+    """D of the cache: the true head size padded to a multiple of 8."""
+    top: int
+    """K: entries of ``top_logits``, min(64, drawable vocabulary)."""
+    bits: int | None = None
+    """Bits a weight of the quantised matrices, None where they are floating point."""
+    block: int | None = None
+    """Weights that share one scale, None where they are floating point."""
+    even_rows: bool = False
+    """Whether the kernels give row-independent bits only for an even number of rows."""
+    bytes: int = 0
+    """Size of ``model.onnx`` and ``weights.bin`` together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is known of a model: sizes, origin, hashes, builds."""
+
+    name: str
+    fingerprint: str
+    """Hex SHA-256 over weights, tokenizer and config in canonical form, whatever files they came from."""
+    layers: int
+    heads: int
+    width: int
+    context: int
+    """Positions at most, prompt and completion together (C)."""
+    vocabulary: int
+    """Drawable vocabulary V: ids 0..V-1 have a token; further embedding rows are never drawn."""
+    end_of_text: int | None
+    """Id of ``<|endoftext|>``; None where the tokenizer has none."""
+    parameters: int
+    source: dict[str, str] = field(default_factory=dict)
+    """Where it came from: kind, path or repository, revision, licence; only what is known."""
+    hashes: dict[str, str] = field(default_factory=dict)
+    """Hex SHA-256 of every source file, by file name."""
+    builds: dict[str, Build] = field(default_factory=dict)
+    contract: int = CONTRACT_VERSION
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head, without padding."""
+        return self.width // self.heads
+
+    def with_build(self, build: Build) -> Manifest:
+        """Return a copy that has ``build`` too."""
+        return replace(self, builds={**self.builds, build.name: build})
+
+    def write(self, folder: Path) -> None:
+        """Write ``model.json`` into ``folder`` by one rename."""
+        part = folder / (FILE_NAME + ".part")
+        part.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        part.replace(folder / FILE_NAME)
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read and check ``folder/model.json``.
+
+        Raises :class:`ModelError` where it is missing, unreadable, or of another contract version.
+        """
+        path = folder / FILE_NAME
+        try:
+            if path.stat().st_size > 10_000_000:
+                raise ModelError(
+                    f"{path} is too large to be a model description; remove the model and import it again."
+                )
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ModelError(
+                f"{folder} is not a model folder: it has no {FILE_NAME}; import a GPT-2 folder first."
+            ) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise ModelError(
+                f"{path} cannot be read ({error}); remove the model and import it again."
+            ) from error
+        return _from_values(values, path)
+
+
+def _from_values(values: Any, path: Path) -> Manifest:
+    broken = f"{path} is damaged"
+    if not isinstance(values, dict) or values.get("contract") != CONTRACT_VERSION:
+        found = values.get("contract") if isinstance(values, dict) else None
+        raise ModelError(
+            f"{path} follows contract version {found!r}, this program needs {CONTRACT_VERSION}; remove the model and import it again."
+        )
+    try:
+        builds = {name: _build(name, value) for name, value in dict(values.pop("builds")).items()}
+        manifest = Manifest(**_checked(Manifest, values), builds=builds)
+    except (TypeError, KeyError, ValueError) as error:
+        raise ModelError(f"{broken} ({error}); remove the model and import it again.") from error
+    if (
+        min(manifest.layers, manifest.heads, manifest.width, manifest.context, manifest.vocabulary)
+        < 1
+    ):
+        raise ModelError(
+            f"{broken}: sizes must be at least 1; remove the model and import it again."
+        )
+    return manifest
+
+
+def _build(name: str, value: Any) -> Build:
+    build = Build(**_checked(Build, value))
+    if (
+        name not in BUILD_NAMES
+        or build.name != name
+        or build.device_class not in get_args(DeviceClass)
+    ):
+        raise ValueError(f"unknown build {name!r}")
+    return build
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "int | None": (int, type(None)), "bool": (bool,),
+    "DeviceClass": (str,), "Precision": (str,), "dict[str, str]": (dict,),
+}  # fmt: skip
+
+
+def _checked(kind: type[Build] | type[Manifest], values: Any) -> dict[str, Any]:
+    """Return ``values`` if each has the type its field is declared with."""
+    if not isinstance(values, dict):
+        raise TypeError("not a JSON object")
+    allowed = {f.name: _KINDS[str(f.type)] for f in fields(kind) if str(f.type) in _KINDS}
+    for name, value in values.items():
+        if name not in allowed:
+            raise TypeError(f"unknown entry {name!r}")
+        if not isinstance(value, allowed[name]) or (
+            isinstance(value, bool) and bool not in allowed[name]
+        ):
+            raise TypeError(f"entry {name!r} has the wrong type")
+    return values

@@ -1,0 +1,69 @@
+"""Where things live: decided once, passed down as one frozen value.
+
+The only file that knows platformdirs. ``--data-dir`` puts everything below one folder, so that two
+installations, or a test, never touch each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+APP_NAME = "sample-explorer"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Every folder that the program reads or writes. None of them is created before it is needed."""
+
+    data: Path
+    """What a person would miss: library, settings, imported models."""
+    cache: Path
+    """What can be made again: builds of the demonstration model."""
+    logs: Path
+    """Log files; they never hold text of a prompt or a sample."""
+    resources: Path
+    """Read-only files of the program: icons, prompts, notices."""
+    bundled_models: Path
+    """Read-only model folders shipped with the program (``demo``)."""
+
+    @classmethod
+    def default(cls, data_dir: Path | None = None) -> Paths:
+        """Return the platform's places, or everything below ``data_dir`` when it is given."""
+        package = Path(__file__).resolve().parent
+        # An installed wheel carries both inside the package; a checkout has them beside it.
+        root = package if (package / "resources").is_dir() else package.parent
+        resources, bundled = root / "resources", root / "models"
+        if data_dir is not None:
+            base = data_dir.expanduser().resolve()
+            return cls(base, base / "cache", base / "logs", resources, bundled)
+        dirs = platformdirs.PlatformDirs(APP_NAME, appauthor=False)
+        return cls(
+            Path(dirs.user_data_dir),
+            Path(dirs.user_cache_dir),
+            Path(dirs.user_log_dir),
+            resources,
+            bundled,
+        )
+
+    @property
+    def library(self) -> Path:
+        """The SQLite file that holds everything a person did."""
+        return self.data / "library.sqlite"
+
+    @property
+    def settings(self) -> Path:
+        """What the window remembers, as JSON."""
+        return self.data / "settings.json"
+
+    @property
+    def models(self) -> Path:
+        """Imported models, one folder each."""
+        return self.data / "models"
+
+    @property
+    def model_cache(self) -> Path:
+        """Models made from bundled or named folders; safe to delete."""
+        return self.cache / "models"
