@@ -1,7 +1,7 @@
 """Every error that the program raises on purpose.
 
-Each carries one sentence that says what is wrong and what to do; the window and the command line show
-that sentence as it is. Anything else that reaches the top is a bug and is logged as one::
+Each carries one sentence that says what is wrong and what to do; the window and the command line
+show that sentence as it is. Anything else that reaches the top is a bug and is logged as one::
 
     ExplorerError                 exit code 1
     ├── InputError                exit code 2: what a person gave cannot be used

@@ -1,8 +1,8 @@
 """``model.json``: what a model folder says about itself.
 
-``weights`` writes it, ``engine`` reads it, and this file is all that the two share. A model folder holds
-``model.json``, ``tokenizer.json``, ``source/`` (what it was made from, so that further builds can be made)
-and one folder a build with ``model.onnx`` and ``weights.bin``.
+``weights`` writes it, ``engine`` reads it, and this file is all that the two share. A model folder
+holds ``model.json``, ``tokenizer.json``, ``source/`` (what it was made from, so that further builds
+can be made) and one folder a build with ``model.onnx`` and ``weights.bin``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import Any, Literal, get_args
 from explorer.errors import ModelError
 
 CONTRACT_VERSION = 1
-"""Version of the graph contract (docs/architecture.md); a build made for another one is made again."""
+"""Version of the graph contract (docs/architecture.md); other builds are made again."""
 
 FILE_NAME = "model.json"
+
+_AGAIN = "remove the model and import it again"
 
 DeviceClass = Literal["cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "int8", "int4"]
@@ -26,14 +28,14 @@ BUILD_NAMES = ("cpu-fp32", "cpu-int8", "cpu-int4", "cuda-fp16")
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A model made for one device class and precision: the folder ``name`` inside the model folder."""
+    """A model made for one device class and precision, in a folder of its name."""
 
     name: str
     """Folder and name, ``<device class>-<precision>``, one of :data:`BUILD_NAMES`."""
     device_class: DeviceClass
     precision: Precision
     fingerprint: str
-    """Hex SHA-256 over model fingerprint, build name, contract version and block sizes: what samples refer to."""
+    """Hex SHA-256 over model fingerprint, build name, contract and block: samples refer to it."""
     kv_head_size: int
     """D of the cache: the true head size padded to a multiple of 8."""
     top: int
@@ -54,7 +56,7 @@ class Manifest:
 
     name: str
     fingerprint: str
-    """Hex SHA-256 over weights, tokenizer and config in canonical form, whatever files they came from."""
+    """Hex SHA-256 over weights, tokenizer and config in canonical form, not over files."""
     layers: int
     heads: int
     width: int
@@ -96,18 +98,14 @@ class Manifest:
         path = folder / FILE_NAME
         try:
             if path.stat().st_size > 10_000_000:
-                raise ModelError(
-                    f"{path} is too large to be a model description; remove the model and import it again."
-                )
+                raise ModelError(f"{path} is too large to be a model description; {_AGAIN}.")
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ModelError(
-                f"{folder} is not a model folder: it has no {FILE_NAME}; import a GPT-2 folder first."
+                f"{folder} is not a model folder (no {FILE_NAME}); import a GPT-2 folder first."
             ) from error
         except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(
-                f"{path} cannot be read ({error}); remove the model and import it again."
-            ) from error
+            raise ModelError(f"{path} cannot be read ({error}); {_AGAIN}.") from error
         return _from_values(values, path)
 
 
@@ -116,20 +114,19 @@ def _from_values(values: Any, path: Path) -> Manifest:
     if not isinstance(values, dict) or values.get("contract") != CONTRACT_VERSION:
         found = values.get("contract") if isinstance(values, dict) else None
         raise ModelError(
-            f"{path} follows contract version {found!r}, this program needs {CONTRACT_VERSION}; remove the model and import it again."
+            f"{path} follows contract version {found!r}, "
+            f"this program needs {CONTRACT_VERSION}; {_AGAIN}."
         )
     try:
         builds = {name: _build(name, value) for name, value in dict(values.pop("builds")).items()}
         manifest = Manifest(**_checked(Manifest, values), builds=builds)
     except (TypeError, KeyError, ValueError) as error:
-        raise ModelError(f"{broken} ({error}); remove the model and import it again.") from error
+        raise ModelError(f"{broken} ({error}); {_AGAIN}.") from error
     if (
         min(manifest.layers, manifest.heads, manifest.width, manifest.context, manifest.vocabulary)
         < 1
     ):
-        raise ModelError(
-            f"{broken}: sizes must be at least 1; remove the model and import it again."
-        )
+        raise ModelError(f"{broken}: sizes must be at least 1; {_AGAIN}.")
     return manifest
 
 

@@ -16,7 +16,7 @@ APP_NAME = "sample-explorer"
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Every folder that the program reads or writes. None of them is created before it is needed."""
+    """Every folder that the program reads or writes; none is created before it is needed."""
 
     data: Path
     """What a person would miss: library, settings, imported models."""

@@ -2,12 +2,14 @@
 
 One token is drawn from the logits of one position in this order (openai/gpt-2, ``src/sample.py``):
 
-1. ids outside the drawable vocabulary never take part, nor does ``<|endoftext|>`` when ``end_of_text`` is ``never``;
-2. logits are divided by ``temperature``; 0 means greedy: the largest logit, the lowest id among equals;
+1. ids outside the drawable vocabulary never take part, nor does ``<|endoftext|>`` when
+   ``end_of_text`` is ``never``;
+2. logits are divided by ``temperature``; 0 means greedy: the largest logit, the lowest id among
+   equals;
 3. ``top_k``: logits below the k-th largest are dropped, ties with the k-th are kept; 0 keeps all;
-4. ``top_p``: candidates in descending order of probability are kept while the running sum stays within p. The
-   token that crosses p is kept by the ``huggingface`` rule and dropped by the ``openai`` rule; at least one
-   token always stays; 1 switches the filter off;
+4. ``top_p``: candidates in descending order of probability are kept while the running sum stays
+   within p. The token that crosses p is kept by the ``huggingface`` rule and dropped by the
+   ``openai`` rule; at least one token always stays; 1 switches the filter off;
 5. one uniform number chooses among what is left, by the inverse of the cumulative distribution.
 
 There is no repetition penalty, on purpose: the program shows the model, not a cure.
@@ -44,7 +46,7 @@ class Recipe:
     top_p: float = 1.0
     """Keep the likeliest tokens up to this summed probability; 1 = off."""
     top_p_rule: TopPRule = "huggingface"
-    """Whether the token that crosses ``top_p`` is kept (``huggingface``) or dropped (``openai``)."""
+    """Whether the token that crosses ``top_p`` is kept (huggingface) or dropped (openai)."""
     max_tokens: int = 200
     """Generated tokens at most; the context may end a candidate earlier."""
     end_of_text: EndOfText = "stop"
@@ -61,7 +63,7 @@ class Recipe:
             self.temperature,
             0.0,
             MAX_TEMPERATURE,
-            "0 is greedy, 1 the model's own odds",
+            "0 is greedy, 1 the model's odds",
         )
         _number("top_p", self.top_p, 0.0, 1.0, "1 switches it off")
         _choice("top_p_rule", self.top_p_rule, get_args(TopPRule))
@@ -94,12 +96,12 @@ class Recipe:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise RecipeError(
-                f"Unknown setting {unknown[0]!r} in the recipe; known are {', '.join(sorted(known))}."
+                f"Unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}."
             )
         return cls(**values)
 
     def describe(self) -> str:
-        """Return the settings as people write them: ``k 40 · T 1.0``, with only what is not the default after it."""
+        """Return the settings as people write them: ``k 40 · T 1.0``, then what is not default."""
         parts = ["top-k off" if self.top_k == 0 else f"k {self.top_k}"]
         parts.append(
             "greedy"

@@ -1,8 +1,8 @@
-"""What goes into the engine and what comes out: plain frozen values that cross the process boundary.
+"""What goes into the engine and what comes out: plain frozen values for the process boundary.
 
-A caller sends a tuple of commands as one message; the engine carries all of them out between two steps, so a
-reject and the start of the next try in its lane happen together. The engine answers with events. It has no
-rule of its own: which candidate starts where, and when, is decided above it.
+A caller sends a tuple of commands as one message; the engine carries all of them out between two
+steps, so a reject and the start of the next try in its lane happen together. The engine answers
+with events. It has no rule of its own: which candidate starts where, and when, is decided above it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_LANES = 16
 DeviceWish = Literal["auto", "cuda", "cpu"]
 
 End = Literal["end_of_text", "max_tokens", "context_full", "stopped", "dropped", "crash"]
-"""How a candidate ended. ``crash`` is never sent by the engine: it is concluded by whoever misses it."""
+"""How a candidate ended. The engine never sends ``crash``: whoever misses it concludes it."""
 
 Key = tuple[int, int]
 """(hunt, index): names a candidate. The hunt number means nothing to the engine."""

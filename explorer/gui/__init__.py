@@ -1,1 +1,4 @@
-"""The window: shows what the floors below say and forwards what a person does. Start at ``main_window``."""
+"""The window: shows what the floors below say, forwards what a person does.
+
+Start at ``main_window``.
+"""

@@ -1,1 +1,4 @@
-"""Somebody's GPT-2 checkpoint becomes a model folder that the engine can run. Start at ``convert``."""
+"""Somebody's GPT-2 checkpoint becomes a model folder that the engine can run.
+
+Start at ``convert``.
+"""

@@ -1,0 +1,53 @@
+"""model.json: what is written is read, what is damaged is refused."""
+
+import contextlib
+import dataclasses
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from explorer.errors import ModelError
+from explorer.manifest import FILE_NAME, Build, Manifest
+
+BUILD = Build("cpu-int8", "cpu", "int8", "b" * 64, 16, 64, 8, 32, even_rows=True, bytes=12)
+MANIFEST = Manifest("tiny", "a" * 64, 2, 2, 16, 64, 300, 0, 7000).with_build(BUILD)
+
+
+def test_round_trip(tmp_path):
+    MANIFEST.write(tmp_path)
+    assert Manifest.read(tmp_path) == MANIFEST
+    assert [p.name for p in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_folder_without_one_says_what_to_do(tmp_path):
+    with pytest.raises(ModelError, match="import a GPT-2 folder"):
+        Manifest.read(tmp_path)
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+names = st.sampled_from([f.name for f in dataclasses.fields(Manifest)])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names, junk)
+def test_any_damage_is_a_sentence_or_harmless(tmp_path, name, value):
+    MANIFEST.write(tmp_path)
+    path = tmp_path / FILE_NAME
+    values = json.loads(path.read_text())
+    values[name] = value
+    path.write_text(json.dumps(values))
+    with contextlib.suppress(ModelError):
+        assert isinstance(Manifest.read(tmp_path), Manifest)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\xff", '{"contract": 99}'])
+def test_other_text_is_refused(tmp_path, text):
+    (tmp_path / FILE_NAME).write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelError, match="import it again"):
+        Manifest.read(tmp_path)
