@@ -1,0 +1,64 @@
+"""A button that shows the keys which do the same: ``✓ Keep [A]``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+
+
+class KeyButton(QPushButton):
+    """A push button made of a text and key caps; ``role`` as in ``theme``."""
+
+    def __init__(
+        self, text: str, keys: Sequence[str] = (), role: str = "", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        if role:
+            self.setProperty("role", role)
+        self._words = QLabel(text)
+        self._words.setProperty("role", "text")
+        self._caps = [QLabel(key) for key in keys]
+        row = QHBoxLayout(self)
+        primary = role == "primary"
+        row.setContentsMargins(12, 8 if primary else 5, 12 if primary else 8, 8 if primary else 5)
+        row.setSpacing(4)
+        if primary:
+            row.addStretch()
+        row.addWidget(self._words)
+        row.addSpacing(4)
+        for cap in self._caps:
+            cap.setProperty("role", "key")
+            row.addWidget(cap, 0, Qt.AlignmentFlag.AlignVCenter)
+        if primary:
+            row.addStretch()
+        for label in (self._words, *self._caps):
+            label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setAccessibleName(text.lstrip("✓✕ "))
+        if keys:
+            self.setAccessibleDescription("+".join(keys))
+
+    def words(self) -> str:
+        """Return the text without the keys."""
+        return self._words.text()
+
+    def set_words(self, text: str) -> None:
+        """Change the text; the keys stay."""
+        self._words.setText(text)
+        self.setAccessibleName(text.lstrip("✓✕ "))
+        self.updateGeometry()
+
+    def show_keys(self, shown: bool) -> None:
+        """Show or hide the key caps, where there is no room for them."""
+        for cap in self._caps:
+            cap.setVisible(shown)
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        """Return what text and caps need."""
+        return self.layout().sizeHint()
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the same: nothing in it can be cut."""
+        return self.sizeHint()
