@@ -1,9 +1,9 @@
 """Counting: what the rows of a hunt say about it. Pure functions; nothing here is ever stored.
 
 The rows are append-only, so everything is a fold over them. A verdict row says kept, rejected or
-skipped of one try; an ``undone`` row takes one such row back; a redo is a new row that repeats the one
-it brings back. A try's *standing* verdict is its newest row that is not undone (RULES 5), and every
-figure follows from the standing rows in their order:
+skipped of one try; an ``undone`` row takes one such row back; a redo is a new row that repeats the
+one it brings back. A try's *standing* verdict is its newest row that is not undone (RULES 5), and
+every figure follows from the standing rows in their order:
 
 - what a kept sample cost, and its caption (RULES 6 and 9): :func:`costs`, :func:`caption`;
 - how many tries are kept, rejected, skipped, unread, streaming, lost to a crash: :func:`count`;
@@ -128,7 +128,7 @@ class Interval:
     high: float
     kind: Literal["inverse binomial", "wilson"]
     note: str
-    """Why it is this kind: ``stopped at a keep``, ``no keep yet``, ``stopping rule mixed`` or empty."""
+    """Why this kind: ``stopped at a keep``, ``no keep yet``, ``stopping rule mixed`` or empty."""
 
     @property
     def estimate(self) -> float | None:
@@ -231,7 +231,7 @@ def caption(tries: int, rejected: int, skipped: int, unread: int, steered: bool 
 
 
 def keep_rate(verdicts: Iterable[VerdictRow], until_keep: Sequence[bool]) -> Interval:
-    """Return the keep rate of one hunt and the interval that its stopping rule calls for (RULES 10).
+    """Return the keep rate of one hunt with the interval that its stopping rule asks for (RULES 10).
 
     ``until_keep`` holds every setting of the switch "until I keep one" that the hunt has seen.
     """
@@ -257,7 +257,7 @@ def next_redo(verdicts: Iterable[VerdictRow]) -> int | None:
 
 
 def wilson(kept: int, judged: int) -> tuple[float, float]:
-    """Return the Wilson score interval of ``kept`` out of a fixed number ``judged``; (0, 1) of none."""
+    """Return the Wilson score interval of ``kept`` of a fixed number ``judged``; (0, 1) of none."""
     if not judged:
         return 0.0, 1.0
     rate, z2 = kept / judged, _Z * _Z
