@@ -1,0 +1,388 @@
+"""Tries and verdicts: the record that makes a count honest.
+
+Everything here only adds rows (RULES 3-7); what stands, what is unread and how many tries a keep
+took are derived from them by :mod:`explorer.library.statistics`. Every method is one transaction,
+or joins the caller's: several ends and a verdict written inside ``with ledger.transaction():`` are
+on disk together or not at all.
+
+The ledger knows how to write a decision down, not whether it should be made: that is
+:mod:`explorer.review`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from explorer.errors import LibraryError, RecipeError
+from explorer.library.database import Database, clean, utc_now
+from explorer.library.records import (
+    SEED_LIMIT,
+    End,
+    Hunt,
+    ModelRef,
+    Policy,
+    Try,
+    TryEnd,
+    Verdict,
+    VerdictName,
+    pack_ids,
+    pack_logprobs,
+    try_from_row,
+    unpack_ids,
+)
+from explorer.recipe import Recipe
+
+__all__ = [
+    "SEED_LIMIT",
+    "End",
+    "Hunt",
+    "Ledger",
+    "ModelRef",
+    "Policy",
+    "Try",
+    "TryEnd",
+    "Verdict",
+    "VerdictName",
+]
+
+
+class Ledger:
+    """Writes tries, ends, verdicts and policies of one library, and reads them back."""
+
+    def __init__(self, database: Database, now: Callable[[], str] = utc_now) -> None:
+        """Work on ``database``; ``now`` gives the times that are written."""
+        self._database = database
+        self._now = now
+
+    @property
+    def reason(self) -> str:
+        """Why nothing can be written, as a sentence; empty where it can."""
+        return self._database.reason
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Bind several calls into one commit; see :meth:`Database.transaction`."""
+        return self._database.transaction()
+
+    # Hunts
+
+    def open_hunt(
+        self,
+        prompt_text: str,
+        prompt_ids: Sequence[int],
+        model: ModelRef,
+        recipe: Recipe,
+        *,
+        seed: int | None = None,
+        new: bool = False,
+    ) -> Hunt:
+        """Return the hunt with this key, the newest if there are several, or begin one (RULES 1).
+
+        A given ``seed`` (fixed by the person) looks for the hunt that has it, since going on there
+        is the only way not to draw the same candidates again; None takes the newest, or draws a
+        seed for a new hunt. ``new`` begins one in any case. Raises :class:`RecipeError` for a seed
+        outside 0 .. 2**64 - 1.
+        """
+        if seed is not None and not 0 <= seed < SEED_LIMIT:
+            raise RecipeError(f"The seed must be a whole number from 0 to {SEED_LIMIT - 1}.")
+        with self.transaction():
+            prompt_id = self._prompt_id(clean(prompt_text), prompt_ids)
+            model_id = self._model_id(model)
+            recipe_json = recipe.to_json()
+            hunt_id = self._database.value(
+                "SELECT max(id) FROM hunts WHERE prompt_id = ? AND model_id = ? AND recipe = ?"
+                " AND steered_from_try IS NULL AND seed = coalesce(?, seed)",
+                (prompt_id, model_id, recipe_json, None if seed is None else str(seed)),
+            )
+            if hunt_id is None or new:
+                drawn = secrets.randbelow(2**53) if seed is None else seed
+                hunt_id = self._database.execute(
+                    "INSERT INTO hunts"
+                    " (prompt_id, model_id, recipe, seed, seed_fixed, deliberate, created_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        prompt_id,
+                        model_id,
+                        recipe_json,
+                        str(drawn),
+                        seed is not None,
+                        new,
+                        self._now(),
+                    ),
+                )
+            return self.hunt(hunt_id)
+
+    def hunt(self, hunt_id: int) -> Hunt:
+        """Return one hunt. Raises :class:`LibraryError` where it was deleted."""
+        row = self._database.row(
+            "SELECT hunts.*, text, ids, fingerprint, name, build, manifest_json FROM hunts"
+            " JOIN prompts ON prompts.id = prompt_id JOIN models ON models.id = model_id"
+            " WHERE hunts.id = ?",
+            (hunt_id,),
+        )
+        if row is None:
+            raise LibraryError(f"Hunt {hunt_id} is not in the library any more; it was deleted.")
+        return Hunt(
+            id=row["id"],
+            prompt_text=row["text"],
+            prompt_ids=unpack_ids(row["ids"]),
+            model=ModelRef(row["fingerprint"], row["name"], row["build"], row["manifest_json"]),
+            recipe=Recipe.from_json(row["recipe"]),
+            seed=int(row["seed"]),
+            seed_fixed=bool(row["seed_fixed"]),
+            created_at=row["created_at"],
+            deliberate=bool(row["deliberate"]),
+            steered_from_try=row["steered_from_try"],
+        )
+
+    def tries_on_prompt(self, prompt_ids: Sequence[int]) -> int:
+        """Count the plain tries on this prompt over all hunts, whatever model and settings.
+
+        The same text in the ids of another model's vocabulary is the same prompt to the person who
+        wrote it.
+        """
+        count: int = self._database.value(
+            "SELECT count(*) FROM prompts JOIN hunts ON prompt_id = prompts.id"
+            " JOIN tries ON hunt_id = hunts.id"
+            " WHERE steered_from_try IS NULL"
+            " AND text_sha256 IN (SELECT text_sha256 FROM prompts WHERE ids_sha256 = ?)",
+            (_sha256(pack_ids(prompt_ids)),),
+        )
+        return count
+
+    def policies(self, hunt_id: int) -> list[Policy]:
+        """Return how refill was switched during the hunt, oldest first."""
+        return [
+            Policy(r["id"], r["hunt_id"], bool(r["until_keep"]), bool(r["hold"]), r["at"])
+            for r in self._database.rows(
+                "SELECT * FROM policies WHERE hunt_id = ? ORDER BY id", (hunt_id,)
+            )
+        ]
+
+    def set_policy(self, hunt_id: int, until_keep: bool, hold: bool) -> None:
+        """Record how refill is switched from now on; the same as before adds no row."""
+        with self.transaction():
+            policies = self.policies(hunt_id)
+            if policies and (policies[-1].until_keep, policies[-1].hold) == (until_keep, hold):
+                return
+            self._database.execute(
+                "INSERT INTO policies (hunt_id, until_keep, hold, at) VALUES (?, ?, ?, ?)",
+                (hunt_id, until_keep, hold, self._now()),
+            )
+
+    # Tries
+
+    def reserve_index(self, hunt_id: int) -> int:
+        """Return the next unused number of the hunt, from 0; it is never given again (RULES 2)."""
+        with self.transaction():
+            index: int = self._database.value(
+                "SELECT next_index FROM hunts WHERE id = ?", (hunt_id,)
+            )
+            self._database.execute(
+                "UPDATE hunts SET next_index = ? WHERE id = ?", (index + 1, hunt_id)
+            )
+        return index
+
+    def begin_try(
+        self, hunt_id: int, index: int, lane: int, device: str, versions: Mapping[str, str]
+    ) -> int:
+        """Record that the first token of a candidate was shown; return the id of the try."""
+        with self.transaction():
+            return self._database.execute(
+                "INSERT INTO tries (hunt_id, idx, lane, device, versions_json, started_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (hunt_id, index, lane, device, _json(versions), self._now()),
+            )
+
+    def end_try(self, try_id: int, end: TryEnd) -> None:
+        """Record what there was of a try when it ended; once."""
+        with self.transaction():
+            self._database.execute(
+                "INSERT INTO ends (try_id, reason, seconds, ended_at, tokens, text, ids, logprobs)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    try_id,
+                    end.reason,
+                    end.seconds,
+                    self._now(),
+                    len(end.ids),
+                    clean(end.text),
+                    pack_ids(end.ids),
+                    pack_logprobs(end.logprobs),
+                ),
+            )
+
+    def tries(self, hunt_id: int) -> list[Try]:
+        """Return every try of the hunt in order of index."""
+        return [
+            try_from_row(row)
+            for row in self._database.rows(
+                "SELECT * FROM tries LEFT JOIN ends ON try_id = id WHERE hunt_id = ? ORDER BY idx",
+                (hunt_id,),
+            )
+        ]
+
+    def close_crashed(self) -> int:
+        """End every try that an earlier run left open as lost to a crash; return their number.
+
+        To be called once at start, before anything streams. A library that cannot be written stays
+        as it is.
+        """
+        if self._database.read_only:
+            return 0
+        with self.transaction():
+            open_tries = self._database.rows(
+                "SELECT id FROM tries WHERE id NOT IN (SELECT try_id FROM ends)"
+            )
+            for row in open_tries:
+                self.end_try(row["id"], TryEnd("crash", (), "", (), 0.0))
+        return len(open_tries)
+
+    # Verdicts
+
+    def decide(
+        self,
+        verdicts: Sequence[tuple[int, VerdictName]],
+        ends: Mapping[int, TryEnd] | None = None,
+        collection: int | None = None,
+    ) -> int:
+        """Write one key press down: (try id, verdict) pairs and the ends of tries it cut short.
+
+        Kept tries go into ``collection`` if it is given. All tries must be of one hunt, because
+        undo works in one. Returns the number of the decision. Raises :class:`LibraryError` where
+        the collection is gone.
+        """
+        if not verdicts:
+            raise ValueError("a decision has at least one verdict")
+        with self.transaction():
+            for try_id, end in (ends or {}).items():
+                self.end_try(try_id, end)
+            marks = ", ".join("?" * len(verdicts))
+            hunts = self._database.value(
+                f"SELECT count(DISTINCT hunt_id) FROM tries WHERE id IN ({marks})",
+                [try_id for try_id, _ in verdicts],
+            )
+            if hunts != 1:
+                raise ValueError("the tries of a decision are of one hunt")
+            rows = self._append((try_id, name, None, None) for try_id, name in verdicts)
+            if collection is not None:
+                self._collect([t for t, name in verdicts if name == "kept"], collection)
+        return rows[0].decision
+
+    def undo(self, hunt_id: int) -> list[Verdict]:
+        """Reverse the newest standing decision of the hunt; return the new rows, or none."""
+        with self.transaction():
+            standing, _ = _stacks(self.verdicts(hunt_id))
+            if not standing:
+                return []
+            return self._append((v.try_id, "undone", v.id, None) for v in standing[-1])
+
+    def redo(self, hunt_id: int) -> list[Verdict]:
+        """Repeat the decision undone last unless a new one came since; return the new rows."""
+        with self.transaction():
+            _, undone = _stacks(self.verdicts(hunt_id))
+            if not undone:
+                return []
+            return self._append((v.try_id, v.verdict, None, v.id) for v in undone[-1])
+
+    def verdicts(self, hunt_id: int) -> list[Verdict]:
+        """Return every verdict row of the hunt, oldest first, undone ones and undoings too."""
+        return [
+            Verdict(*row)
+            for row in self._database.rows(
+                "SELECT verdicts.* FROM tries JOIN verdicts ON try_id = tries.id"
+                " WHERE hunt_id = ? ORDER BY verdicts.id",
+                (hunt_id,),
+            )
+        ]
+
+    def _append(
+        self, rows: Iterable[tuple[int, VerdictName, int | None, int | None]]
+    ) -> list[Verdict]:
+        """Add (try id, verdict, undoes, redoes) rows as one decision."""
+        last: int | None = self._database.value(
+            "SELECT decision FROM verdicts ORDER BY id DESC LIMIT 1"
+        )
+        decision, at = (last or 0) + 1, self._now()
+        return [
+            Verdict(
+                self._database.execute(
+                    "INSERT INTO verdicts (decision, try_id, verdict, undoes, redoes, at)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (decision, *row, at),
+                ),
+                decision,
+                *row,
+                at,
+            )
+            for row in rows
+        ]
+
+    def _collect(self, try_ids: Sequence[int], collection: int) -> None:
+        if not self._database.value(
+            "SELECT count(*) FROM collections WHERE id = ? AND deleted_at IS NULL", (collection,)
+        ):
+            raise LibraryError("That collection was deleted; choose another one and keep it again.")
+        for try_id in try_ids:
+            self._database.execute(
+                "INSERT INTO samples (try_id, collection_id, added_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (try_id) DO UPDATE SET collection_id = excluded.collection_id,"
+                " added_at = excluded.added_at, removed_at = NULL",
+                (try_id, collection, self._now()),
+            )
+
+    # What hunts share
+
+    def _prompt_id(self, text: str, ids: Sequence[int]) -> int:
+        packed = pack_ids(ids)
+        digests = (_sha256(packed), _sha256(text.encode()))
+        found: int | None = self._database.value(
+            "SELECT id FROM prompts WHERE ids_sha256 = ? AND text_sha256 = ?", digests
+        )
+        return found or self._database.execute(
+            "INSERT INTO prompts (ids_sha256, text_sha256, text, ids) VALUES (?, ?, ?, ?)",
+            (*digests, text, packed),
+        )
+
+    def _model_id(self, model: ModelRef) -> int:
+        found: int | None = self._database.value(
+            "SELECT id FROM models WHERE fingerprint = ?", (model.fingerprint,)
+        )
+        return found or self._database.execute(
+            "INSERT INTO models (fingerprint, name, build, manifest_json) VALUES (?, ?, ?, ?)",
+            (model.fingerprint, model.name, model.build, model.manifest_json),
+        )
+
+
+def _stacks(verdicts: Sequence[Verdict]) -> tuple[list[list[Verdict]], list[list[Verdict]]]:
+    """Return the decisions that stand and those that redo can repeat, each with the newest last.
+
+    Read in order, the rows are the history of an ordinary pair of undo and redo stacks: a new
+    decision empties the second one.
+    """
+    decisions: dict[int, list[Verdict]] = {}
+    for verdict in verdicts:
+        decisions.setdefault(verdict.decision, []).append(verdict)
+    standing: list[list[Verdict]] = []
+    undone: list[list[Verdict]] = []
+    for decision in decisions.values():
+        if decision[0].undoes is not None:
+            undone.append(standing.pop())
+        elif decision[0].redoes is not None:
+            undone.pop()
+            standing.append(decision)
+        else:
+            undone.clear()
+            standing.append(decision)
+    return standing, undone
+
+
+def _json(values: Mapping[str, str]) -> str:
+    return json.dumps(dict(values), sort_keys=True, separators=(",", ":"))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

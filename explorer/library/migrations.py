@@ -1,0 +1,157 @@
+"""The shape of a library file, as a list of named steps that are never edited once released.
+
+``user_version`` of a file is the number of steps it has taken. A new library takes them all; an
+older one takes what it lacks, each in a transaction of its own, after a backup (see
+:mod:`explorer.library.database`).
+
+What the tables mean:
+
+- ``models``, ``prompts``: what a hunt was made with. A prompt is its token ids together with its
+  text, because equal ids mean different texts under different vocabularies.
+- ``hunts``: RULES 1. Its key is (prompt, model, recipe); the seed is text because it may reach
+  2**64 - 1.
+- ``tries``, ``ends``: RULES 4. A try row is written at its first token and never changed, its end
+  is one more row.
+- ``verdicts``: RULES 5 and 7. Rows that share ``decision`` were one key press. ``undone`` rows name
+  the verdict that they reverse in ``undoes``; a redone verdict is a new row that names the one it
+  repeats in ``redoes``.
+- ``policies``: how refill was switched, because the interval of RULES 10 depends on it.
+- ``collections``, ``samples``: where a kept try lies. A sample counts only while its keep stands.
+- ``tombstones``: what remains of a deleted hunt, RULES 16.
+
+Counts are derived from rows, never stored; a tombstone is the one exception, since its rows are
+gone. Times are ISO 8601 in UTC with microseconds, so that text order is time order. Token ids are
+little-endian int32, log-probabilities little-endian float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Execute = Callable[[str], object]
+"""Runs one SQL statement inside the transaction of the migration."""
+
+_M001 = (
+    """CREATE TABLE models (
+        id INTEGER PRIMARY KEY,
+        fingerprint TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        build TEXT NOT NULL,
+        manifest_json TEXT NOT NULL
+    )""",
+    """CREATE TABLE prompts (
+        id INTEGER PRIMARY KEY,
+        ids_sha256 TEXT NOT NULL,
+        text_sha256 TEXT NOT NULL,
+        text TEXT NOT NULL,
+        ids BLOB NOT NULL,
+        UNIQUE (ids_sha256, text_sha256)
+    )""",
+    "CREATE INDEX prompts_by_text ON prompts (text_sha256)",
+    """CREATE TABLE hunts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        prompt_id INTEGER NOT NULL REFERENCES prompts,
+        model_id INTEGER NOT NULL REFERENCES models,
+        recipe TEXT NOT NULL,
+        seed TEXT NOT NULL,
+        seed_fixed INTEGER NOT NULL CHECK (seed_fixed IN (0, 1)),
+        deliberate INTEGER NOT NULL CHECK (deliberate IN (0, 1)),
+        next_index INTEGER NOT NULL DEFAULT 0,
+        created_at TEXT NOT NULL,
+        steered_from_try INTEGER REFERENCES tries,
+        steered_offset INTEGER,
+        forced_ids BLOB
+    )""",
+    "CREATE INDEX hunts_by_key ON hunts (prompt_id, model_id, recipe)",
+    "CREATE INDEX hunts_by_model ON hunts (model_id)",
+    "CREATE INDEX hunts_by_parent ON hunts (steered_from_try) WHERE steered_from_try IS NOT NULL",
+    """CREATE TABLE tries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        hunt_id INTEGER NOT NULL REFERENCES hunts,
+        idx INTEGER NOT NULL CHECK (idx >= 0),
+        lane INTEGER NOT NULL,
+        device TEXT NOT NULL,
+        versions_json TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        parent_try_id INTEGER REFERENCES tries,
+        token_offset INTEGER,
+        forced_ids BLOB,
+        UNIQUE (hunt_id, idx)
+    )""",
+    "CREATE INDEX tries_by_parent ON tries (parent_try_id) WHERE parent_try_id IS NOT NULL",
+    """CREATE TABLE ends (
+        try_id INTEGER PRIMARY KEY REFERENCES tries,
+        reason TEXT NOT NULL CHECK (reason IN
+            ('end_of_text', 'max_tokens', 'context_full', 'stopped', 'dropped', 'crash')),
+        seconds REAL NOT NULL,
+        ended_at TEXT NOT NULL,
+        tokens INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        ids BLOB NOT NULL,
+        logprobs BLOB NOT NULL
+    )""",
+    """CREATE TABLE verdicts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        decision INTEGER NOT NULL,
+        try_id INTEGER NOT NULL REFERENCES tries,
+        verdict TEXT NOT NULL CHECK (verdict IN ('kept', 'rejected', 'skipped', 'undone')),
+        undoes INTEGER UNIQUE REFERENCES verdicts,
+        redoes INTEGER UNIQUE REFERENCES verdicts,
+        at TEXT NOT NULL,
+        CHECK ((verdict = 'undone') = (undoes IS NOT NULL)),
+        CHECK (undoes IS NULL OR redoes IS NULL)
+    )""",
+    "CREATE INDEX verdicts_by_try ON verdicts (try_id, id)",
+    """CREATE TRIGGER verdicts_are_append_only BEFORE UPDATE ON verdicts
+        BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END""",
+    """CREATE TRIGGER ends_are_append_only BEFORE UPDATE ON ends
+        BEGIN SELECT RAISE(ABORT, 'ends are append-only'); END""",
+    """CREATE TABLE policies (
+        id INTEGER PRIMARY KEY,
+        hunt_id INTEGER NOT NULL REFERENCES hunts,
+        until_keep INTEGER NOT NULL CHECK (until_keep IN (0, 1)),
+        hold INTEGER NOT NULL CHECK (hold IN (0, 1)),
+        at TEXT NOT NULL
+    )""",
+    "CREATE INDEX policies_by_hunt ON policies (hunt_id, id)",
+    """CREATE TABLE collections (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        deleted_at TEXT
+    )""",
+    "CREATE UNIQUE INDEX collections_by_name ON collections (name) WHERE deleted_at IS NULL",
+    """CREATE TABLE samples (
+        try_id INTEGER PRIMARY KEY REFERENCES tries,
+        collection_id INTEGER NOT NULL REFERENCES collections,
+        note TEXT NOT NULL DEFAULT '',
+        added_at TEXT NOT NULL,
+        removed_at TEXT
+    )""",
+    "CREATE INDEX samples_by_collection ON samples (collection_id, added_at DESC, try_id DESC)",
+    """CREATE TABLE tombstones (
+        hunt_id INTEGER PRIMARY KEY,
+        model_id INTEGER NOT NULL REFERENCES models,
+        recipe TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        deleted_at TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        kept INTEGER NOT NULL,
+        rejected INTEGER NOT NULL,
+        skipped INTEGER NOT NULL,
+        unread INTEGER NOT NULL,
+        crashed INTEGER NOT NULL
+    )""",
+    "INSERT INTO collections (name, created_at)"
+    " VALUES ('Kept samples', strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now'))",
+)
+
+
+def m001_hunts_and_samples(execute: Execute) -> None:
+    """Create everything that one machine's library holds."""
+    for statement in _M001:
+        execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[Execute], None], ...] = (m001_hunts_and_samples,)
+"""All steps, oldest first; a file's ``user_version`` says how many of them it has taken."""
