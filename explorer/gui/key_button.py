@@ -14,6 +14,7 @@ class KeyButton(QPushButton):
     def __init__(
         self, text: str, keys: Sequence[str] = (), role: str = "", parent: QWidget | None = None
     ) -> None:
+        """Build the button; ``keys`` are the names on the caps, from left to right."""
         super().__init__(parent)
         if role:
             self.setProperty("role", role)
@@ -35,7 +36,7 @@ class KeyButton(QPushButton):
             row.addStretch()
         for label in (self._words, *self._caps):
             label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.setAccessibleName(text.lstrip("✓✕ "))
+        self.setAccessibleName(text.lstrip("✓✕→ "))
         if keys:
             self.setAccessibleDescription("+".join(keys))
 
@@ -43,11 +44,12 @@ class KeyButton(QPushButton):
         """Return the text without the keys."""
         return self._words.text()
 
-    def set_words(self, text: str) -> None:
-        """Change the text; the keys stay."""
-        self._words.setText(text)
-        self.setAccessibleName(text.lstrip("✓✕ "))
-        self.updateGeometry()
+    def set_words(self, text: str, name: str = "") -> None:
+        """Change the text; ``name`` is what a screen reader says where the text is only a sign."""
+        if text != self._words.text():
+            self._words.setText(text)
+            self.setAccessibleName(name or text)
+            self.updateGeometry()
 
     def show_keys(self, shown: bool) -> None:
         """Show or hide the key caps, where there is no room for them."""

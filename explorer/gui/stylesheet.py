@@ -1,4 +1,5 @@
-"""The stylesheet as a template: ``$names`` are colours of a palette and sizes, filled in by ``theme``."""
+"""The stylesheet as a template: ``$names`` are colours and sizes, filled in by ``theme``."""
+# ruff: noqa: E501 (one rule a line reads best)
 
 STYLESHEET = """
 * { outline: none; }
@@ -8,7 +9,14 @@ QWidget[role="panel"] { background: $panel; }
 QWidget[role="rail"] { background: $panel; }
 QFrame[role="line"] { background: $line; border: none; max-height: 1px; min-height: 1px; }
 QFrame[role="card"] { background: $panel; border: 1px solid $line; border-radius: 10px; }
-QFrame[role="lane"] { background: $panel; border: 2px solid $panel; border-radius: 10px; }
+QFrame[role="lane"] { background: $panel; border: 1px solid $line; border-radius: 10px; padding: 1px; }
+QFrame[role="lane"][chosen="true"] { border: 2px solid $accent; padding: 0; }
+QFrame[role="kept-bar"], QFrame[role="rejected-bar"], QFrame[role="skipped-bar"], QFrame[role="actions"] {
+    border: none; border-top: 1px solid $line; border-bottom-left-radius: 8px; border-bottom-right-radius: 8px;
+}
+QFrame[role="kept-bar"] { background: $kept_behind; border-top-color: $kept_behind; }
+QFrame[role="rejected-bar"] { background: $rejected_behind; border-top-color: $rejected_behind; }
+QFrame[role="skipped-bar"] { background: $field; }
 QFrame[role="notice"] { background: $accent_behind; border: none; border-radius: 8px; }
 QFrame[role="problem"] { background: $rejected_behind; border: none; border-radius: 8px; }
 QFrame[role="field"] { background: $field; border: 1px solid $line; border-radius: 6px; }

@@ -1,16 +1,17 @@
 """The look: two palettes, one spacing unit, one stylesheet; no other file names a colour.
 
-A widget says what it *is* by a dynamic property, ``setProperty("role", "muted")``, and the stylesheet gives it
-its colours and size. Roles:
+A widget says what it *is* by a dynamic property, ``setProperty("role", "muted")``, and the
+stylesheet gives it its colours and size. Roles:
 
-- labels: ``title`` (bold), ``label``, ``muted`` (notes, 12 px), ``human``, ``machine`` (text sizes), ``kept``,
-  ``rejected``, ``accent``, ``figure`` (a large number), ``key`` (a key cap);
-- frames: ``card`` (panel colour, hairline, radius 10), ``panel``, ``field``, ``rail``, ``line`` (a hairline),
-  ``kept-bar`` / ``rejected-bar`` / ``skipped-bar`` / ``notice`` (coloured strips);
-- buttons: none (bordered), ``primary`` (filled accent), ``quiet`` (text only), ``kept``, ``rejected``, ``rail``.
+- labels: ``title`` (bold), ``muted`` (notes, 12 px), ``human`` and ``machine`` (text size),
+  ``kept``, ``rejected``, ``accent``, ``figure`` (a large number), ``key`` (a key cap);
+- frames: ``card`` (panel colour, hairline, radius 10), ``lane``, ``panel``, ``field``, ``rail``,
+  ``line`` (a hairline), ``notice`` and ``problem`` (coloured strips);
+- buttons: none (bordered), ``primary`` (filled), ``quiet`` (text only), ``kept``, ``rejected``,
+  ``rail``.
 
 A widget that changes its role while it is shown calls :func:`set_role`. What paints itself asks
-:func:`colour`; the palette travels as Qt's own application palette, so a change of theme repaints it.
+:func:`colour`; the palette travels as Qt's application palette, so a change of theme repaints it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,16 @@ from typing import Literal
 
 from PySide6.QtCore import QDir, QFile, QIODevice, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import (
-    QColor, QFont, QFontDatabase, QGuiApplication, QIcon, QIconEngine, QPainter, QPalette, QPixmap,
-)  # fmt: skip
+    QColor,
+    QFont,
+    QFontDatabase,
+    QGuiApplication,
+    QIcon,
+    QIconEngine,
+    QPainter,
+    QPalette,
+    QPixmap,
+)
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -34,8 +43,8 @@ UNIT = 4
 """Pixels; every distance is a multiple of it."""
 GAP = 3 * UNIT
 PADDING = 4 * UNIT
-LINE_HEIGHT = 160
-"""Per cent, for prompt and machine text."""
+LINE_HEIGHT = 132
+"""Per cent of the font's own line height for prompt and machine text: 1.6 of the size of Inter."""
 
 Mode = Literal["system", "light", "dark"]
 
@@ -73,8 +82,8 @@ DARK = Palette(
     kept="#76C893", kept_behind="#1E3226", rejected="#E78C80", rejected_behind="#3A2321",
 )  # fmt: skip
 
-# Where each colour travels in QPalette. The stylesheet engine rewrites Text, Window and Base of single
-# widgets, but never the application's palette, which is the one that colour() reads.
+# Where each colour travels in QPalette. The stylesheet engine rewrites Text, Window and Base of
+# single widgets, but never the application's palette, which is the one that colour() reads.
 _CARRIERS: dict[str, QPalette.ColorRole] = {
     "background": QPalette.ColorRole.Window,
     "panel": QPalette.ColorRole.AlternateBase,
@@ -107,7 +116,7 @@ class Theme:
         return self.palette is DARK
 
     def points(self, px: float) -> float:
-        """Return the size in points of what is ``px`` pixels large in the drawings, scaled to ``text_px``."""
+        """Return in points what is ``px`` pixels large in the drawings, scaled to ``text_px``."""
         scaled = px * self.text_px / 14.5
         return scaled if sys.platform == "darwin" else scaled * 0.75
 
@@ -153,8 +162,9 @@ def apply(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
     for name, role in _CARRIERS.items():
         palette.setColor(role, QColor(getattr(theme.palette, name)))
     text, muted, panel = (QColor(getattr(theme.palette, n)) for n in ("text", "muted", "panel"))
-    for role in (QPalette.ColorRole.WindowText, QPalette.ColorRole.ButtonText, QPalette.ColorRole.ToolTipText):  # fmt: skip
-        palette.setColor(role, text)
+    palette.setColor(QPalette.ColorRole.WindowText, text)
+    palette.setColor(QPalette.ColorRole.ButtonText, text)
+    palette.setColor(QPalette.ColorRole.ToolTipText, text)
     palette.setColor(QPalette.ColorRole.Button, panel)
     palette.setColor(QPalette.ColorRole.ToolTipBase, panel)
     palette.setColor(QPalette.ColorRole.PlaceholderText, muted)
@@ -178,7 +188,7 @@ def set_role(widget: QWidget, role: str) -> None:
 
 
 def icon(name: str, tint: str = "text") -> QIcon:
-    """Return ``resources/icons/<name>.svg`` drawn in a palette colour, whatever the theme is by then."""
+    """Return ``resources/icons/<name>.svg`` in a palette colour that follows the theme."""
     return QIcon(_TintedIcon(name, tint))
 
 

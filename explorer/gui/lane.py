@@ -1,0 +1,216 @@
+"""One lane: a card with a header, a candidate's text, and its verdict or the keys that give one.
+
+The lane shows a :class:`Seat` of the review and says which verdict was asked for. Its frame never
+changes size while text arrives: header and footer have fixed heights, the text scrolls.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QFocusEvent, QMouseEvent, QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+
+from explorer.gui import theme
+from explorer.gui.key_button import KeyButton
+from explorer.gui.lane_text import LaneText
+from explorer.review import Seat
+
+ENDS = {
+    "end_of_text": "end of text",
+    "max_tokens": "max tokens",
+    "context_full": "context full",
+    "stopped": "stopped",
+    "dropped": "dropped",
+    "crash": "lost to a crash",
+}
+"""What a person reads for how a candidate ended."""
+
+VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped": ("→", "Skipped")}
+
+FOOTER_HEIGHT = 52
+_ROOM_FOR_KEYS = 322
+_ROOM_FOR_WORDS = 236
+
+
+class Lane(QFrame):
+    """A card for one candidate at a time."""
+
+    verdict_asked = Signal(int, str)
+    """(lane, verdict): a button of this lane was pressed."""
+    undo_asked = Signal()
+    chosen = Signal(int)
+    """(lane): focus or a click came into this lane."""
+
+    def __init__(self, number: int, parent: QWidget | None = None) -> None:
+        """Make lane ``number``, counted from 0."""
+        super().__init__(parent)
+        self.number = number
+        self._shown: tuple[object, int] | None = None  # (candidate, characters shown)
+        self._why_not = ""
+        self.setProperty("role", "lane")
+        self.setProperty("chosen", "false")
+        self._index = _label("title")
+        self._dot = _label("accent", "●")
+        self._state = _label("muted")
+        self._figures = _label("muted")
+        self.text = LaneText()
+        self._footer = QStackedWidget()
+        self._footer.setFixedHeight(FOOTER_HEIGHT)
+        self._footer.addWidget(self._make_actions())
+        self._footer.addWidget(self._make_verdict())
+        self._footer.addWidget(QWidget())
+
+        header = QHBoxLayout()
+        header.setContentsMargins(14, 10, 14, 6)
+        header.setSpacing(6)
+        header.addWidget(self._index)
+        header.addWidget(self._dot)
+        header.addWidget(self._state)
+        header.addStretch()
+        header.addWidget(self._figures)
+        body = QVBoxLayout()
+        body.setContentsMargins(14, 0, 6, 6)
+        body.addWidget(self.text)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(header)
+        column.addLayout(body, 1)
+        column.addWidget(self._footer)
+        for widget in (self.text, self.keep, self.reject, self.skip, self._undo):
+            widget.installEventFilter(self)
+        self.setFocusProxy(self.text)
+        self.clear()
+
+    def clear(self) -> None:
+        """Show an empty lane."""
+        self._shown = None
+        self._index.setText(f"Lane {self.number + 1}")
+        self._state.setText("")
+        self._figures.setText("")
+        self._dot.hide()
+        self.text.set_text("", "")
+        self.text.set_caret(False)
+        self._footer.setCurrentIndex(2)
+        self.text.setAccessibleName(f"Lane {self.number + 1}, empty")
+
+    def show_seat(self, seat: Seat, prompt: str, rate: float | None = None) -> None:
+        """Show what sits in this lane; ``prompt`` is its repeated end, ``rate`` tokens a second."""
+        if seat.state == "empty":
+            self.clear()
+            return
+        streaming = seat.state == "streaming"
+        state = {"waiting": "waiting", "streaming": "streaming"}.get(
+            seat.state, ENDS.get(seat.end or "", "")
+        )
+        self._index.setText(f"#{seat.index}" if seat.index is not None else "#…")
+        self._dot.setVisible(streaming)
+        self._state.setText(state)
+        figures = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
+        if streaming and rate:
+            figures += f" · {rate:.0f} tok/s"
+        self._figures.setText(figures if seat.state != "waiting" else "")
+        self._show_text(seat, prompt)
+        self.text.set_caret(streaming)
+        self._show_footer(seat)
+        verdict = VERDICTS[seat.verdict][1].lower() if seat.verdict in VERDICTS else ""
+        name = ", ".join(x for x in (f"Candidate {seat.index}", state, verdict) if x)
+        if self.text.accessibleName() != name:
+            self.text.setAccessibleName(name)
+
+    def set_chosen(self, chosen: bool) -> None:
+        """Draw or remove the accent border."""
+        value = "true" if chosen else "false"
+        if self.property("chosen") != value:
+            self.setProperty("chosen", value)
+            self.style().unpolish(self)
+            self.style().polish(self)
+
+    def set_judging(self, why_not: str) -> None:
+        """Allow verdicts, or say why there are none (a library that cannot be written)."""
+        self._why_not = why_not
+        for button in (self.keep, self.reject, self.skip, self._undo):
+            button.setEnabled(not why_not)
+            button.setToolTip(why_not or button.accessibleName())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Choose this lane when anything in it takes the focus."""
+        if isinstance(event, QFocusEvent) and event.gotFocus():
+            self.chosen.emit(self.number)
+        return super().eventFilter(watched, event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Choose this lane by a click beside its text."""
+        self.text.setFocus(Qt.FocusReason.MouseFocusReason)
+        super().mousePressEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Shorten the buttons where the lane is narrow: first the keys go, then the words."""
+        super().resizeEvent(event)
+        wide = event.size().width()
+        for button, sign, word in self._buttons:
+            button.show_keys(wide >= _ROOM_FOR_KEYS)
+            button.set_words(f"{sign} {word}" if wide >= _ROOM_FOR_WORDS else sign, name=word)
+
+    def _show_text(self, seat: Seat, prompt: str) -> None:
+        candidate = (seat.try_id, seat.index, prompt)
+        known = self._shown[1] if self._shown and self._shown[0] == candidate else None
+        if known is None or known > len(seat.text):
+            self.text.set_text(prompt, seat.text)
+        else:
+            self.text.append(seat.text[known:])
+        self._shown = (candidate, len(seat.text))
+
+    def _show_footer(self, seat: Seat) -> None:
+        if seat.verdict in VERDICTS:
+            sign, word = VERDICTS[seat.verdict]
+            theme.set_role(self._verdict_bar, f"{seat.verdict}-bar")
+            theme.set_role(self._verdict, seat.verdict if seat.verdict != "skipped" else "title")
+            self._verdict.setText(f"{sign} {word}" + (f" — {seat.caption}" if seat.caption else ""))
+            self._footer.setCurrentIndex(1)
+        elif seat.state == "waiting" or seat.end == "crash":
+            self._footer.setCurrentIndex(2)
+        else:
+            self._footer.setCurrentIndex(0)
+
+    def _make_actions(self) -> QFrame:
+        self.keep = KeyButton("✓ Keep", ["A"], "kept")
+        self.reject = KeyButton("✕ Reject", ["X"], "rejected")
+        self.skip = KeyButton("→ Skip", ["Space"])
+        self._buttons = (
+            (self.keep, "✓", "Keep"),
+            (self.reject, "✕", "Reject"),
+            (self.skip, "→", "Skip"),
+        )
+        self.keep.clicked.connect(lambda: self.verdict_asked.emit(self.number, "kept"))
+        self.reject.clicked.connect(lambda: self.verdict_asked.emit(self.number, "rejected"))
+        self.skip.clicked.connect(lambda: self.verdict_asked.emit(self.number, "skipped"))
+        frame = QFrame()
+        frame.setProperty("role", "actions")
+        row = QHBoxLayout(frame)
+        row.setContentsMargins(10, 4, 10, 4)
+        row.setSpacing(6)
+        for button in (self.keep, self.reject, self.skip):
+            row.addWidget(button)
+        row.addStretch()
+        return frame
+
+    def _make_verdict(self) -> QFrame:
+        self._verdict = _label("kept")
+        self._verdict.setWordWrap(True)
+        self._undo = KeyButton("Undo", ["Ctrl", "Z"], "quiet")
+        self._undo.clicked.connect(self.undo_asked)
+        self._verdict_bar = QFrame()
+        self._verdict_bar.setProperty("role", "kept-bar")
+        row = QHBoxLayout(self._verdict_bar)
+        row.setContentsMargins(14, 4, 8, 4)
+        row.addWidget(self._verdict, 1)
+        row.addWidget(self._undo)
+        return self._verdict_bar
+
+
+def _label(role: str, text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setProperty("role", role)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label

@@ -1,0 +1,151 @@
+"""The text of one candidate: the end of the prompt in its own colour, then what the machine wrote.
+
+A real, read-only text widget, so that selecting, copying, scrolling and screen readers work. New
+text is appended to the document and never laid out twice; while it streams, a caret is painted at
+its end.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QRectF, Qt
+from PySide6.QtGui import (
+    QFontMetricsF,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QTextBlockFormat,
+    QTextCharFormat,
+    QTextCursor,
+    QTextOption,
+)
+from PySide6.QtWidgets import QFrame, QTextEdit, QWidget
+
+from explorer.gui import theme
+
+PROMPT_END = 40
+"""Characters of the prompt that a lane repeats; the whole of it stands in the prompt panel."""
+
+_SCROLL_KEYS = {Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End}
+
+
+def prompt_end(prompt: str) -> str:
+    """Return the last words of ``prompt`` in one line, after an ellipsis if something is left out."""
+    line = " ".join(prompt.split())
+    if len(line) <= PROMPT_END:
+        return line
+    tail = line[-PROMPT_END:]
+    space = tail.find(" ")
+    return "…" + (tail[space + 1 :] if 0 <= space < PROMPT_END - 1 else tail)
+
+
+class LaneText(QTextEdit):
+    """Read-only, growing text; single letters pass through to whoever handles verdict keys."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make an empty text."""
+        super().__init__(parent)
+        self._prompt = ""
+        self._machine = ""
+        self._caret = False
+        self.setProperty("role", "machine")
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setReadOnly(True)
+        self.setAcceptRichText(False)
+        self.setUndoRedoEnabled(False)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.document().setDocumentMargin(0)
+
+    def machine_text(self) -> str:
+        """Return what the machine wrote, as it was given (the document normalises line ends)."""
+        return self._machine
+
+    def set_text(self, prompt: str, machine: str) -> None:
+        """Show a candidate from its beginning."""
+        self._prompt, self._machine = prompt, machine
+        self._rewrite()
+        self.verticalScrollBar().setValue(0)
+
+    def append(self, text: str) -> None:
+        """Add streamed text; the view follows unless the person has scrolled away."""
+        if not text:
+            return
+        self._machine += text
+        bar = self.verticalScrollBar()
+        follow = bar.value() >= bar.maximum() - 2
+        cursor = QTextCursor(self.document())
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        cursor.insertText(text, self._format("text"))
+        if follow:
+            bar.setValue(bar.maximum())
+
+    def set_caret(self, shown: bool) -> None:
+        """Show or hide the caret that says more text is coming."""
+        if shown != self._caret:
+            self._caret = shown
+            self.viewport().update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the text, and the caret behind it."""
+        super().paintEvent(event)
+        if not self._caret:
+            return
+        end = QTextCursor(self.document())
+        end.movePosition(QTextCursor.MoveOperation.End)
+        place = self.cursorRect(end)
+        height = QFontMetricsF(self.font()).height()
+        bar = QRectF(place.left() + 1, place.bottom() - height + 1, 2, height)
+        painter = QPainter(self.viewport())
+        painter.fillRect(bar, theme.colour("accent"))
+        painter.end()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Scroll by page, select and copy here; leave arrows, letters and space to the lanes."""
+        command = event.modifiers() & (
+            Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.MetaModifier
+        )
+        selecting = event.modifiers() & Qt.KeyboardModifier.ShiftModifier and not event.text()
+        bar = self.verticalScrollBar()
+        if event.key() in _SCROLL_KEYS and not event.modifiers():
+            page = bar.pageStep()
+            bar.setValue(
+                {
+                    Qt.Key.Key_PageUp: bar.value() - page,
+                    Qt.Key.Key_PageDown: bar.value() + page,
+                    Qt.Key.Key_Home: 0,
+                    Qt.Key.Key_End: bar.maximum(),
+                }[Qt.Key(event.key())]
+            )
+        elif selecting or (command and event.key() in (Qt.Key.Key_C, Qt.Key.Key_A)):
+            super().keyPressEvent(event)
+        else:
+            event.ignore()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Recolour and respace when theme or text size change."""
+        super().changeEvent(event)
+        looks = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() in looks and (self._prompt or self._machine):
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        spacing = QTextBlockFormat()
+        spacing.setLineHeight(
+            round(QFontMetricsF(self.font()).ascent() * theme.LINE_HEIGHT / 97),
+            QTextBlockFormat.LineHeightTypes.MinimumHeight.value,
+        )
+        self.document().clear()
+        cursor = QTextCursor(self.document())
+        cursor.setBlockFormat(spacing)
+        cursor.insertText(self._prompt, self._format("human"))
+        cursor.insertText(self._machine, self._format("text"))
+
+    @staticmethod
+    def _format(colour: str) -> QTextCharFormat:
+        result = QTextCharFormat()
+        result.setForeground(theme.colour(colour))
+        return result

@@ -1,0 +1,148 @@
+"""The lanes side by side, one of them chosen: 1 full, 2 beside each other, 4 as 2 x 2, 8 as 4 x 2.
+
+Choosing a lane and giving its text the keyboard focus are the same thing, so that the accent
+border shows where verdict keys go and a screen reader reads that candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+
+from explorer.gui import theme
+from explorer.gui.lane import Lane
+
+MOST_LANES = 8
+NARROWEST = 150
+"""Pixels: below this width of a lane there are fewer columns."""
+
+_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}
+
+
+class LanesView(QStackedWidget):
+    """The grid of lanes, or a sentence that says what to do first."""
+
+    verdict_asked = Signal(int, str)
+    """(lane, verdict)"""
+    undo_asked = Signal()
+    lane_chosen = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make the view with four empty lanes and the empty state in front."""
+        super().__init__(parent)
+        self.lanes: list[Lane] = []
+        self.chosen = 0
+        self._why_not = ""
+        self._columns = 0
+        self._title, self._advice = QLabel(), QLabel()
+        self.addWidget(self._make_empty_page())
+        self._page = QWidget()
+        self._grid = QGridLayout(self._page)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(theme.GAP)
+        self.addWidget(self._page)
+        self.set_count(4)
+
+    def set_count(self, count: int) -> None:
+        """Show ``count`` lanes, 1 to 8; those that stay keep their text."""
+        count = max(1, min(count, MOST_LANES))
+        while len(self.lanes) < count:
+            lane = Lane(len(self.lanes))
+            lane.verdict_asked.connect(self.verdict_asked)
+            lane.undo_asked.connect(self.undo_asked)
+            lane.chosen.connect(self._on_chosen)
+            lane.set_judging(self._why_not)
+            self.lanes.append(lane)
+        while len(self.lanes) > count:
+            lane = self.lanes.pop()
+            self._grid.removeWidget(lane)
+            lane.deleteLater()
+        self._columns = 0
+        self._arrange()
+        self.chosen = min(self.chosen, count - 1)
+        self._mark()
+
+    def show_lanes(self) -> None:
+        """Put the lanes in front."""
+        self.setCurrentIndex(1)
+
+    def show_empty(self, title: str, advice: str) -> None:
+        """Put the empty state in front: what belongs here, and how to get it."""
+        self._title.setText(title)
+        self._advice.setText(advice)
+        self.setCurrentIndex(0)
+
+    def choose(self, lane: int, focus: bool = True) -> None:
+        """Choose a lane (0-based), if there is such a one."""
+        if 0 <= lane < len(self.lanes):
+            self._on_chosen(lane)
+            if focus:
+                self.lanes[lane].text.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def move_choice(self, right: int, down: int) -> None:
+        """Choose the neighbour in the grid; at an edge the choice stays."""
+        row, column = divmod(self.chosen, self._columns)
+        lane = (row + down) * self._columns + column + right
+        if 0 <= column + right < self._columns and row + down >= 0:
+            self.choose(lane)
+
+    def has_focus(self) -> bool:
+        """Whether the keyboard focus is in one of the lanes."""
+        focus = self.window().focusWidget()
+        return focus is not None and any(lane.isAncestorOf(focus) for lane in self.lanes)
+
+    def set_judging(self, why_not: str) -> None:
+        """Allow verdicts, or say in every lane why there are none."""
+        self._why_not = why_not
+        for lane in self.lanes:
+            lane.set_judging(why_not)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Use fewer columns where lanes would become too narrow to read."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        columns = _columns_for(len(self.lanes), self.width())
+        if columns == self._columns:
+            return
+        self._columns = columns
+        rows = -(-len(self.lanes) // columns)
+        for number, lane in enumerate(self.lanes):
+            self._grid.addWidget(lane, number // columns, number % columns)
+        for index in range(MOST_LANES):
+            self._grid.setRowStretch(index, 1 if index < rows else 0)
+            self._grid.setColumnStretch(index, 1 if index < columns else 0)
+
+    def _on_chosen(self, lane: int) -> None:
+        if lane != self.chosen:
+            self.chosen = lane
+            self._mark()
+            self.lane_chosen.emit(lane)
+
+    def _mark(self) -> None:
+        for lane in self.lanes:
+            lane.set_chosen(lane.number == self.chosen)
+
+    def _make_empty_page(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.addStretch(2)
+        labels: Sequence[tuple[QLabel, str]] = ((self._title, "figure"), (self._advice, "muted"))
+        for label, role in labels:
+            label.setProperty("role", role)
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            label.setWordWrap(True)
+            column.addWidget(label)
+        column.addStretch(3)
+        return page
+
+
+def _columns_for(count: int, width: int) -> int:
+    columns = _COLUMNS[count]
+    while columns > 1 and (width - theme.GAP * (columns - 1)) / columns < NARROWEST:
+        columns -= 1
+    return columns

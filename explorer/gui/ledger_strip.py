@@ -1,0 +1,190 @@
+"""The ledger of the hunt, always in sight: counts, caption, keep rate, and what happens next.
+
+It repeats what ``library.statistics`` counted, in the order in which a person asks: how many
+tries, what became of them, what is still running, how often a keeper may be expected. The keep
+rate is a bar from the low to the high end of its interval; a point is drawn only where an
+unbiased estimate exists.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.gui import theme
+from explorer.library.statistics import Counts, Interval
+
+CLAIM = 0.5
+"""The announcement of 2019: "reasonable samples about 50 % of the time" for familiar topics."""
+
+_FIGURES = (
+    ("tries", "tries", ""),
+    ("kept", "kept", "kept"),
+    ("rejected", "rejected", "rejected"),
+    ("skipped", "skipped", ""),
+    ("unread", "unread", ""),
+    ("streaming", "streaming", "muted"),
+    ("crashed", "lost", "muted"),
+)
+
+
+class IntervalBar(QWidget):
+    """A keep rate between 0 and 100 %: its interval as a bar, 50 % as a dashed line."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make a bar without an interval."""
+        super().__init__(parent)
+        self._interval: Interval | None = None
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName("Keep rate: nothing judged yet")
+
+    def show_interval(self, interval: Interval | None) -> None:
+        """Draw ``interval``; None or one without a judged try leaves the bare scale."""
+        self._interval = interval if interval and interval.judged else None
+        words = interval.rate_words if interval else "nothing judged yet"
+        self.setAccessibleName(f"Keep rate: {words}; the dashed line is at 50 per cent")
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """Ask for the size in the drawing."""
+        return QSize(124, 24)
+
+    def minimumSizeHint(self) -> QSize:
+        """Stay readable."""
+        return QSize(70, 24)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw scale, interval, estimate and the claim."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        wide, middle = self.width() - 2.0, self.height() / 2
+        painter.setBrush(theme.colour("line"))
+        painter.drawRoundedRect(QRectF(1, middle - 1, wide, 2), 1, 1)
+        if self._interval is not None:
+            low, high = 1 + wide * self._interval.low, 1 + wide * self._interval.high
+            behind = theme.colour("accent")
+            behind.setAlphaF(0.45)
+            painter.setBrush(behind)
+            painter.drawRoundedRect(QRectF(low, middle - 3, max(high - low, 3.0), 6), 3, 3)
+            if self._interval.estimate is not None:
+                point = 1 + wide * self._interval.estimate
+                painter.setBrush(theme.colour("accent"))
+                painter.drawEllipse(QRectF(point - 4, middle - 4, 8, 8))
+        pen = QPen(theme.colour("text"), 1.2, Qt.PenStyle.CustomDashLine)
+        pen.setDashPattern([3, 2])
+        painter.setPen(pen)
+        claim = 1 + wide * CLAIM
+        painter.drawLine(QPointF(claim, 2), QPointF(claim, self.height() - 2.0))
+        painter.end()
+
+
+class LedgerStrip(QFrame):
+    """The strip below the lanes."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make a strip of zeros."""
+        super().__init__(parent)
+        self.setProperty("role", "card")
+        self.figures: dict[str, QLabel] = {}
+        self._columns: dict[str, QWidget] = {}
+        self.bar = IntervalBar()
+        self.bar.setToolTip(
+            "Keep rate: kept / judged, with its 95 % interval.\n"
+            "The dashed line marks 50 %, what the announcement of 2019 claimed for familiar topics."
+        )
+        self.rate, self.kind = QLabel(), QLabel()
+        self.caption, self.everywhere, self.policy = QLabel(), QLabel(), QLabel()
+        for label in (self.rate, self.kind, self.caption, self.everywhere, self.policy):
+            label.setProperty("role", "muted")
+        self.policy.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        upper, lower = QHBoxLayout(), QHBoxLayout()
+        for name, word, tone in _FIGURES:
+            upper.addWidget(self._figure(name, word, tone))
+            upper.addSpacing(14)
+        upper.addStretch()
+        upper.addWidget(_pair(_muted("keep"), _muted("rate")))
+        upper.addSpacing(8)
+        upper.addWidget(self.bar, 1)
+        upper.addSpacing(8)
+        upper.addWidget(_pair(self.rate, self.kind))
+        lower.addWidget(self.caption)
+        lower.addStretch()
+        lower.addWidget(self.policy)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 10, 16, 10)
+        column.setSpacing(6)
+        column.addLayout(upper)
+        column.addWidget(_hairline())
+        column.addLayout(lower)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.show_ledger(Counts(), None, "", 0)
+        self.show_policy(until_keep=True, hold=True)
+
+    def show_ledger(
+        self, counts: Counts, interval: Interval | None, caption: str, prompt_tries: int
+    ) -> None:
+        """Show the counts of the hunt; ``prompt_tries`` are those on this prompt over all hunts."""
+        for name, label in self.figures.items():
+            number = getattr(counts, name)
+            label.setText(f"{number:,}".replace(",", "\u2009"))
+            label.setAccessibleName(f"{number} {name}")
+        self._columns["crashed"].setVisible(counts.crashed > 0)
+        self.bar.show_interval(interval)
+        judged = interval is not None and interval.judged > 0
+        self.rate.setText(interval.rate_words if judged else "nothing judged yet")
+        self.kind.setText(_kind(interval) if judged else "")
+        self.kind.setToolTip(interval.expected_words if judged else "")
+        everywhere = f"{prompt_tries} tries on this prompt over all hunts"
+        words = [x for x in (caption, everywhere if prompt_tries else "") if x]
+        self.caption.setText("   ·   ".join(words) or "No tries yet")
+
+    def show_policy(self, *, until_keep: bool, hold: bool) -> None:
+        """Say what a verdict does to the lanes (RULES 8)."""
+        keep = "a keep stops the hunt" if until_keep else "a keep goes on"
+        full = "a finished try waits for you" if hold else "finished tries are replaced"
+        self.policy.setText(f"{keep}  ·  {full}")
+
+    def _figure(self, name: str, word: str, tone: str) -> QWidget:
+        number = QLabel("0")
+        number.setProperty("role", "figure")
+        number.setProperty("tone", tone)
+        below = _muted(word) if tone == "muted" else QLabel(word)
+        self.figures[name] = number
+        self._columns[name] = _pair(number, below)
+        return self._columns[name]
+
+
+def _kind(interval: Interval) -> str:
+    name = {"inverse binomial": "inverse binomial", "wilson": "Wilson"}[interval.kind]
+    return f"{name}, {interval.note}" if interval.note else name
+
+
+def _muted(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("role", "muted")
+    return label
+
+
+def _pair(upper: QLabel, lower: QLabel) -> QWidget:
+    widget = QWidget()
+    column = QVBoxLayout(widget)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    column.addWidget(upper)
+    column.addWidget(lower)
+    return widget
+
+
+def _hairline() -> QFrame:
+    line = QFrame()
+    line.setProperty("role", "line")
+    return line

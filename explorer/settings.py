@@ -1,0 +1,124 @@
+"""What the window remembers between two starts, as one small JSON file.
+
+Nothing here is worth an error: a missing, damaged or hand-edited file costs the settings that
+cannot be read and no more, and a folder that cannot be written costs remembering. The prompt that
+was typed but not yet generated is among it, so that a crash does not take it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from explorer.errors import RecipeError
+from explorer.recipe import Recipe
+
+ThemeMode = Literal["system", "light", "dark"]
+DeviceWish = Literal["auto", "cuda", "cpu"]
+
+TEXT_PX = (10.0, 28.0)
+"""Smallest and largest size of prompt and machine text."""
+MOST_LANES = 8
+_LONGEST = 4_000_000  # characters of a text worth reading back
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One state of everything that is remembered; change it with ``dataclasses.replace``."""
+
+    theme: ThemeMode = "system"
+    text_px: float = 14.5
+    device: DeviceWish = "auto"
+    threads: int = 0
+    """Threads inside an operator of the engine; 0 = one a physical core."""
+    model: str = "demo"
+    build: str = ""
+    """Build name such as ``cpu-int8``; empty = what suits the device."""
+    recipe: str = ""
+    """Canonical JSON of the last recipe; read it with :meth:`last_recipe`."""
+    seed: int | None = None
+    """The seed that the person has fixed."""
+    lanes: int = 4
+    until_keep: bool = True
+    hold: bool = True
+    prompt: str = ""
+    """The text in the prompt field."""
+    control_tokens: bool = False
+    collection: int | None = None
+    geometry: str = ""
+    """Window place and state, as Qt gives it, in hexadecimal."""
+    splitter: tuple[int, ...] = ()
+    """Widths of prompt panel, lanes and collection in pixels."""
+
+    def last_recipe(self) -> Recipe:
+        """Return the last recipe, the default one where it cannot be read."""
+        try:
+            return Recipe.from_json(self.recipe) if self.recipe else Recipe()
+        except RecipeError:
+            return Recipe()
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        """Read what :meth:`save` wrote; whatever is missing or senseless takes its default."""
+        try:
+            values: Any = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return cls()
+        if not isinstance(values, dict):
+            return cls()
+        settings = cls()
+        for field in fields(cls):
+            if field.name in values and _fits(field.name, values[field.name]):
+                value = values[field.name]
+                value = tuple(value) if field.name == "splitter" else value
+                settings = replace(settings, **{field.name: value})
+        return settings
+
+    def save(self, path: Path) -> str:
+        """Write all of it by one rename; return why that failed as a sentence, or an empty text."""
+        part = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            part.replace(path)
+        except (OSError, UnicodeError) as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            return f"Settings are not remembered: {path} cannot be written ({error})."
+        return ""
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a value read from a file can stand for setting ``name``."""
+    match name:
+        case "theme":
+            return value in get_args(ThemeMode)
+        case "device":
+            return value in get_args(DeviceWish)
+        case "text_px":
+            return _is_number(value) and TEXT_PX[0] <= value <= TEXT_PX[1]
+        case "threads":
+            return _is_whole(value) and 0 <= value <= 1024
+        case "lanes":
+            return _is_whole(value) and 1 <= value <= MOST_LANES
+        case "seed":
+            return value is None or (_is_whole(value) and 0 <= value < 2**64)
+        case "collection":
+            return value is None or _is_whole(value)
+        case "until_keep" | "hold" | "control_tokens":
+            return isinstance(value, bool)
+        case "splitter":
+            return isinstance(value, list) and all(_is_whole(x) and 0 <= x < 2**31 for x in value)
+        case _:
+            return isinstance(value, str) and len(value) <= _LONGEST
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,34 @@
+"""For every test: no real display, and no folder of the person who runs them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Qt reads it when the first application object is made, so it is set before any test is imported.
+# Tests that want a real window start another process with a platform of its own.
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point every place that the platform offers for data into a temporary folder."""
+    home = tmp_path_factory.mktemp("home")
+    places = {
+        "HOME": home,
+        "USERPROFILE": home,
+        "APPDATA": home / "appdata",
+        "LOCALAPPDATA": home / "localappdata",
+        "XDG_DATA_HOME": home / "data",
+        "XDG_CACHE_HOME": home / "cache",
+        "XDG_CONFIG_HOME": home / "config",
+        "XDG_STATE_HOME": home / "state",
+        "XDG_RUNTIME_DIR": home,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, place in places.items():
+            place.mkdir(parents=True, exist_ok=True)
+            patch.setenv(name, str(place))
+        Path(home).chmod(0o700)  # Qt warns about a runtime folder that others may read
+        yield
