@@ -231,7 +231,7 @@ def caption(tries: int, rejected: int, skipped: int, unread: int, steered: bool 
 
 
 def keep_rate(verdicts: Iterable[VerdictRow], until_keep: Sequence[bool]) -> Interval:
-    """Return the keep rate of one hunt with the interval that its stopping rule asks for (RULES 10).
+    """Return the keep rate of one hunt with the interval that its stopping rule needs (RULES 10).
 
     ``until_keep`` holds every setting of the switch "until I keep one" that the hunt has seen.
     """
