@@ -1,0 +1,226 @@
+"""Small fields that recipe and settings share, quiet under the mouse wheel.
+
+A wheel turned over a field that has no focus scrolls the panel: it must not change a setting in
+passing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QResizeEvent, QValidator, QWheelEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QSlider,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.gui.theme import UNIT
+
+TEXT_MARGIN = UNIT + 2
+"""Pixels between the frame of a field and its text."""
+
+
+def field_size(field: QWidget, wanted: QSize) -> QSize:
+    """Return ``wanted`` with the one height of fields, so that neighbours stand in line."""
+    return QSize(wanted.width(), field.fontMetrics().height() + 3 * UNIT)
+
+
+class Number(QSpinBox):
+    """A whole number that is typed or stepped by arrow keys."""
+
+    def __init__(self, name: str, low: int, high: int, parent: QWidget | None = None) -> None:
+        """Make a field for ``low`` to ``high`` that a screen reader calls ``name``."""
+        super().__init__(parent)
+        self.setRange(low, high)
+        self.lineEdit().setTextMargins(TEXT_MARGIN, 0, 0, 0)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(name)
+
+    def sizeHint(self) -> QSize:
+        """Ask for the height that all fields share."""
+        return field_size(self, super().sizeHint())
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Step only with focus."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class Decimal(QDoubleSpinBox):
+    """A number of up to three decimals; one value may have a word, such as 1 = ``off``."""
+
+    def __init__(
+        self,
+        name: str,
+        low: float,
+        high: float,
+        step: float,
+        word: tuple[float, str] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Make a field for ``low`` to ``high``; ``word`` is (value, what it is called)."""
+        self._word = word  # before super().__init__, which asks for texts
+        super().__init__(parent)
+        self.setDecimals(3)
+        self.setRange(low, high)
+        self.lineEdit().setTextMargins(TEXT_MARGIN, 0, 0, 0)
+        self.setSingleStep(step)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(name)
+
+    def textFromValue(self, value: float) -> str:
+        """Write the word of a value that has one, else two decimals, or three where needed."""
+        if self._word is not None and value == self._word[0]:
+            return self._word[1]
+        text = self.locale().toString(value, "f", 3)
+        return text[:-1] if text.endswith(self.locale().toString(0)) else text
+
+    def valueFromText(self, text: str) -> float:
+        """Read a number or the word."""
+        if self._word is not None and text.strip().casefold() == self._word[1]:
+            return self._word[0]
+        return super().valueFromText(text)
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Accept the word, and any beginning of it, beside numbers."""
+        word = self._word[1] if self._word is not None else ""
+        typed = text.strip().casefold()
+        if typed and word == typed:
+            return QValidator.State.Acceptable, text, position
+        if typed and word.startswith(typed):
+            return QValidator.State.Intermediate, text, position
+        return super().validate(text, position)
+
+    def sizeHint(self) -> QSize:
+        """Ask for the height that all fields share."""
+        return field_size(self, super().sizeHint())
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Step only with focus."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class Choice(QComboBox):
+    """One of a few values, each with the words that say what it does."""
+
+    def __init__(
+        self,
+        name: str,
+        options: Sequence[tuple[str, object, str]] = (),
+        parent: QWidget | None = None,
+    ) -> None:
+        """Make a field of ``(words, value, explanation)`` options."""
+        super().__init__(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(name)
+        self.setMinimumContentsLength(6)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        for words, value, note in options:
+            self.addItem(words, value)
+            self.setItemData(self.count() - 1, note, Qt.ItemDataRole.ToolTipRole)
+
+    def choose(self, value: object) -> None:
+        """Select the option of this value; an unknown one changes nothing."""
+        index = self.findData(value)
+        if index >= 0:
+            self.setCurrentIndex(index)
+
+    def sizeHint(self) -> QSize:
+        """Ask for the height that all fields share."""
+        return field_size(self, super().sizeHint())
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Step only with focus."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class Slider(QSlider):
+    """A horizontal slider with positions 0..last."""
+
+    def __init__(self, name: str, last: int, parent: QWidget | None = None) -> None:
+        """Make a slider at 0."""
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self.setRange(0, last)
+        self.setPageStep(max(last // 5, 1))
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(name)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Step only with focus."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class Labelled(QWidget):
+    """A muted label above a control; a click on the label goes to the control."""
+
+    def __init__(self, text: str, control: QWidget, parent: QWidget | None = None) -> None:
+        """Put ``text`` above ``control``."""
+        super().__init__(parent)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(UNIT // 2)
+        column.addWidget(label(text, "muted", buddy=control))
+        column.addWidget(control)
+
+
+class Fold(QScrollArea):
+    """A column of controls that scrolls when, and only when, there is no room for all of it."""
+
+    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
+        """Wrap ``content``."""
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self._content = content
+        content.setProperty("role", "panel")
+        self.setWidget(content)
+
+    def sizeHint(self) -> QSize:
+        """Ask for the height of everything at the present width."""
+        content = self._content
+        height = content.heightForWidth(self.width()) if content.hasHeightForWidth() else -1
+        return QSize(content.sizeHint().width(), max(height, content.sizeHint().height()))
+
+    def minimumSizeHint(self) -> QSize:
+        """Be content with a few rows."""
+        return QSize(self._content.minimumSizeHint().width(), 30 * UNIT)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Ask again when the width, and with it the height of wrapped notes, has changed."""
+        super().resizeEvent(event)
+        if event.oldSize().width() != event.size().width():
+            self.updateGeometry()
+
+
+def label(text: str, role: str, *, wrap: bool = False, buddy: QWidget | None = None) -> QLabel:
+    """Return a plain-text label of a role; text of models and people is never read as markup."""
+    made = QLabel(text)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setProperty("role", role)
+    made.setWordWrap(wrap)
+    if buddy is not None:
+        made.setBuddy(buddy)
+    return made

@@ -1,0 +1,329 @@
+"""The recipe: how tokens are drawn, how many tries run at once, and when the hunt stops.
+
+Every setting says what its present value does. The panel holds a :class:`Recipe` and replaces one
+setting at a time, so a recipe that came from a reopened hunt stays exactly what it was until a
+person changes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QMenu,
+    QPushButton,
+    QStackedLayout,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.gui.controls import Choice, Decimal, Fold, Labelled, Number, label
+from explorer.gui.key_button import KeyButton
+from explorer.gui.presets import RECIPE_PRESETS, preset_name
+from explorer.gui.seed_field import SeedField
+from explorer.gui.slider_row import (
+    TEMPERATURE_STOPS,
+    TOP_K_STOPS,
+    SliderRow,
+    explain_temperature,
+    explain_top_k,
+)
+from explorer.gui.theme import GAP, UNIT
+from explorer.recipe import MAX_MAX_TOKENS, MAX_TEMPERATURE, MAX_TOP_K, Recipe
+
+MOST_LANES = 8
+"""Lanes that the window shows at once."""
+
+_RULES = (
+    ("Hugging Face", "huggingface", "The token that crosses top-p is kept"),
+    ("OpenAI", "openai", "The token that crosses top-p is dropped, as in OpenAI's sample.py"),
+)
+_ENDINGS = (
+    ("stop", "stop", "A try ends where the model ends its text"),
+    ("run on", "ignore", "The try goes on into whatever document the model starts next"),
+    ("never draw it", "never", "The model cannot end its text; a try ends at its tokens"),
+)
+_AFTER_KEEP = (
+    (
+        "stop hunting",
+        True,
+        "No new try starts after a keep; the lanes that stream go on to their end",
+    ),
+    ("go on", False, "Keeping one starts the next try in its lane"),
+)
+_UNJUDGED = (
+    ("hold their lane", True, "A finished try stays in its lane until you judge it"),
+    ("make room", False, "The next try takes the lane of a finished one, which counts as unread"),
+)
+
+
+class RecipePanel(QWidget):
+    """Sampling settings, seed, lanes, refill policy and the Generate button."""
+
+    recipe_changed = Signal()
+    seed_changed = Signal()
+    lanes_changed = Signal(int)
+    policy_changed = Signal(bool, bool)
+    """``(until_keep, hold)``, as :meth:`policy` returns them."""
+    generate_requested = Signal()
+    stop_requested = Signal()
+    new_hunt_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make the panel with the default recipe and four lanes."""
+        super().__init__(parent)
+        self._recipe = Recipe()
+        self._make_fields()
+        self._make_buttons()
+        self._arrange()
+        self._show_recipe()
+        self._connect()
+
+    # What the window asks and tells
+
+    def recipe(self) -> Recipe:
+        """Return the settings as they stand, a half-typed number included."""
+        for number in (self.top_k.number, self.temperature.number, self.top_p, self.max_tokens):
+            number.interpretText()
+        return self._recipe
+
+    def set_recipe(self, recipe: Recipe) -> None:
+        """Show ``recipe``; a difference is reported by ``recipe_changed``."""
+        if recipe != self._recipe:
+            self._recipe = recipe
+            self._show_recipe()
+            self.recipe_changed.emit()
+
+    def seed(self) -> int | None:
+        """Return the fixed seed, None where one is to be drawn."""
+        return self.seed_field.seed()
+
+    def set_seed(self, seed: int | None) -> None:
+        """Fix the seed, or go back to drawing with None."""
+        self.seed_field.set_seed(seed)
+
+    def set_seed_drawn(self, seed: int | None) -> None:
+        """Show the seed that the present hunt has drawn."""
+        self.seed_field.set_drawn(seed)
+
+    def lanes(self) -> int:
+        """Return how many tries stream side by side, 1 to 8."""
+        return self.lanes_field.value()
+
+    def set_lanes(self, lanes: int) -> None:
+        """Show a number of lanes; a difference is reported by ``lanes_changed``."""
+        self.lanes_field.setValue(lanes)
+
+    def policy(self) -> tuple[bool, bool]:
+        """Return ``(until_keep, hold)``: a keep stops refills; finished tries hold lanes."""
+        return bool(self.after_keep.currentData()), bool(self.unjudged.currentData())
+
+    def set_policy(self, until_keep: bool, hold: bool) -> None:
+        """Show a policy without reporting it."""
+        for choice, value in ((self.after_keep, until_keep), (self.unjudged, hold)):
+            blocked = choice.blockSignals(True)
+            choice.choose(value)
+            choice.blockSignals(blocked)
+
+    def set_generating(self, generating: bool) -> None:
+        """Turn Generate into Stop and back, in the same place and size."""
+        had_focus = self.generate.hasFocus() or self.stop.hasFocus()
+        button = self.stop if generating else self.generate
+        self._buttons.setCurrentWidget(button)
+        if had_focus and button.isEnabled():
+            button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def set_generate_enabled(self, enabled: bool, reason: str = "") -> None:
+        """Allow or forbid Generate; ``reason`` is shown below it."""
+        self.generate.setEnabled(enabled)
+        self.generate.setToolTip(reason)
+        if reason:
+            self.set_note(reason)
+
+    def set_note(self, text: str) -> None:
+        """Say in one line what Generate will do: go on with this hunt, or start one."""
+        self.note.setText(text)
+        self.note.setToolTip(text)
+
+    # Building
+
+    def _make_fields(self) -> None:
+        self.presets = QToolButton()
+        self.presets.setProperty("role", "quiet")
+        self.presets.setAccessibleName("Recipe presets")
+        self.presets.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        for preset in RECIPE_PRESETS:
+            action = menu.addAction(preset.name)
+            action.setToolTip(preset.note)
+            action.setData(preset)
+        menu.triggered.connect(self._on_preset_chosen)
+        self.presets.setMenu(menu)
+
+        self.top_k = SliderRow(
+            "Top-k", Number("Top-k", 0, MAX_TOP_K), TOP_K_STOPS, lambda k: explain_top_k(int(k))
+        )
+        self.temperature = SliderRow(
+            "Temperature",
+            Decimal("Temperature", 0, MAX_TEMPERATURE, 0.05),
+            TEMPERATURE_STOPS,
+            explain_temperature,
+        )
+        self.top_p = Decimal("Top-p", 0, 1, 0.05, word=(1.0, "off"))
+        self.top_p_rule = Choice("Top-p rule", _RULES)
+        self.top_p_note = label("", "muted", wrap=True)
+        self.max_tokens = Number("Tokens at most", 1, MAX_MAX_TOKENS)
+        self.end_of_text = Choice("End of text", _ENDINGS)
+        self.seed_field = SeedField()
+        self.lanes_field = Number("Lanes", 1, MOST_LANES)
+        self.lanes_field.setValue(4)
+        self.after_keep = Choice("After a keep", _AFTER_KEEP)
+        self.unjudged = Choice("Unjudged tries", _UNJUDGED)
+
+    def _make_buttons(self) -> None:
+        self.generate = KeyButton("Generate", ("Ctrl", "Enter"), role="primary")
+        self.stop = KeyButton("Stop", ("Esc",), role="primary")
+        self.stop.setToolTip("Ends every try that streams and keeps what it has written")
+        self.new_hunt = QPushButton("New hunt")
+        self.new_hunt.setProperty("role", "quiet")
+        self.new_hunt.setAccessibleName("New hunt")
+        self.new_hunt.setToolTip(
+            "Count from zero with another seed, even though prompt and settings are the same.\n"
+            "The tries so far stay in the history."
+        )
+        self.note = label("", "muted", wrap=True)
+        self.note.setAccessibleName("What Generate will do")
+
+    def _arrange(self) -> None:
+        fields = QWidget()
+        rows = QVBoxLayout(fields)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(2 * UNIT)
+        rows.addWidget(self.top_k)
+        rows.addWidget(self.temperature)
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(GAP)
+        grid.setVerticalSpacing(2 * UNIT)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(1, 1)
+        pairs = (
+            ("Top-p", self.top_p, "Its rule", self.top_p_rule),
+            ("Tokens at most", self.max_tokens, "End of text", self.end_of_text),
+            ("Seed", self.seed_field, "Lanes", self.lanes_field),
+            ("After a keep", self.after_keep, "Unjudged tries", self.unjudged),
+        )
+        row = 0
+        for left, left_field, right, right_field in pairs:
+            grid.addWidget(Labelled(left, left_field), row, 0)
+            grid.addWidget(Labelled(right, right_field), row, 1)
+            row += 1
+            if left_field is self.top_p:
+                grid.addWidget(self.top_p_note, row, 0, 1, 2)
+                row += 1
+        rows.addLayout(grid)
+        rows.addStretch()
+
+        head = QHBoxLayout()
+        head.addWidget(label("Recipe", "title"))
+        head.addStretch()
+        head.addWidget(self.presets)
+        buttons = QWidget()
+        self._buttons = QStackedLayout(buttons)
+        self._buttons.addWidget(self.generate)
+        self._buttons.addWidget(self.stop)
+        foot = QHBoxLayout()
+        foot.addWidget(self.note, 1)
+        foot.addWidget(self.new_hunt)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(UNIT)
+        column.addLayout(head)
+        column.addWidget(Fold(fields))
+        column.addSpacing(UNIT)
+        column.addWidget(buttons)
+        column.addLayout(foot)
+
+    def _connect(self) -> None:
+        self.top_k.changed.connect(self._on_top_k)
+        self.temperature.changed.connect(self._on_temperature)
+        self.top_p.valueChanged.connect(self._on_top_p)
+        self.top_p_rule.currentIndexChanged.connect(self._on_top_p_rule)
+        self.max_tokens.valueChanged.connect(self._on_max_tokens)
+        self.end_of_text.currentIndexChanged.connect(self._on_end_of_text)
+        self.seed_field.seed_changed.connect(self.seed_changed)
+        self.lanes_field.valueChanged.connect(self.lanes_changed)
+        self.after_keep.currentIndexChanged.connect(self._on_policy)
+        self.unjudged.currentIndexChanged.connect(self._on_policy)
+        self.generate.clicked.connect(self.generate_requested)
+        self.stop.clicked.connect(self.stop_requested)
+        self.new_hunt.clicked.connect(self.new_hunt_requested)
+
+    # One setting at a time
+
+    def _show_recipe(self) -> None:
+        recipe = self._recipe
+        self.top_k.set_value(recipe.top_k)
+        self.temperature.set_value(recipe.temperature)
+        blocked = self.top_p.blockSignals(True)
+        self.top_p.setValue(recipe.top_p)
+        self.top_p.blockSignals(blocked)
+        blocked = self.max_tokens.blockSignals(True)
+        self.max_tokens.setValue(recipe.max_tokens)
+        self.max_tokens.blockSignals(blocked)
+        for choice, word in (
+            (self.top_p_rule, recipe.top_p_rule),
+            (self.end_of_text, recipe.end_of_text),
+        ):
+            blocked = choice.blockSignals(True)
+            choice.choose(word)
+            choice.blockSignals(blocked)
+        self._explain()
+
+    def _explain(self) -> None:
+        recipe = self._recipe
+        self.presets.setText(f"{preset_name(recipe)} ▾")
+        self.top_p_rule.setEnabled(recipe.top_p < 1)
+        if recipe.top_p < 1:
+            fate = "kept" if recipe.top_p_rule == "huggingface" else "dropped"
+            self.top_p_note.setText(
+                f"Tokens up to {recipe.top_p:g} in sum, the crossing one {fate}."
+            )
+        self.top_p_note.setVisible(recipe.top_p < 1)
+
+    def _change(self, **settings: Any) -> None:
+        changed = replace(self._recipe, **settings)
+        if changed != self._recipe:
+            self._recipe = changed
+            self._explain()
+            self.recipe_changed.emit()
+
+    def _on_top_k(self, value: float) -> None:
+        self._change(top_k=int(value))
+
+    def _on_temperature(self, value: float) -> None:
+        self._change(temperature=round(value, 3))
+
+    def _on_top_p(self, value: float) -> None:
+        self._change(top_p=round(value, 3))
+
+    def _on_top_p_rule(self, _index: int) -> None:
+        self._change(top_p_rule=self.top_p_rule.currentData())
+
+    def _on_max_tokens(self, value: int) -> None:
+        self._change(max_tokens=value)
+
+    def _on_end_of_text(self, _index: int) -> None:
+        self._change(end_of_text=self.end_of_text.currentData())
+
+    def _on_policy(self, _index: int) -> None:
+        self.policy_changed.emit(*self.policy())
+
+    def _on_preset_chosen(self, action: QAction) -> None:
+        self.set_recipe(action.data().apply(self._recipe))

@@ -1,0 +1,86 @@
+"""The seed: drawn by the program and remembered, or fixed by a person who typed a number.
+
+Empty means drawn; the drawn number then stands in the empty field as ``drawn: 90412``. The field's
+menu fixes the number that was drawn, and the cross empties the field again.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Signal
+from PySide6.QtGui import QAction, QContextMenuEvent, QValidator
+from PySide6.QtWidgets import QLineEdit, QWidget
+
+from explorer.gui.controls import field_size
+
+SEEDS = 2**63
+"""Seeds are below this: what SQLite stores as a whole number."""
+
+
+class SeedValidator(QValidator):
+    """Accepts nothing, or a whole number below :data:`SEEDS`."""
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Judge a typed text; called by Qt for every key."""
+        fits = text == "" or (text.isascii() and text.isdigit() and int(text) < SEEDS)
+        return (QValidator.State.Acceptable if fits else QValidator.State.Invalid), text, position
+
+
+class SeedField(QLineEdit):
+    """Empty = a drawn seed; a number = that seed for the next hunt."""
+
+    seed_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make an empty field."""
+        super().__init__(parent)
+        self._drawn: int | None = None
+        self.setValidator(SeedValidator(self))
+        self.setClearButtonEnabled(True)
+        self.setAccessibleName("Seed")
+        self.setAccessibleDescription("Empty: a seed is drawn for every new hunt")
+        self.fix = QAction("Fix the drawn seed", self)
+        self.fix.triggered.connect(self._on_fix)
+        self.textChanged.connect(self._on_text_changed)
+        self.set_drawn(None)
+
+    def seed(self) -> int | None:
+        """Return the fixed seed, None where one is to be drawn."""
+        return int(self.text()) if self.text() else None
+
+    def set_seed(self, seed: int | None) -> None:
+        """Fix a seed, or go back to drawing with None."""
+        self.setText("" if seed is None else str(seed))
+
+    def set_drawn(self, seed: int | None) -> None:
+        """Show which seed the present hunt has drawn."""
+        self._drawn = seed
+        self.setPlaceholderText("drawn" if seed is None else f"drawn: {seed}")
+        self._explain()
+
+    def sizeHint(self) -> QSize:
+        """Ask for the height that all fields share."""
+        return field_size(self, super().sizeHint())
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer to fix the drawn seed, above what every field offers."""
+        menu = self.createStandardContextMenu()
+        menu.insertAction(menu.actions()[0], self.fix)
+        menu.insertSeparator(menu.actions()[1])
+        menu.popup(event.globalPos())
+
+    def _explain(self) -> None:
+        self.fix.setEnabled(self._drawn is not None and not self.text())
+        if self.text():
+            words = "Fixed: the next hunt uses this seed. Empty the field to draw one."
+        elif self._drawn is not None:
+            words = f"Drawn for this hunt: {self._drawn}. Type a number to fix the next one."
+        else:
+            words = "Drawn for every new hunt and remembered. Type a number to fix it."
+        self.setToolTip(words)
+
+    def _on_fix(self) -> None:
+        self.set_seed(self._drawn)
+
+    def _on_text_changed(self, _text: str) -> None:
+        self._explain()
+        self.seed_changed.emit()
