@@ -112,6 +112,11 @@ class Database:
         """Whether nothing can be written; ``reason`` says why."""
         return bool(self.reason)
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """A value that differs after every change to the library, whoever made it."""
+        return self._connection.total_changes, self.value("PRAGMA data_version")
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything inside is on disk when this ends, or none of it is, where it raises.
@@ -119,8 +124,7 @@ class Database:
         Inside another one it is a part of that: the outermost end is the commit.
         Raises :class:`LibraryReadOnlyError` with the reason where nothing can be written.
         """
-        if self.read_only:
-            raise LibraryReadOnlyError(self.reason)
+        self._require_writable()
         depth = self._depth
         begin, commit, rollback = (
             (f"SAVEPOINT level{depth}", f"RELEASE level{depth}", f"ROLLBACK TO level{depth}")
@@ -141,7 +145,11 @@ class Database:
             self._depth = depth
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
-        """Run one statement and return the id of the row it inserted (0 where it inserted none)."""
+        """Run one statement and return the id of the row it inserted (0 where it inserted none).
+
+        Raises :class:`LibraryReadOnlyError` with the reason where nothing can be written.
+        """
+        self._require_writable()
         return self._run(sql, parameters).lastrowid or 0
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
@@ -166,7 +174,7 @@ class Database:
         deleted, but their bytes stay in the log until the library is next opened.
         """
         busy = self.value("PRAGMA wal_checkpoint(TRUNCATE)")
-        for backup in self.path.parent.glob(f"{self.path.name}.before-m*.bak"):
+        for backup in self.path.parent.glob(f"{self.path.name}.before-m*.bak*"):
             backup.unlink(missing_ok=True)
         if busy:
             raise LibraryBusyError(
@@ -187,6 +195,10 @@ class Database:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
+
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise LibraryReadOnlyError(self.reason)
 
     def _run(self, sql: str, parameters: Sequence[Value] = ()) -> sqlite3.Cursor:
         with _explained(self.path):

@@ -34,6 +34,7 @@ from explorer.library.records import (
     try_from_row,
     unpack_ids,
 )
+from explorer.library.statistics import next_redo, next_undo
 from explorer.recipe import Recipe
 
 __all__ = [
@@ -260,33 +261,35 @@ class Ledger:
         with self.transaction():
             for try_id, end in (ends or {}).items():
                 self.end_try(try_id, end)
-            marks = ", ".join("?" * len(verdicts))
             hunts = self._database.value(
-                f"SELECT count(DISTINCT hunt_id) FROM tries WHERE id IN ({marks})",
-                [try_id for try_id, _ in verdicts],
+                "SELECT count(DISTINCT hunt_id) FROM tries"
+                " WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps([try_id for try_id, _ in verdicts]),),
             )
             if hunts != 1:
                 raise ValueError("the tries of a decision are of one hunt")
             rows = self._append((try_id, name, None, None) for try_id, name in verdicts)
             if collection is not None:
-                self._collect([t for t, name in verdicts if name == "kept"], collection)
+                self.collect([t for t, name in verdicts if name == "kept"], collection)
         return rows[0].decision
 
     def undo(self, hunt_id: int) -> list[Verdict]:
         """Reverse the newest standing decision of the hunt; return the new rows, or none."""
         with self.transaction():
-            standing, _ = _stacks(self.verdicts(hunt_id))
-            if not standing:
-                return []
-            return self._append((v.try_id, "undone", v.id, None) for v in standing[-1])
+            verdicts = self.verdicts(hunt_id)
+            decision = next_undo(verdicts)
+            return self._append(
+                (v.try_id, "undone", v.id, None) for v in verdicts if v.decision == decision
+            )
 
     def redo(self, hunt_id: int) -> list[Verdict]:
         """Repeat the decision undone last unless a new one came since; return the new rows."""
         with self.transaction():
-            _, undone = _stacks(self.verdicts(hunt_id))
-            if not undone:
-                return []
-            return self._append((v.try_id, v.verdict, None, v.id) for v in undone[-1])
+            verdicts = self.verdicts(hunt_id)
+            decision = next_redo(verdicts)
+            return self._append(
+                (v.try_id, v.verdict, None, v.id) for v in verdicts if v.decision == decision
+            )
 
     def verdicts(self, hunt_id: int) -> list[Verdict]:
         """Return every verdict row of the hunt, oldest first, undone ones and undoings too."""
@@ -321,18 +324,29 @@ class Ledger:
             for row in rows
         ]
 
-    def _collect(self, try_ids: Sequence[int], collection: int) -> None:
+    # Collections
+
+    def collect(self, try_ids: Sequence[int], collection: int) -> None:
+        """Put tries into a collection, also ones that were removed or lie in another.
+
+        Raises :class:`LibraryError` where the collection was deleted.
+        """
+        with self.transaction():
+            self.require_collection(collection)
+            for try_id in try_ids:
+                self._database.execute(
+                    "INSERT INTO samples (try_id, collection_id, added_at) VALUES (?, ?, ?)"
+                    " ON CONFLICT (try_id) DO UPDATE SET collection_id = excluded.collection_id,"
+                    " added_at = excluded.added_at, removed_at = NULL",
+                    (try_id, collection, self._now()),
+                )
+
+    def require_collection(self, collection: int) -> None:
+        """Raise :class:`LibraryError` unless the collection is there to take a sample."""
         if not self._database.value(
             "SELECT count(*) FROM collections WHERE id = ? AND deleted_at IS NULL", (collection,)
         ):
-            raise LibraryError("That collection was deleted; choose another one and keep it again.")
-        for try_id in try_ids:
-            self._database.execute(
-                "INSERT INTO samples (try_id, collection_id, added_at) VALUES (?, ?, ?)"
-                " ON CONFLICT (try_id) DO UPDATE SET collection_id = excluded.collection_id,"
-                " added_at = excluded.added_at, removed_at = NULL",
-                (try_id, collection, self._now()),
-            )
+            raise LibraryError("That collection was deleted; choose another one and try again.")
 
     # What hunts share
 
@@ -355,29 +369,6 @@ class Ledger:
             "INSERT INTO models (fingerprint, name, build, manifest_json) VALUES (?, ?, ?, ?)",
             (model.fingerprint, model.name, model.build, model.manifest_json),
         )
-
-
-def _stacks(verdicts: Sequence[Verdict]) -> tuple[list[list[Verdict]], list[list[Verdict]]]:
-    """Return the decisions that stand and those that redo can repeat, each with the newest last.
-
-    Read in order, the rows are the history of an ordinary pair of undo and redo stacks: a new
-    decision empties the second one.
-    """
-    decisions: dict[int, list[Verdict]] = {}
-    for verdict in verdicts:
-        decisions.setdefault(verdict.decision, []).append(verdict)
-    standing: list[list[Verdict]] = []
-    undone: list[list[Verdict]] = []
-    for decision in decisions.values():
-        if decision[0].undoes is not None:
-            undone.append(standing.pop())
-        elif decision[0].redoes is not None:
-            undone.pop()
-            standing.append(decision)
-        else:
-            undone.clear()
-            standing.append(decision)
-    return standing, undone
 
 
 def _json(values: Mapping[str, str]) -> str:

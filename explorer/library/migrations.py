@@ -15,6 +15,7 @@ What the tables mean:
 - ``verdicts``: RULES 5 and 7. Rows that share ``decision`` were one key press. ``undone`` rows name
   the verdict that they reverse in ``undoes``; a redone verdict is a new row that names the one it
   repeats in ``redoes``.
+- ``standing``: a view of the one verdict of each try that counts, RULES 5.
 - ``policies``: how refill was switched, because the interval of RULES 10 depends on it.
 - ``collections``, ``samples``: where a kept try lies. A sample counts only while its keep stands.
 - ``tombstones``: what remains of a deleted hunt, RULES 16.
@@ -102,6 +103,15 @@ _M001 = (
         CHECK (undoes IS NULL OR redoes IS NULL)
     )""",
     "CREATE INDEX verdicts_by_try ON verdicts (try_id, id)",
+    """CREATE VIEW standing AS
+        SELECT id, decision, try_id, verdict, at FROM verdicts AS v
+        WHERE verdict <> 'undone'
+        AND NOT EXISTS (SELECT 1 FROM verdicts AS u WHERE u.undoes = v.id)
+        AND NOT EXISTS (
+            SELECT 1 FROM verdicts AS w
+            WHERE w.try_id = v.try_id AND w.id > v.id AND w.verdict <> 'undone'
+            AND NOT EXISTS (SELECT 1 FROM verdicts AS u WHERE u.undoes = w.id)
+        )""",
     """CREATE TRIGGER verdicts_are_append_only BEFORE UPDATE ON verdicts
         BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END""",
     """CREATE TRIGGER ends_are_append_only BEFORE UPDATE ON ends

@@ -1,0 +1,123 @@
+"""Named sets of samples. Deleting one hides it with its samples; restoring brings both back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from explorer.errors import InputError
+from explorer.library.database import Database, clean, utc_now
+
+FIRST_NAME: Final = "Kept samples"
+MAX_NAME: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named set of samples."""
+
+    id: int
+    name: str
+    created_at: str
+    samples: int
+    """Samples in it: their keep stands and they were not removed."""
+
+
+class Collections:
+    """Create, rename, delete and restore collections. Names are unique among those that exist."""
+
+    def __init__(self, database: Database, now: Callable[[], str] = utc_now) -> None:
+        """Work on ``database``; ``now`` gives the times that are written."""
+        self._database = database
+        self._now = now
+
+    def list(self) -> Sequence[Collection]:
+        """Return the collections, oldest first."""
+        return [self._with_count(*row) for row in self._rows("ORDER BY id")]
+
+    def get(self, collection_id: int) -> Collection:
+        """Return one collection. Raises :class:`InputError` where there is none, or no longer."""
+        for row in self._rows("AND id = ?", collection_id):
+            return self._with_count(*row)
+        raise InputError("That collection is not there any more; choose another one.")
+
+    def find(self, name: str) -> Collection:
+        """Return the collection called ``name``; :class:`InputError` names those there are."""
+        for row in self._rows("AND name = ?", clean(name).strip()):
+            return self._with_count(*row)
+        names = ", ".join(repr(row[1]) for row in self._rows("ORDER BY id"))
+        raise InputError(f"There is no collection {name!r}; there are: {names or 'none'}.")
+
+    def default(self) -> Collection:
+        """Return the oldest collection; where all were deleted, make a new one."""
+        for row in self._rows("ORDER BY id LIMIT 1"):
+            return self._with_count(*row)
+        return self.create(FIRST_NAME)
+
+    def create(self, name: str) -> Collection:
+        """Add an empty collection. Raises :class:`InputError` for a name that cannot be used."""
+        with self._database.transaction():
+            name = self._free(name)
+            created = self._now()
+            new = self._database.execute(
+                "INSERT INTO collections (name, created_at) VALUES (?, ?)", (name, created)
+            )
+        return Collection(new, name, created, 0)
+
+    def rename(self, collection_id: int, name: str) -> None:
+        """Give a collection another name; :class:`InputError` for one that cannot be used."""
+        with self._database.transaction():
+            if self.get(collection_id).name != clean(name).strip():
+                self._database.execute(
+                    "UPDATE collections SET name = ? WHERE id = ?",
+                    (self._free(name), collection_id),
+                )
+
+    def delete(self, collection_id: int) -> None:
+        """Hide a collection and its samples until it is restored; tries and verdicts stand."""
+        self._database.execute(
+            "UPDATE collections SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL",
+            (self._now(), collection_id),
+        )
+
+    def restore(self, collection_id: int) -> Collection:
+        """Bring a deleted collection back, as ``name (2)`` where its name was taken meanwhile."""
+        with self._database.transaction():
+            row = self._database.row("SELECT * FROM collections WHERE id = ?", (collection_id,))
+            if row is not None and row["deleted_at"] is not None:
+                taken = {other[1] for other in self._rows("")}
+                name, number = row["name"], 1
+                while name in taken:
+                    number += 1
+                    name = f"{row['name']} ({number})"
+                self._database.execute(
+                    "UPDATE collections SET deleted_at = NULL, name = ? WHERE id = ?",
+                    (name, collection_id),
+                )
+            return self.get(collection_id)
+
+    def _free(self, name: str) -> str:
+        """Return the name as it is stored, if a collection may have it."""
+        name = clean(name).strip()
+        if not name or len(name) > MAX_NAME:
+            raise InputError(f"A collection needs a name of 1 to {MAX_NAME} characters.")
+        if self._rows("AND name = ?", name):
+            raise InputError(f"There is already a collection {name!r}; choose another name.")
+        return name
+
+    def _rows(self, condition: str, *parameters: str | int) -> Sequence[tuple[int, str, str]]:
+        return [
+            (row["id"], row["name"], row["created_at"])
+            for row in self._database.rows(
+                f"SELECT * FROM collections WHERE deleted_at IS NULL {condition}", parameters
+            )
+        ]
+
+    def _with_count(self, collection_id: int, name: str, created_at: str) -> Collection:
+        samples: int = self._database.value(
+            "SELECT count(*) FROM samples JOIN standing USING (try_id)"
+            " WHERE collection_id = ? AND removed_at IS NULL AND verdict = 'kept'",
+            (collection_id,),
+        )
+        return Collection(collection_id, name, created_at, samples)

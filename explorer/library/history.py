@@ -1,0 +1,154 @@
+"""Every hunt, newest first, and how to delete one for good.
+
+To reopen a hunt, read :meth:`Ledger.hunt`, :meth:`Ledger.tries` and :meth:`Ledger.verdicts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from explorer.errors import LibraryError
+from explorer.library.database import Database, utc_now
+from explorer.library.ledger import Ledger
+from explorer.library.records import Hunt
+from explorer.library.statistics import Counts
+from explorer.library.tallies import Tallies
+
+
+@dataclass(frozen=True, slots=True)
+class HuntSummary:
+    """A hunt as a list shows it."""
+
+    hunt: Hunt
+    counts: Counts
+    last_used_at: str
+    """When its newest try began, or it did where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What remains of a deleted hunt (RULES 16): when it was, under which settings, its counts."""
+
+    hunt_id: int
+    recipe: str
+    created_at: str
+    deleted_at: str
+    counts: Counts
+
+
+class History:
+    """Lists and deletes the hunts of one library."""
+
+    def __init__(self, database: Database, now: Callable[[], str] = utc_now) -> None:
+        """Work on ``database``; ``now`` gives the times that are written."""
+        self._database = database
+        self._ledger = Ledger(database)
+        self._tallies = Tallies(database)
+        self._now = now
+
+    def ids(self) -> list[int]:
+        """Return the ids of all hunts, the one used last first."""
+        return [
+            row[0]
+            for row in self._database.rows(
+                f"SELECT id, {_LAST_USED} AS last_used FROM hunts ORDER BY last_used DESC, id DESC"
+            )
+        ]
+
+    def page(self, hunt_ids: Sequence[int]) -> list[HuntSummary]:
+        """Return these hunts in this order; a deleted one is left out."""
+        found = []
+        for hunt_id in hunt_ids:
+            last_used: str | None = self._database.value(
+                f"SELECT {_LAST_USED} FROM hunts WHERE id = ?", (hunt_id,)
+            )
+            if last_used is not None:
+                hunt = self._ledger.hunt(hunt_id)
+                found.append(HuntSummary(hunt, self._tallies.counts(hunt_id), last_used))
+        return found
+
+    def delete(self, hunt_id: int) -> Tombstone:
+        """Remove every text, token id, note and verdict of a hunt, and its prompt; leave its
+        counts.
+
+        Hunts that were steered from it repeat its text and go with it. There is no undo: the bytes
+        are overwritten, in the log too, and backups made before a migration are removed.
+        Raises :class:`LibraryError` where it is gone already, :class:`LibraryBusyError` where
+        another program's reading keeps the bytes in the log for now.
+        """
+        with self._database.transaction():
+            tombstone = self._delete(hunt_id)
+        self._database.forget_deleted()
+        return tombstone
+
+    def tombstones(self) -> list[Tombstone]:
+        """Return what remains of the deleted hunts, the last deleted first."""
+        return [
+            Tombstone(
+                row["hunt_id"],
+                row["recipe"],
+                row["created_at"],
+                row["deleted_at"],
+                Counts(
+                    kept=row["kept"],
+                    rejected=row["rejected"],
+                    skipped=row["skipped"],
+                    unread=row["unread"],
+                    crashed=row["crashed"],
+                ),
+            )
+            for row in self._database.rows(
+                "SELECT * FROM tombstones ORDER BY deleted_at DESC, hunt_id DESC"
+            )
+        ]
+
+    def _delete(self, hunt_id: int) -> Tombstone:
+        database = self._database
+        row = database.row("SELECT * FROM hunts WHERE id = ?", (hunt_id,))
+        if row is None:
+            raise LibraryError("That hunt was deleted already.")
+        for child in database.rows(
+            "SELECT hunts.id FROM hunts JOIN tries ON steered_from_try = tries.id"
+            " WHERE hunt_id = ? AND hunts.id <> hunt_id",
+            (hunt_id,),
+        ):
+            self._delete(child[0])
+        counts = self._tallies.counts(hunt_id)
+        tombstone = Tombstone(hunt_id, row["recipe"], row["created_at"], self._now(), counts)
+        database.execute(
+            "INSERT INTO tombstones (hunt_id, model_id, recipe, created_at, deleted_at,"
+            " tries, kept, rejected, skipped, unread, crashed)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                hunt_id,
+                row["model_id"],
+                tombstone.recipe,
+                tombstone.created_at,
+                tombstone.deleted_at,
+                counts.tries,
+                counts.kept,
+                counts.rejected,
+                counts.skipped,
+                counts.unread,
+                counts.crashed,
+            ),
+        )
+        for table in ("samples", "verdicts", "ends"):
+            database.execute(
+                f"DELETE FROM {table} WHERE try_id IN (SELECT id FROM tries WHERE hunt_id = ?)",
+                (hunt_id,),
+            )
+        for table in ("policies", "tries"):
+            database.execute(f"DELETE FROM {table} WHERE hunt_id = ?", (hunt_id,))
+        database.execute("DELETE FROM hunts WHERE id = ?", (hunt_id,))
+        database.execute(
+            "DELETE FROM prompts WHERE id = ? AND id NOT IN (SELECT prompt_id FROM hunts)",
+            (row["prompt_id"],),
+        )
+        return tombstone
+
+
+_LAST_USED = (
+    "max(created_at, coalesce((SELECT max(started_at) FROM tries WHERE hunt_id = hunts.id), ''))"
+)

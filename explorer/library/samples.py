@@ -1,0 +1,159 @@
+"""Kept tries as a person meets them: with prompt, provenance, and what they cost.
+
+A list holds the ids of all its samples and asks for the rows it shows (:meth:`Samples.ids`,
+:meth:`Samples.page`), so that a hundred thousand of them open as fast as ten. A sample is in its
+collection while its keep stands and it was not removed; undoing the keep hides it, redoing shows
+it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from explorer.errors import LibraryError
+from explorer.library.database import Database, clean, utc_now
+from explorer.library.ledger import Ledger
+from explorer.library.records import Hunt, Try, try_from_row
+from explorer.library.statistics import Cost
+from explorer.library.tallies import Tallies
+
+FIRST_WORDS: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A kept try with everything that has to be said beside its text."""
+
+    attempt: Try
+    hunt: Hunt
+    cost: Cost
+    """Tries, and what stands beside them, as they count now (RULES 6)."""
+    collection_id: int
+    note: str
+    added_at: str
+    kept_at: str
+
+    @property
+    def id(self) -> int:
+        """The id of its try."""
+        return self.attempt.id
+
+    @property
+    def text(self) -> str:
+        """The completion alone, as the machine wrote it."""
+        return self.attempt.end.text if self.attempt.end else ""
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Token ids of the completion."""
+        return self.attempt.end.ids if self.attempt.end else ()
+
+    @property
+    def first_words(self) -> str:
+        """The beginning of the text on one line, for a list; at most 120 characters."""
+        words = " ".join(self.text[: 4 * FIRST_WORDS].split())
+        return words if len(words) <= FIRST_WORDS else words[: FIRST_WORDS - 1].rstrip() + "…"
+
+    @property
+    def caption(self) -> str:
+        """The words of RULES 9: ``machine-written, 7 tries (6 rejected)``."""
+        return self.cost.caption
+
+    @property
+    def captioned_text(self) -> str:
+        """Prompt and completion told apart by their author, for a clipboard."""
+        prompt = self.hunt.prompt_text or "(none: unconditional)"
+        return (
+            f"Prompt (human-written):\n{prompt}\n\n"
+            f"Completion ({self.caption}):\n{self.text}\n\n"
+            f"{self.hunt.recipe.describe()}, seed {self.hunt.seed}, index {self.attempt.index},"
+            f" {self.hunt.model.name} {self.hunt.model.build}"
+        )
+
+
+class Samples:
+    """Reads the samples of a library, and moves, removes and annotates them."""
+
+    def __init__(self, database: Database, now: Callable[[], str] = utc_now) -> None:
+        """Work on ``database``; ``now`` gives the times that are written."""
+        self._database = database
+        self._ledger = Ledger(database)
+        self._tallies = Tallies(database)
+        self._now = now
+
+    def ids(self, collection_id: int) -> list[int]:
+        """Return the try ids of a collection's samples, newest first."""
+        return [
+            row[0]
+            for row in self._database.rows(
+                "SELECT try_id FROM samples JOIN standing USING (try_id)"
+                " WHERE collection_id = ? AND removed_at IS NULL AND verdict = 'kept'"
+                " ORDER BY added_at DESC, try_id DESC",
+                (collection_id,),
+            )
+        ]
+
+    def page(self, try_ids: Sequence[int]) -> list[Sample]:
+        """Return these samples in this order; one that is a sample no longer is left out."""
+        rows = self._database.rows(
+            "SELECT tries.*, ends.*, collection_id, note, added_at, at AS kept_at"
+            " FROM samples JOIN standing USING (try_id) JOIN tries ON tries.id = try_id"
+            " LEFT JOIN ends USING (try_id)"
+            " WHERE removed_at IS NULL AND verdict = 'kept'"
+            " AND samples.try_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(try_ids)),),
+        )
+        hunts: dict[int, Hunt] = {}
+        found: dict[int, Sample] = {}
+        for row in rows:
+            attempt = try_from_row(row)
+            if attempt.hunt_id not in hunts:
+                hunts[attempt.hunt_id] = self._ledger.hunt(attempt.hunt_id)
+            found[attempt.id] = Sample(
+                attempt,
+                hunts[attempt.hunt_id],
+                self._tallies.costs(attempt.hunt_id)[attempt.id],
+                row["collection_id"],
+                row["note"],
+                row["added_at"],
+                row["kept_at"],
+            )
+        return [found[try_id] for try_id in try_ids if try_id in found]
+
+    def get(self, try_id: int) -> Sample:
+        """Return one sample. Raises :class:`LibraryError` where the try is a sample no longer."""
+        for sample in self.page([try_id]):
+            return sample
+        raise LibraryError("That sample is not in a collection any more; refresh the list.")
+
+    def add(self, try_id: int, collection_id: int) -> None:
+        """Put a kept try into a collection, also one that was removed or lies in another."""
+        self._ledger.collect([try_id], collection_id)
+
+    def move(self, try_id: int, collection_id: int) -> None:
+        """Put a sample into another collection; its place by time stays."""
+        with self._database.transaction():
+            self._ledger.require_collection(collection_id)
+            self._database.execute(
+                "UPDATE samples SET collection_id = ? WHERE try_id = ?", (collection_id, try_id)
+            )
+
+    def remove(self, try_id: int) -> None:
+        """Take a sample out of its collection; its verdict stands, :meth:`restore` undoes it."""
+        self._database.execute(
+            "UPDATE samples SET removed_at = ? WHERE try_id = ? AND removed_at IS NULL",
+            (self._now(), try_id),
+        )
+
+    def restore(self, try_id: int) -> None:
+        """Bring a removed sample back to where it was."""
+        self._database.execute("UPDATE samples SET removed_at = NULL WHERE try_id = ?", (try_id,))
+
+    def set_note(self, try_id: int, note: str) -> None:
+        """Replace what a person noted beside a sample."""
+        self._database.execute(
+            "UPDATE samples SET note = ? WHERE try_id = ?", (clean(note), try_id)
+        )
