@@ -1,0 +1,194 @@
+"""Text to token ids and back.
+
+A GPT-2 token is a string of bytes, not of characters: one emoji is several tokens, and some
+completions never finish a character. So everything here goes through bytes; text that streams comes
+from an incremental UTF-8 decoder that holds back what is not a complete character yet.
+
+``<|endoftext|>`` in a text is ordinary text (``<``, ``|``, ``endof`` ...), as in OpenAI's encoder,
+unless the caller says that it is meant as the control token.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from explorer.errors import ModelError, PromptError
+
+END_OF_TEXT = "<|endoftext|>"
+FILE_NAME = "tokenizer.json"
+
+
+class TextDecoder:
+    """Bytes of tokens, fed one by one, to text: what is complete, as soon as it is.
+
+    The pieces together, the flushed one included, are what decoding all bytes at once gives; what
+    is no UTF-8 becomes U+FFFD in the same places.
+    """
+
+    def __init__(self, token_bytes: Sequence[bytes]) -> None:
+        """``token_bytes`` holds the bytes of each id."""
+        self._token_bytes = token_bytes
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, token: int) -> str:
+        """Return the text that became complete with ``token``; sometimes none."""
+        return self._decoder.decode(self._token_bytes[token])
+
+    def flush(self) -> str:
+        """Return what was held back, as U+FFFD, and start anew."""
+        rest = self._decoder.decode(b"", final=True)
+        self._decoder.reset()
+        return rest
+
+
+class Tokens:
+    """The vocabulary of one model."""
+
+    vocabulary: int
+    """Ids 0..vocabulary-1; those in ``holes`` have no token."""
+    end_of_text: int | None
+    """Id of ``<|endoftext|>``, None where the model has none."""
+    holes: frozenset[int]
+
+    def __init__(self, tokenizer_json: str) -> None:
+        """Read the text of a ``tokenizer.json``; :class:`ModelError` where it is not usable."""
+        try:
+            description = _checked(json.loads(tokenizer_json))
+            self._tokenizer = tokenizers.Tokenizer.from_str(json.dumps(description))
+        except Exception as error:  # the library raises a bare Exception for what it cannot parse
+            raise ModelError(
+                f"The model's {FILE_NAME} cannot be used ({error}); import the model again."
+            ) from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True  # a control token's name is ordinary text
+        self._lossless = description.get("normalizer") is None
+        names: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        added = {token["id"] for token in description["added_tokens"]}
+        self.vocabulary = max(names.values(), default=-1) + 1
+        self._bytes = [b""] * self.vocabulary
+        for name, token in names.items():
+            self._bytes[token] = name.encode() if token in added else _bytes_of(name)
+        self.holes = frozenset(range(self.vocabulary)).difference(names.values())
+        self.end_of_text = names.get(END_OF_TEXT)
+
+    @classmethod
+    def from_json(cls, text: str) -> Tokens:
+        """Read the text of a ``tokenizer.json``; :class:`ModelError` where it is not usable."""
+        return cls(text)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Tokens:
+        """Read a model folder's ``tokenizer.json``; :class:`ModelError` where it is not usable."""
+        path = folder / FILE_NAME
+        try:
+            return cls(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"{path} cannot be read ({error}); import the model again.") from error
+
+    def encode(self, text: str, control: bool = False) -> list[int]:
+        """Return the ids of ``text``.
+
+        With ``control`` the literal ``<|endoftext|>`` means the control token. Raises
+        :class:`PromptError` for text that has no ids: half a surrogate pair, a character whose
+        bytes the vocabulary lacks, the control token where there is none.
+        """
+        if not control or END_OF_TEXT not in text:
+            return self._encode_plain(text)
+        if self.end_of_text is None:
+            raise PromptError(
+                f"This model has no {END_OF_TEXT} token; untick it or remove the text."
+            )
+        first, *others = text.split(END_OF_TEXT)
+        ids = self._encode_plain(first)
+        for part in others:
+            ids += [self.end_of_text, *self._encode_plain(part)]
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ``ids``; bytes that are no UTF-8 become U+FFFD."""
+        return b"".join([self._bytes[token] for token in ids]).decode("utf-8", "replace")
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that ``token`` stands for; empty for an id without a token."""
+        return self._bytes[token]
+
+    def decoder(self) -> TextDecoder:
+        """Return a decoder for one text that arrives token by token."""
+        return TextDecoder(self._bytes)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where each token of ``text`` lies, as (start, end) in code points.
+
+        A token that holds only part of a character spans all of it, so spans may overlap.
+        """
+        ids = self.encode(text)
+        # Of each byte: the character it belongs to.
+        owner = [at for at, character in enumerate(text) for _ in character.encode()]
+        ends = list(accumulate(len(self._bytes[token]) for token in ids))
+        if sum(ends[-1:]) != len(owner):  # a tokenizer that rewrites text first
+            return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+        starts = [0, *ends][: len(ends)]
+        return [(owner[a], owner[b - 1] + 1) for a, b in zip(starts, ends, strict=True)]
+
+    def _encode_plain(self, text: str) -> list[int]:
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError as error:
+            raise PromptError(
+                f"The text holds half a character (a lone surrogate) at position {error.start}; "
+                "remove it."
+            ) from error
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        # A vocabulary without all 256 bytes leaves out, silently, what it cannot spell.
+        if self._lossless and sum(len(self._bytes[token]) for token in ids) < size:
+            missing = next(c for c in text if not self._spells(c))
+            raise PromptError(f"This model's vocabulary cannot spell {missing!r}; remove it.")
+        return ids
+
+    def _spells(self, character: str) -> bool:
+        ids = self._tokenizer.encode(character, add_special_tokens=False).ids
+        return sum(len(self._bytes[token]) for token in ids) >= len(character.encode())
+
+
+def _checked(description: Any) -> dict[str, Any]:
+    """Return the description if it is a BPE, with ``<|endoftext|>`` marked as a control token."""
+    if not isinstance(description, dict) or not isinstance(description.get("model"), dict):
+        raise ValueError("it describes no tokenizer")
+    if description["model"].get("type", "BPE") != "BPE":
+        raise ValueError(f"it is a {description['model']['type']} tokenizer, not a byte-level BPE")
+    added = description.get("added_tokens") or []
+    # Saved as an ordinary added token, it would be found in plain text.
+    description["added_tokens"] = [
+        {**token, "special": True} if token.get("content") == END_OF_TEXT else token
+        for token in added
+    ]
+    return description
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Return the byte that each character of a byte-level vocabulary stands for.
+
+    Printable Latin-1 characters stand for themselves, the other 68 bytes for characters from U+0100
+    on (openai/gpt-2, ``src/encoder.py``, ``bytes_to_unicode``).
+    """
+    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1)]
+    plain += range(ord("®"), ord("ÿ") + 1)
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(b): b for b in plain} | {chr(256 + at): b for at, b in enumerate(others)}
+
+
+_ALPHABET = _byte_alphabet()
+
+
+def _bytes_of(name: str) -> bytes:
+    if all(character in _ALPHABET for character in name):
+        return bytes(_ALPHABET[character] for character in name)
+    return name.encode()

@@ -1,0 +1,198 @@
+"""Text to ids and back, against OpenAI's own encoder and every script there is."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from explorer.engine.tokens import END_OF_TEXT, Tokens
+from explorer.errors import ModelError, PromptError
+from tests.tiny import make_tiny
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
+
+
+@pytest.fixture(scope="module")
+def gpt2():
+    """OpenAI's vocabulary of 50257."""
+    folder = SHARED / "gpt2_bpe"
+    tokenizer = Tokenizer(
+        models.BPE.from_file(str(folder / "encoder.json"), str(folder / "vocab.bpe"))
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return Tokens.from_json(tokenizer.to_str())
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return Tokens.from_folder(make_tiny(tmp_path_factory.mktemp("tiny")))
+
+
+def stream(tokens, ids):
+    decoder = tokens.decoder()
+    return "".join([decoder.feed(token) for token in ids]) + decoder.flush()
+
+
+@shared
+def test_ids_equal_those_of_openai(gpt2):
+    lines = (SHARED / "gpt2_bpe" / "golden_ids.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) > 1700
+    for line in map(json.loads, lines):
+        assert gpt2.encode(line["text"]) == line["ids"], line["text"]
+        assert gpt2.decode(line["ids"]) == line["text"]
+
+
+@shared
+@pytest.mark.parametrize(
+    "name",
+    [
+        "UTF-8-demo.txt",
+        "blns.json",
+        "blns.txt",
+        "edge_cases.json",
+        "emoji_all.txt",
+        "udhr_multiscript.txt",
+    ],
+)
+def test_streaming_any_text_yields_exactly_the_text(gpt2, tiny, name):
+    content = (SHARED / "unicode" / name).read_bytes().decode("utf-8")
+    texts = [content]
+    if name.endswith(".json"):
+        texts += [t for t in json.loads(content) if t.isascii() or t.isprintable()]
+    for tokens in (gpt2, tiny):
+        for text in texts:
+            ids = tokens.encode(text)
+            assert stream(tokens, ids) == text
+            assert tokens.decode(ids) == text
+
+
+@shared
+def test_end_of_text_is_plain_text_unless_it_is_said_to_be_control(gpt2):
+    assert gpt2.end_of_text == 50256
+    assert gpt2.encode(END_OF_TEXT) == [27, 91, 437, 1659, 5239, 91, 29]
+    assert gpt2.encode(END_OF_TEXT, control=True) == [50256]
+    assert gpt2.encode("a<|endoftext|><|endoftext|> b", control=True) == [64, 50256, 50256, 275]
+    assert gpt2.encode("a b", control=True) == gpt2.encode("a b")
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_end_of_text_is_plain_text_however_it_was_saved(tmp_path, special):
+    path = make_tiny(tmp_path) / "tokenizer.json"
+    description = json.loads(path.read_text())
+    for token in description["added_tokens"]:
+        token["special"] = special
+    tokens = Tokens.from_json(json.dumps(description))
+    ids = tokens.encode("x" + END_OF_TEXT)
+    assert tokens.end_of_text not in ids
+    assert tokens.decode(ids) == "x" + END_OF_TEXT
+    assert tokens.encode(END_OF_TEXT, control=True) == [tokens.end_of_text]
+    assert tokens.decode([tokens.end_of_text]) == END_OF_TEXT
+
+
+@given(text=st.text())
+def test_any_text_round_trips(tiny, text):
+    ids = tiny.encode(text)
+    assert tiny.decode(ids) == stream(tiny, ids) == text
+    control = tiny.encode(text, control=True)
+    assert tiny.decode(control) == text
+
+
+@given(ids=st.lists(st.integers(0, 299)))
+def test_any_ids_stream_to_what_they_decode_to(tiny, ids):
+    assert stream(tiny, ids) == tiny.decode(ids)
+
+
+def test_incomplete_characters_are_held_back(tiny):
+    decoder = tiny.decoder()
+    ids = tiny.encode("né🙂")
+    pieces = [decoder.feed(token) for token in ids]
+    assert [p for p in pieces if p] == ["n", "é", "🙂"]
+    assert len(pieces) > 3
+    assert decoder.flush() == ""
+    decoder.feed(ids[-4])
+    assert decoder.flush() == "\ufffd"
+    assert decoder.feed(ids[0]) == "n"  # and starts anew
+
+
+@given(text=st.text(max_size=60))
+def test_spans_cover_the_text_in_order(tiny, text):
+    spans = tiny.spans(text)
+    ids = tiny.encode(text)
+    assert len(spans) == len(ids)
+    assert {at for start, end in spans for at in range(start, end)} == set(range(len(text)))
+    assert spans == sorted(spans)
+    for (start, end), token in zip(spans, ids, strict=True):
+        assert tiny.token_bytes(token) in text[start:end].encode()
+
+
+def test_spans_of_a_tokenizer_that_rewrites_text_come_from_it(tmp_path):
+    path = make_tiny(tmp_path) / "tokenizer.json"
+    description = json.loads(path.read_text())
+    description["normalizer"] = {"type": "NFKC"}
+    tokens = Tokens.from_json(json.dumps(description))
+    assert tokens.spans("\ufb01")[-1] == (0, 1)  # one character, the letters f and i
+    assert tokens.decode(tokens.encode("\ufb01")) == "fi"
+
+
+def test_half_a_surrogate_pair_is_refused_with_its_place(tiny):
+    with pytest.raises(PromptError, match="position 2"):
+        tiny.encode("ab\ud800")
+
+
+def test_a_character_that_the_vocabulary_lacks_is_refused_by_name(tmp_path):
+    tokens = Tokens.from_folder(make_tiny(tmp_path, vocabulary=7))
+    assert tokens.vocabulary == 7
+    with pytest.raises(PromptError, match="'Q'"):
+        tokens.encode("eQ")
+
+
+def test_control_token_in_a_model_without_one(tmp_path):
+    tokens = Tokens.from_folder(make_tiny(tmp_path, end_of_text=False))
+    assert tokens.end_of_text is None
+    assert tokens.decode(tokens.encode(END_OF_TEXT)) == END_OF_TEXT
+    with pytest.raises(PromptError, match=r"no <\|endoftext\|> token"):
+        tokens.encode(END_OF_TEXT, control=True)
+
+
+def test_holes_have_no_bytes(tmp_path):
+    tokens = Tokens.from_folder(make_tiny(tmp_path, holes=[280, 281]))
+    assert tokens.holes == {280, 281}
+    assert tokens.token_bytes(280) == b""
+    assert tokens.decode([280, *tokens.encode("a")]) == "a"
+
+
+def test_limits_of_a_saved_tokenizer_are_lifted(tmp_path):
+    path = make_tiny(tmp_path) / "tokenizer.json"
+    description = json.loads(path.read_text())
+    description["truncation"] = {
+        "direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0,
+    }  # fmt: skip
+    description["padding"] = {
+        "strategy": {"Fixed": 50}, "direction": "Right", "pad_to_multiple_of": None,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "!",
+    }  # fmt: skip
+    text = "a longer text than three tokens"
+    tokens = Tokens.from_json(json.dumps(description))
+    assert tokens.decode(tokens.encode(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"model": {"type": "Unigram"}}', '{"model": {"type": "BPE"}}']
+)
+def test_what_is_no_tokenizer_is_refused(tmp_path, text):
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(ModelError, match=r"tokenizer\.json"):
+        Tokens.from_folder(tmp_path)
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="import the model again"):
+        Tokens.from_folder(tmp_path)
+    (tmp_path / "tokenizer.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelError, match="import the model again"):
+        Tokens.from_folder(tmp_path)
