@@ -12,7 +12,7 @@ import json
 import struct
 from collections import Counter
 from collections.abc import Collection, Mapping
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,8 +61,8 @@ def make_tiny(
     """Write a GPT-2 folder and return it.
 
     ``vocabulary`` counts ids that the tokenizer knows (``holes`` among them have no token,
-    ``<|endoftext|>`` and the ``added`` tokens are the last), ``rows`` embedding rows where there are
-    more. ``inner`` is the width inside the MLP, ``spread`` the standard deviation of the logits.
+    ``<|endoftext|>`` and the ``added`` tokens are the last), ``rows`` the embedding rows where they
+    are more. ``inner`` is the width inside the MLP, ``spread`` the standard deviation of logits.
     ``buffers`` adds the mask tensors that old checkpoints carry; ``config`` overrides entries of
     config.json, None removes one.
     """
@@ -232,7 +232,7 @@ def write_tokenizer(
     end_of_text: bool = True,
     kind: Literal["tokenizer.json", "vocab.json"] = "tokenizer.json",
 ) -> int | None:
-    """Write a byte-level BPE with ids 0..vocabulary-1 except ``holes``; return the end-of-text id."""
+    """Write a byte-level BPE with ids 0..vocabulary-1 but ``holes``; return the end-of-text id."""
     specials = [END_OF_TEXT] * end_of_text + list(added)
     ids = [i for i in range(vocabulary) if i not in holes]
     words, merges = byte_pairs(len(ids) - len(specials))
@@ -295,7 +295,7 @@ def byte_pairs(size: int) -> tuple[list[str], list[tuple[str, str]]]:
             words.append(joined)
             known.add(joined)
         pieces = [_merge(piece, pair) for piece in pieces]
-    for pair in product(words[:256], repeat=2):
+    for pair in ((left, right) for left in words[:256] for right in words[:256]):
         if len(words) >= size:
             break
         if (joined := "".join(pair)) not in known:

@@ -1,0 +1,85 @@
+"""One at a time: an operating-system lock on a small file.
+
+The lock belongs to the open file, not to its existence, so a killed program leaves nothing that has
+to be cleaned up; the file itself stays, empty.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_POLL_SECONDS = 0.1
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> None:
+        # flock, not lockf: a second lock in the same process must be noticed too.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class HeldError(Exception):
+    """Somebody else holds the lock."""
+
+
+class FileLock:
+    """A lock on ``path`` that this object holds from construction until :meth:`release`."""
+
+    def __init__(self, path: Path, waiting: Callable[[], None] | None = None) -> None:
+        """Take the lock; with ``waiting``, wait for it and call that ten times a second.
+
+        Raises :class:`HeldError` where it is held and ``waiting`` is None, ``OSError`` where the
+        file cannot be created, and whatever ``waiting`` raises.
+        """
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            while not self._taken():
+                if waiting is None:
+                    raise HeldError(str(path))
+                waiting()
+                time.sleep(_POLL_SECONDS)
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let the next one in; a second call does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        """Return the lock itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Release the lock."""
+        self.release()
+
+    def _taken(self) -> bool:
+        try:
+            _try_lock(self._descriptor)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                return False
+            raise
+        return True

@@ -1,0 +1,305 @@
+"""Somebody's GPT-2 folder as named tensors: checked first, then read one tensor at a time.
+
+Tensors go by the names of Hugging Face's GPT-2 without prefix (``wte.weight``, ``h.0.ln_1.bias``),
+matrices as ``[in, out]``, always as float32. Opening a folder checks config, tokenizer and the
+headers of the weights against one another; reading a tensor checks that its numbers are finite and
+takes its hash on the way, so that a fingerprint costs no second pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.errors import CheckpointError
+from explorer.weights.config import FILE_NAME as CONFIG_FILE
+from explorer.weights.config import Config, read_config
+from explorer.weights.safetensors import SafetensorsFile
+from explorer.weights.source import Source, shown
+from explorer.weights.tokenizer import TokenizerFile, read_tokenizer
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json")
+
+HEAD = "lm_head.weight"
+EMBEDDING = "wte.weight"
+
+_PREFIX = "transformer."
+_MAX_SHARDS = 200
+_INDEX_LIMIT = 4 << 20
+_CHUNK = 1 << 22
+"""Numbers compared or checked at a time."""
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Open a GPT-2 folder in Hugging Face layout.
+
+    Raises :class:`CheckpointError`, with the name of what is wrong, what was found and what is
+    expected, for anything that is not a complete plain GPT-2.
+    """
+    source = Source(folder)
+    config = read_config(source)
+    tokenizer = read_tokenizer(source)
+    if tokenizer.vocabulary > config.rows:
+        raise CheckpointError(
+            f"The tokenizer has ids up to {tokenizer.vocabulary - 1}, but the model has only "
+            f"{config.rows} embedding rows ({CONFIG_FILE}: vocab_size); they do not fit."
+        )
+    files = _open_weights(source)
+    try:
+        return Checkpoint(source, config, tokenizer, files)
+    except BaseException:
+        for file in files:
+            file.close()
+        raise
+
+
+class Checkpoint:
+    """An open GPT-2 folder; close it when done."""
+
+    def __init__(
+        self,
+        source: Source,
+        config: Config,
+        tokenizer: TokenizerFile,
+        files: list[SafetensorsFile],
+    ) -> None:
+        """Match the tensors of ``files`` with what ``config`` asks for."""
+        self.source = source
+        self.config = config
+        self.tokenizer = tokenizer
+        self._files = files
+        self._digests: dict[str, str] = {}
+        self._places = _find(files, config)
+        self.tied = HEAD not in self._places or self._same_rows(EMBEDDING, HEAD)
+        """Whether the head is the token embedding."""
+        if self.tied:
+            self._places.pop(HEAD, None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all tensors, in the order of the layers."""
+        return tuple(self._places)
+
+    @property
+    def end_of_text(self) -> int | None:
+        """Id of ``<|endoftext|>``, or of the token that config.json names instead."""
+        if self.tokenizer.end_of_text is not None:
+            return self.tokenizer.end_of_text
+        other = self.config.end_of_text
+        drawable = other is not None and other < self.tokenizer.vocabulary
+        return other if drawable and other not in self.tokenizer.holes else None
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all tensors, embedding rows without a token included."""
+        shapes = expected_shapes(self.config)
+        return sum(int(np.prod(shapes[name], dtype=np.int64)) for name in self._places)
+
+    def read(self, name: str) -> NDArray[np.float32]:
+        """Return a tensor as fresh float32; of embedding and head only the V rows that have an id.
+
+        Raises :class:`CheckpointError` where a number is infinite or not a number.
+        """
+        file, stored_name = self._places[name]
+        rows = self.tokenizer.vocabulary if name in (EMBEDDING, HEAD) else None
+        values = file.read(stored_name, stop=rows)
+        _check_finite(values, stored_name, file.name)
+        if name not in self._digests:
+            self._digests[name] = hashlib.sha256(values.data).hexdigest()
+        return values
+
+    def files(self) -> tuple[str, ...]:
+        """Return the names of the files that this checkpoint is made of."""
+        here = self.source
+        index = [INDEX_FILE] if not here.has(WEIGHTS_FILE) else []
+        tokenizer = TOKENIZER_FILES[:1] if here.has(TOKENIZER_FILES[0]) else TOKENIZER_FILES[1:]
+        others = [name for name in tokenizer if here.has(name)]
+        return (CONFIG_FILE, *others, *index, *(file.name for file in self._files))
+
+    def hashes(self, progress: Callable[[int], None] | None = None) -> dict[str, str]:
+        """Return the hex SHA-256 of every file; ``progress`` gets the bytes of each block."""
+        return {name: self.source.sha256(name, progress) for name in self.files()}
+
+    def fingerprint(self) -> str:
+        """Return the hex SHA-256 over tensors, tokenizer and sizes.
+
+        It is the same for the same numbers whatever their files' layout, prefix or type, whether or
+        not a head that equals the embedding was stored. Tensors not read yet are read now.
+        """
+        for name in self._places:
+            if name not in self._digests:
+                self.read(name)
+        sizes = {**asdict(self.config), "end_of_text": self.end_of_text}
+        # Rows without a token are never used: padding a vocabulary makes no other model.
+        del sizes["rows"]
+        values = {
+            "architecture": "gpt2",
+            "sizes": sizes,
+            "tokenizer": hashlib.sha256(self.tokenizer.json.encode()).hexdigest(),
+            "tensors": self._digests,
+        }
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+    def __enter__(self) -> Self:
+        """Return the checkpoint itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the files."""
+        self.close()
+
+    def _same_rows(self, first: str, second: str) -> bool:
+        rows = self.tokenizer.vocabulary
+        step = max(1, _CHUNK // self.config.width)
+        one, other = self._places[first], self._places[second]
+        return all(
+            np.array_equal(
+                one[0].read(one[1], start, min(start + step, rows)),
+                other[0].read(other[1], start, min(start + step, rows)),
+            )
+            for start in range(0, rows, step)
+        )
+
+
+def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor that a GPT-2 of this size has, the own head included."""
+    width, inner = config.width, config.inner
+    shapes: dict[str, tuple[int, ...]] = {
+        EMBEDDING: (config.rows, width),
+        "wpe.weight": (config.context, width),
+    }
+    for i in range(config.layers):
+        shapes |= {
+            f"h.{i}.ln_1.weight": (width,),
+            f"h.{i}.ln_1.bias": (width,),
+            f"h.{i}.attn.c_attn.weight": (width, 3 * width),
+            f"h.{i}.attn.c_attn.bias": (3 * width,),
+            f"h.{i}.attn.c_proj.weight": (width, width),
+            f"h.{i}.attn.c_proj.bias": (width,),
+            f"h.{i}.ln_2.weight": (width,),
+            f"h.{i}.ln_2.bias": (width,),
+            f"h.{i}.mlp.c_fc.weight": (width, inner),
+            f"h.{i}.mlp.c_fc.bias": (inner,),
+            f"h.{i}.mlp.c_proj.weight": (inner, width),
+            f"h.{i}.mlp.c_proj.bias": (width,),
+        }
+    return shapes | {"ln_f.weight": (width,), "ln_f.bias": (width,), HEAD: (config.rows, width)}
+
+
+Places = dict[str, tuple[SafetensorsFile, str]]
+"""Canonical name -> the file that holds the tensor, and its name there."""
+
+
+def _find(files: list[SafetensorsFile], config: Config) -> Places:
+    """Match what is stored with what is expected; nothing may be missing, misshapen or extra."""
+    stored: Places = {}
+    for file in files:
+        for name in file.tensors:
+            canonical = name.removeprefix(_PREFIX)
+            if canonical in stored:
+                raise CheckpointError(
+                    f"The tensor {shown(name)} is stored twice, in {stored[canonical][0].name} "
+                    f"and {file.name}."
+                )
+            stored[canonical] = (file, name)
+    places: Places = {}
+    for name, shape in expected_shapes(config).items():
+        if name not in stored:
+            if name == HEAD:  # the embedding serves as head
+                continue
+            raise CheckpointError(
+                f"The tensor {name} is missing in the weights; {CONFIG_FILE} asks for one "
+                f"of shape {list(shape)}."
+            )
+        file, stored_name = stored.pop(name)
+        found = file.tensors[stored_name].shape
+        if found != shape:
+            raise CheckpointError(
+                f"{file.name}: the tensor {stored_name} has shape {list(found)}, "
+                f"{CONFIG_FILE} asks for {list(shape)}."
+            )
+        places[name] = (file, stored_name)
+    if left := [name for name in stored if not _is_mask(name)]:
+        file, stored_name = stored[left[0]]
+        raise CheckpointError(
+            f"{file.name}: the tensor {shown(stored_name)} does not belong to a GPT-2 with "
+            f"{config.layers} layers, so the converted model would not be the same."
+        )
+    return places
+
+
+def _is_mask(name: str) -> bool:
+    """Return whether this is a buffer of the causal mask, which old checkpoints carry along."""
+    return name.startswith("h.") and name.endswith((".attn.bias", ".attn.masked_bias"))
+
+
+def _open_weights(source: Source) -> list[SafetensorsFile]:
+    if not source.has(WEIGHTS_FILE) and not source.has(INDEX_FILE):
+        raise CheckpointError(_explain_absence(source))
+    files: list[SafetensorsFile] = []
+    try:
+        for name in [WEIGHTS_FILE] if source.has(WEIGHTS_FILE) else _shards(source):
+            files.append(SafetensorsFile(source.path(name), name))  # noqa: PERF401  closed on failure
+    except BaseException:
+        for file in files:
+            file.close()
+        raise
+    return files
+
+
+def _shards(source: Source) -> list[str]:
+    index: Any = source.json(INDEX_FILE, _INDEX_LIMIT).get("weight_map")
+    if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
+        raise CheckpointError(
+            f"{INDEX_FILE}: weight_map must name a file for every tensor, found {shown(index)}."
+        )
+    names = sorted(set(index.values()))
+    if not 0 < len(names) <= _MAX_SHARDS:
+        raise CheckpointError(
+            f"{INDEX_FILE} names {len(names)} files; 1 to {_MAX_SHARDS} are expected."
+        )
+    return names
+
+
+def _explain_absence(source: Source) -> str:
+    expected = f"{source.folder} has no {WEIGHTS_FILE} (nor {INDEX_FILE})"
+    if any(source.folder.glob("pytorch_model*.bin")):
+        return (
+            f"{expected}, only PyTorch .bin files, which can run code when they are opened; "
+            "save the model again with save_pretrained(..., safe_serialization=True)."
+        )
+    return f"{expected}; choose a folder that holds a GPT-2 in safetensors format."
+
+
+def _check_finite(values: NDArray[np.float32], name: str, file: str) -> None:
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        finite = np.isfinite(flat[start : start + _CHUNK])
+        if not finite.all():
+            place = start + int(np.argmin(finite))
+            index = [int(i) for i in np.unravel_index(place, values.shape)]
+            raise CheckpointError(
+                f"{file}: the tensor {name} holds {flat[place]} at {index}, but weights must be "
+                "finite; the file is damaged or its training had diverged."
+            )

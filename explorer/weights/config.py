@@ -1,0 +1,121 @@
+"""``config.json`` of a Hugging Face GPT-2: its sizes, and the switches that would make it another.
+
+Names are those of transformers' ``GPT2Config``. Whatever the graph does not compute is refused
+here, so that nothing converts into a model that is silently different.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.errors import CheckpointError
+from explorer.weights.source import Source, shown
+
+FILE_NAME = "config.json"
+ACTIVATION = "gelu_new"
+
+_LIMIT = 1 << 20
+# Switch -> the only value that plain GPT-2 has, which is also what an absent entry means.
+_SWITCHES: dict[str, bool] = {
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "reorder_and_upcast_attn": False,
+    "add_cross_attention": False,
+    "is_encoder_decoder": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Sizes of a GPT-2."""
+
+    layers: int
+    heads: int
+    width: int
+    inner: int
+    """Width inside the MLP."""
+    context: int
+    """Positions at most."""
+    rows: int
+    """Embedding rows; the tokenizer may know fewer tokens."""
+    epsilon: float
+    """Added to the variance in every layer norm."""
+    end_of_text: int | None
+    """``eos_token_id``, where it is an embedding row."""
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads
+
+
+def read_config(source: Source) -> Config:
+    """Read and check ``config.json``.
+
+    Raises :class:`CheckpointError` that names the entry, what was found and what is expected.
+    """
+    values = source.json(FILE_NAME, _LIMIT)
+    _expect(values, "model_type", values.get("model_type"), "gpt2")
+    _expect(
+        values, "activation_function", values.get("activation_function", ACTIVATION), ACTIVATION
+    )
+    for name, right in _SWITCHES.items():
+        _expect(values, name, values.get(name, right), right)
+    for name in ("pruned_heads", "quantization_config"):
+        if values.get(name):
+            raise CheckpointError(
+                f"{FILE_NAME}: {name} is {shown(values[name])}, "
+                "but only whole, unquantised GPT-2 weights can be converted."
+            )
+    layers = _whole(values, "n_layer", 10_000)
+    heads = _whole(values, "n_head", 10_000)
+    width = _whole(values, "n_embd", 1 << 20)
+    context = _whole(values, "n_positions" if "n_positions" in values else "n_ctx", 1 << 24)
+    rows = _whole(values, "vocab_size", 1 << 24)
+    inner = 4 * width if values.get("n_inner") is None else _whole(values, "n_inner", 1 << 22)
+    if width % heads:
+        raise CheckpointError(
+            f"{FILE_NAME}: n_embd {width} cannot be divided by n_head {heads}, "
+            "but every head must have the same width."
+        )
+    if context < 2:
+        raise CheckpointError(f"{FILE_NAME}: n_positions must be at least 2, found {context}.")
+    return Config(
+        layers, heads, width, inner, context, rows, _epsilon(values), _end_of_text(values, rows)
+    )
+
+
+def _expect(values: dict[str, Any], name: str, found: object, right: str | bool) -> None:
+    if found != right or isinstance(found, bool) != isinstance(right, bool):
+        seen = shown(found) if name in values else "nothing"
+        raise CheckpointError(
+            f"{FILE_NAME}: {name} must be {right!r} (nothing else can be converted), found {seen}."
+        )
+
+
+def _whole(values: dict[str, Any], name: str, high: int) -> int:
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
+        found = shown(value) if name in values else "nothing"
+        raise CheckpointError(
+            f"{FILE_NAME}: {name} must be a whole number from 1 to {high}, found {found}."
+        )
+    return value
+
+
+def _epsilon(values: dict[str, Any]) -> float:
+    value = values.get("layer_norm_epsilon", 1e-5)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise CheckpointError(
+            f"{FILE_NAME}: layer_norm_epsilon must be a number above 0 and at most 1, "
+            f"found {shown(value)}."
+        )
+    return float(value)
+
+
+def _end_of_text(values: dict[str, Any], rows: int) -> int | None:
+    value = values.get("eos_token_id")
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < rows:
+        return value
+    return None

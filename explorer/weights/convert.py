@@ -1,0 +1,305 @@
+"""A checkpoint becomes a model folder, or nothing at all.
+
+Everything is written into a sibling folder that ends in ``.part`` and appears by one rename;
+whatever goes wrong, or whoever cancels, only that folder has to go. A person's checkpoint is copied
+into ``source/`` first and read from there, so that what was checked is what is kept, and further
+builds can be made when the original is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from explorer.errors import ModelError
+from explorer.manifest import BUILD_NAMES, CONTRACT_VERSION, Build, DeviceClass, Manifest, Precision
+from explorer.weights.checkpoint import Checkpoint, open_checkpoint
+from explorer.weights.graph import (
+    GRAPH_FILE,
+    PACKINGS,
+    WEIGHTS_FILE,
+    GraphSpec,
+    write_graph,
+)
+
+PART = ".part"
+"""Ending of unfinished files and folders."""
+SOURCE_FOLDER = "source"
+TOKENIZER_FILE = "tokenizer.json"
+
+Progress = Callable[[float, str], None]
+"""Takes the fraction that is done and a few words; may raise to cancel."""
+
+_BLOCK = 1 << 22
+_COPY_SHARE = 0.2
+"""Part of the whole progress that copying the source gets."""
+
+
+def convert(
+    source: Path,
+    target: Path,
+    builds: Sequence[str],
+    name: str,
+    progress: Progress,
+    copy_source: bool = True,
+) -> Manifest:
+    """Make the model folder ``target`` from the GPT-2 folder ``source``.
+
+    ``target`` must not exist; its parent is created. Raises :class:`CheckpointError` for a source
+    that cannot be used and :class:`ModelError` where the target cannot be written.
+    """
+    progress(0.0, "Checking the files")
+    part = target.with_name(target.name + PART)
+    with open_checkpoint(source) as checkpoint, explained(target.parent):
+        _check_room(target.parent, checkpoint, builds, copy_source)
+        origin = {"kind": "huggingface", "path": str(checkpoint.source.folder)}
+        discard(part)
+        part.mkdir(parents=True)
+        try:
+            if copy_source:
+                copying = _scaled(progress, 0.0, _COPY_SHARE)
+                making = _scaled(progress, _COPY_SHARE, 1.0)
+                hashes = _copy_source(checkpoint, part / SOURCE_FOLDER, copying)
+                with open_checkpoint(part / SOURCE_FOLDER) as copied:
+                    manifest = _fill(part, copied, builds, name, origin, hashes, making)
+            else:
+                hashes = checkpoint.hashes()
+                manifest = _fill(part, checkpoint, builds, name, origin, hashes, progress)
+            if target.exists():
+                raise ModelError(f"{target} exists already; remove it or choose another name.")
+            part.rename(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                discard(part)
+            raise
+    progress(1.0, "Done")
+    return manifest
+
+
+def add_build(folder: Path, build: str, progress: Progress, source: Path | None = None) -> Manifest:
+    """Make one more build of the model folder ``folder`` from what it was made of.
+
+    ``source`` is where the checkpoint lies if it is not in ``folder/source``. Raises
+    :class:`ModelError` where it is gone or no longer the one that the model was made from.
+    """
+    manifest = Manifest.read(folder)
+    if has_build(folder, manifest, build):
+        return manifest
+    origin = source or folder / SOURCE_FOLDER
+    if not origin.is_dir():
+        raise ModelError(
+            f"{manifest.name} has no {build} build and its source is gone; import the model again."
+        )
+    part = folder / (build + PART)
+    with open_checkpoint(origin) as checkpoint, explained(folder):
+        _check_room(folder, checkpoint, [build], copy_source=False)
+        discard(part)
+        try:
+            part.mkdir()
+            made = write_build(part, checkpoint, build, progress)
+            if checkpoint.fingerprint() != manifest.fingerprint:
+                raise ModelError(
+                    f"The source of {manifest.name} has changed since it was imported; "
+                    "remove the model and import it again."
+                )
+            discard(folder / build)  # of a build that broke, or was never entered in model.json
+            part.rename(folder / build)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                discard(part)
+            raise
+        manifest = Manifest.read(folder).with_build(made)
+        manifest.write(folder)
+    progress(1.0, "Done")
+    return manifest
+
+
+def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progress) -> Build:
+    """Write ``model.onnx`` and ``weights.bin`` of one build into ``folder``, which must exist."""
+    device_class, precision = _split(name)
+    spec = graph_spec(checkpoint)
+    packing = write_graph(
+        folder,
+        spec,
+        precision,
+        device_class,
+        checkpoint.read,
+        lambda fraction: progress(fraction, f"Making {name}"),
+    )
+    for file in (GRAPH_FILE, WEIGHTS_FILE):
+        _flush(folder / file)
+    parts = (checkpoint.fingerprint(), name, CONTRACT_VERSION, packing.bits, packing.block)
+    return Build(
+        name=name,
+        device_class=device_class,
+        precision=precision,
+        fingerprint=hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest(),
+        kv_head_size=spec.kv_head_size,
+        top=spec.top,
+        bits=packing.bits,
+        block=packing.block,
+        even_rows=packing.even_rows,
+        bytes=_size(folder),
+    )
+
+
+def graph_spec(checkpoint: Checkpoint) -> GraphSpec:
+    """Return the sizes that the graph writer needs."""
+    config = checkpoint.config
+    return GraphSpec(
+        layers=config.layers,
+        heads=config.heads,
+        width=config.width,
+        context=config.context,
+        vocabulary=checkpoint.tokenizer.vocabulary,
+        inner=config.inner,
+        epsilon=config.epsilon,
+        tied=checkpoint.tied,
+        undrawable=checkpoint.tokenizer.holes,
+    )
+
+
+def has_build(folder: Path, manifest: Manifest, build: str) -> bool:
+    """Return whether a model folder has this build, complete by its size."""
+    known = manifest.builds.get(build)
+    try:
+        return known is not None and _size(folder / build) == known.bytes
+    except OSError:
+        return False
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there; links are not followed."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn what the disk says about writing into ``folder`` into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = f"The disk of {folder} is full; make room and try again."
+        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            message = f"{folder} cannot be written to; choose another place with --data-dir."
+        else:
+            message = f"Writing to {folder} failed ({error.strerror or error}); try again."
+        raise ModelError(message) from error
+
+
+def _fill(
+    part: Path,
+    checkpoint: Checkpoint,
+    builds: Sequence[str],
+    name: str,
+    source: dict[str, str],
+    hashes: dict[str, str],
+    progress: Progress,
+) -> Manifest:
+    """Write everything but the source into ``part``."""
+    made: dict[str, Build] = {}
+    for number, build in enumerate(builds):
+        (part / build).mkdir()
+        made[build] = write_build(
+            part / build,
+            checkpoint,
+            build,
+            _scaled(progress, number / len(builds), (number + 1) / len(builds)),
+        )
+    (part / TOKENIZER_FILE).write_bytes(checkpoint.tokenizer.json.encode())
+    config = checkpoint.config
+    manifest = Manifest(
+        name=name,
+        fingerprint=checkpoint.fingerprint(),
+        layers=config.layers,
+        heads=config.heads,
+        width=config.width,
+        context=config.context,
+        vocabulary=checkpoint.tokenizer.vocabulary,
+        end_of_text=checkpoint.end_of_text,
+        parameters=checkpoint.parameters,
+        source=source,
+        hashes=hashes,
+        builds=made,
+    )
+    manifest.write(part)
+    return manifest
+
+
+def _copy_source(checkpoint: Checkpoint, target: Path, progress: Progress) -> dict[str, str]:
+    """Copy the files of a checkpoint and return their hex SHA-256."""
+    target.mkdir()
+    paths = {name: checkpoint.source.path(name) for name in checkpoint.files()}
+    total = sum(path.stat().st_size for path in paths.values())
+    hashes: dict[str, str] = {}
+    copied = 0
+    for name, path in paths.items():
+        digest = hashlib.sha256()
+        with path.open("rb", buffering=0) as origin, (target / name).open("wb") as copy:
+            while block := origin.read(_BLOCK):
+                digest.update(block)
+                copy.write(block)
+                copied += len(block)
+                progress(min(copied / total, 1.0), "Copying the files")
+        hashes[name] = digest.hexdigest()
+    return hashes
+
+
+def _check_room(
+    folder: Path, checkpoint: Checkpoint, builds: Sequence[str], copy_source: bool
+) -> None:
+    """Refuse early, with both numbers, what would fill the disk."""
+    needed = 0.0
+    if copy_source:
+        needed += sum(checkpoint.source.path(name).stat().st_size for name in checkpoint.files())
+    for build in builds:
+        _, precision = _split(build)
+        bits = PACKINGS[precision].bits
+        if bits is None:
+            needed += checkpoint.parameters * (2 if precision == "fp16" else 4)
+        else:
+            # One scale a block of at least 32 weights; the embedding is kept apart, in fp16.
+            table = checkpoint.tokenizer.vocabulary * checkpoint.config.width
+            needed += checkpoint.parameters * (bits + 1) / 8 + 2 * table
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ModelError(
+            f"There is too little room in {folder}: about {needed / 1e6:,.0f} MB are needed and "
+            f"{free / 1e6:,.0f} MB are free; make room and try again."
+        )
+
+
+def _split(build: str) -> tuple[DeviceClass, Precision]:
+    """Return device class and precision of a build's name."""
+    match build.split("-"):
+        case ["cpu" | "cuda" as device_class, "fp32" | "fp16" | "int8" | "int4" as precision] if (
+            build in BUILD_NAMES
+        ):
+            return device_class, precision
+    raise ModelError(f"There is no build {build!r}; known are {', '.join(BUILD_NAMES)}.")
+
+
+def _scaled(progress: Progress, start: float, stop: float) -> Progress:
+    """Return a progress function whose 0 to 1 is ``start`` to ``stop`` of the whole."""
+    return lambda fraction, text: progress(start + (stop - start) * fraction, text)
+
+
+def _size(folder: Path) -> int:
+    return sum((folder / name).stat().st_size for name in (GRAPH_FILE, WEIGHTS_FILE))
+
+
+def _flush(path: Path) -> None:
+    """Bring a file to the disk, so that the rename that follows never shows half of it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,287 @@
+"""The byte-level BPE tokenizer of a GPT-2 folder, brought into one canonical form.
+
+``tokenizer.json`` and the older pair ``vocab.json`` + ``merges.txt`` say the same thing in
+different words. Both are read into tokens, merges and added tokens, checked, and written anew as
+one ``tokenizer.json``: equal tokenizers become equal text, which a fingerprint can hash, and
+nothing of a stranger's file reaches the ``tokenizers`` library unchecked. Any other kind of
+tokenizer is refused, because the program shows tokens as bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer, pre_tokenizers
+
+from explorer.errors import CheckpointError
+from explorer.weights.source import Source, shorten, shown
+
+END_OF_TEXT = "<|endoftext|>"
+
+_LIMIT = 32 << 20
+_MAX_ADDED = 5_000
+_MAX_TOKEN = 1_000
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+_NORMALIZERS = ("NFC", "NFD", "NFKC", "NFKD", "Lowercase")
+_SAVE = "save the model again with a GPT-2 tokenizer"
+
+
+class TokenizerFile(NamedTuple):
+    """A checked tokenizer."""
+
+    json: str
+    """Canonical ``tokenizer.json``."""
+    vocabulary: int
+    """V: one more than the largest id."""
+    end_of_text: int | None
+    """Id of ``<|endoftext|>``."""
+    holes: tuple[int, ...]
+    """Ids below V that have no token, ascending."""
+
+
+class _Parts(NamedTuple):
+    """What a tokenizer consists of, whichever files it came from; nothing is checked yet."""
+
+    file: str
+    vocab: dict[str, Any]
+    merges: list[Any]
+    added: list[Any]
+    pre_tokenizer: dict[str, Any]
+    normalizer: str | None = None
+    unknown: str | None = None
+    ignore_merges: bool = False
+
+
+def read_tokenizer(source: Source) -> TokenizerFile:
+    """Read ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``, of a folder.
+
+    Raises :class:`CheckpointError` where none of them is there, or one is not byte-level BPE.
+    """
+    if source.has("tokenizer.json"):
+        parts = _from_tokenizer_json(source)
+    elif source.has("vocab.json") and source.has("merges.txt"):
+        parts = _from_vocab_and_merges(source)
+    else:
+        raise CheckpointError(
+            f"{source.folder} has no tokenizer: tokenizer.json is expected, "
+            "or vocab.json together with merges.txt."
+        )
+    return _canonical(parts)
+
+
+def _from_tokenizer_json(source: Source) -> _Parts:
+    file = "tokenizer.json"
+    values = source.json(file, _LIMIT)
+    model = _object(values.get("model"), file, "model")
+    # Files from before the entry existed hold BPE too, recognisable by their merges.
+    kind = model.get("type", "BPE" if "merges" in model else None)
+    if kind != "BPE":
+        raise CheckpointError(
+            f"{file}: model.type must be 'BPE', as GPT-2's, found {shown(kind)}; {_SAVE}."
+        )
+    for name in ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
+        if model.get(name):
+            raise CheckpointError(
+                f"{file}: model.{name} must be empty for a byte-level tokenizer, "
+                f"found {shown(model[name])}; {_SAVE}."
+            )
+    decoder = values.get("decoder")
+    if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
+        raise CheckpointError(
+            f"{file}: the decoder must be ByteLevel, found {shown(decoder)}; {_SAVE}."
+        )
+    added = values.get("added_tokens") or []
+    merges = model.get("merges")
+    if not isinstance(added, list) or not isinstance(merges, list):
+        raise CheckpointError(f"{file}: added_tokens and model.merges must be lists.")
+    unknown = model.get("unk_token")
+    return _Parts(
+        file,
+        _object(model.get("vocab"), file, "model.vocab"),
+        merges,
+        added,
+        _byte_level(values.get("pre_tokenizer"), file),
+        _normalizer(values.get("normalizer"), file),
+        unknown if isinstance(unknown, str) and unknown else None,
+        model.get("ignore_merges") is True,
+    )
+
+
+def _from_vocab_and_merges(source: Source) -> _Parts:
+    vocab = source.json("vocab.json", _LIMIT)
+    lines = source.text("merges.txt", _LIMIT).replace("\r\n", "\n").split("\n")
+    if lines[0].startswith("#version"):
+        del lines[0]
+    added = [_added_token(END_OF_TEXT, vocab[END_OF_TEXT])] if END_OF_TEXT in vocab else []
+    if source.has("added_tokens.json"):
+        extra = source.json("added_tokens.json", _LIMIT)
+        added += [
+            _added_token(token, i, special=False)
+            for token, i in extra.items()
+            if token != END_OF_TEXT
+        ]
+    plain = {"add_prefix_space": False, "use_regex": True}
+    return _Parts("vocab.json", vocab, [line for line in lines if line], added, plain)
+
+
+def _added_token(token: str, token_id: Any, *, special: bool = True) -> dict[str, Any]:
+    return {"id": token_id, "content": token, "special": special, **dict.fromkeys(_FLAGS, False)}
+
+
+def _object(value: Any, file: str, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{file}: {name} must be an object, found {shown(value)}.")
+    return value
+
+
+def _byte_level(value: Any, file: str) -> dict[str, Any]:
+    """Return the two settings that matter of a ByteLevel pre-tokenizer."""
+    match value:
+        case {"type": "Sequence", "pretokenizers": [dict(only)]}:
+            value = only
+        case _:
+            pass
+    if not isinstance(value, dict) or value.get("type") != "ByteLevel":
+        raise CheckpointError(
+            f"{file}: the pre_tokenizer must be ByteLevel, found {shown(value)}; {_SAVE}."
+        )
+    return {
+        "add_prefix_space": value.get("add_prefix_space") is True,
+        "use_regex": value.get("use_regex", True) is not False,
+    }
+
+
+def _normalizer(value: Any, file: str) -> str | None:
+    match value:
+        case None | {"type": "Sequence", "normalizers": []}:
+            return None
+        case {"type": str(kind)} if kind in _NORMALIZERS:
+            return kind
+        case _:
+            raise CheckpointError(
+                f"{file}: the normalizer must be null or one of {', '.join(_NORMALIZERS)}, "
+                f"found {shown(value)}; {_SAVE}."
+            )
+
+
+def _canonical(parts: _Parts) -> TokenizerFile:
+    added = _check_added(parts)
+    # An added token that is in the vocabulary too keeps its id there; one that is not would get the
+    # next free id from the library, whatever its file says. So all of them go into the vocabulary.
+    ids = _check_vocab(parts, added)
+    by_id = {i: token for token, i in ids.items()}
+    if len(by_id) != len(ids):
+        twice = next(token for token, i in ids.items() if by_id[i] != token)
+        raise CheckpointError(
+            f"{parts.file}: tokens {shown(twice)} and {shown(by_id[ids[twice]])} "
+            f"have the same id {ids[twice]}."
+        )
+    if not ids:
+        raise CheckpointError(f"{parts.file} holds no tokens.")
+    byte_level = {"type": "ByteLevel", "trim_offsets": False, **parts.pre_tokenizer}
+    values = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": {"type": parts.normalizer} if parts.normalizer else None,
+        "pre_tokenizer": byte_level,
+        "post_processor": None,
+        "decoder": {**byte_level, "add_prefix_space": False, "use_regex": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": parts.unknown if parts.unknown in ids else None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": parts.ignore_merges,
+            "vocab": {by_id[i]: i for i in sorted(by_id)},
+            "merges": _check_merges(parts, ids),
+        },
+    }
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    _try(text, parts.file)
+    vocabulary = max(by_id) + 1
+    holes = tuple(i for i in range(vocabulary) if i not in by_id)
+    return TokenizerFile(text, vocabulary, ids.get(END_OF_TEXT), holes)
+
+
+def _check_added(parts: _Parts) -> list[dict[str, Any]]:
+    """Return the added tokens by ascending id, with exactly the entries that the library reads."""
+    if len(parts.added) > _MAX_ADDED:
+        raise CheckpointError(
+            f"{parts.file} has {len(parts.added)} added tokens, at most {_MAX_ADDED} are allowed."
+        )
+    tokens: list[dict[str, Any]] = []
+    for value in parts.added:
+        match value:
+            case {"content": str(content), "id": int()} if 0 < len(content) <= _MAX_TOKEN:
+                flags = {flag: value.get(flag) is True for flag in _FLAGS}
+                if not parts.normalizer:
+                    flags["normalized"] = False  # means nothing without a normalizer
+                special = value.get("special") is True
+                tokens.append({"id": value["id"], "content": content, **flags, "special": special})
+            case _:
+                raise CheckpointError(
+                    f"{parts.file}: an added token must have an id and a text of 1 to {_MAX_TOKEN} "
+                    f"characters, found {shown(value)}."
+                )
+    if len({token["content"] for token in tokens}) != len(tokens):
+        raise CheckpointError(f"{parts.file} adds a token twice.")
+    return sorted(tokens, key=lambda token: (token["id"], token["content"]))
+
+
+def _check_vocab(parts: _Parts, added: list[dict[str, Any]]) -> dict[str, int]:
+    ids: dict[str, int] = dict(parts.vocab)
+    for token in added:
+        content = token["content"]
+        if ids.setdefault(content, token["id"]) != token["id"]:
+            raise CheckpointError(
+                f"{parts.file}: the added token {shown(content)} has id {token['id']}, "
+                f"in the vocabulary it has {shown(ids[content])}."
+            )
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    free = {token["content"] for token in added}
+    for word, i in ids.items():
+        if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < 1 << 24:
+            raise CheckpointError(
+                f"{parts.file}: the id of token {shown(word)} must be a whole number "
+                f"from 0 to {(1 << 24) - 1}, found {shown(i)}."
+            )
+        if word not in free and not (0 < len(word) <= _MAX_TOKEN and alphabet.issuperset(word)):
+            raise CheckpointError(
+                f"{parts.file}: token {shown(word)} is not written in GPT-2's byte alphabet, "
+                f"so this is another kind of tokenizer; {_SAVE}."
+            )
+    return ids
+
+
+def _check_merges(parts: _Parts, ids: dict[str, int]) -> list[list[str]]:
+    merges: list[list[str]] = []
+    for merge in parts.merges:
+        pair: Any = merge.split(" ") if isinstance(merge, str) else merge
+        match pair:
+            case [str(left), str(right)] if left in ids and right in ids and left + right in ids:
+                merges.append([left, right])
+            case _:
+                raise CheckpointError(
+                    f"{'merges.txt' if parts.file == 'vocab.json' else parts.file}: the merge "
+                    f"{shown(merge)} must be two tokens of the vocabulary that make a third."
+                )
+    return merges
+
+
+def _try(text: str, file: str) -> None:
+    """Let the library read the result once, so that the engine will be able to."""
+    try:
+        text.encode()
+        Tokenizer.from_str(text)
+    except UnicodeEncodeError as error:
+        raise CheckpointError(f"{file} holds a lone surrogate, which is not text.") from error
+    except Exception as error:  # the library raises nothing more specific
+        raise CheckpointError(
+            f"{file} is not a usable tokenizer ({shorten(str(error))}); {_SAVE}."
+        ) from error
