@@ -31,7 +31,7 @@ TEXT_MARGIN = UNIT + 2
 
 def field_size(field: QWidget, wanted: QSize) -> QSize:
     """Return ``wanted`` with the one height of fields, so that neighbours stand in line."""
-    return QSize(wanted.width(), field.fontMetrics().height() + 3 * UNIT)
+    return QSize(wanted.width(), max(wanted.height(), field.fontMetrics().height() + 3 * UNIT + 2))
 
 
 class Number(QSpinBox):

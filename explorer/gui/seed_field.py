@@ -11,17 +11,15 @@ from PySide6.QtGui import QAction, QContextMenuEvent, QValidator
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from explorer.gui.controls import field_size
-
-SEEDS = 2**63
-"""Seeds are below this: what SQLite stores as a whole number."""
+from explorer.library.records import SEED_LIMIT
 
 
 class SeedValidator(QValidator):
-    """Accepts nothing, or a whole number below :data:`SEEDS`."""
+    """Accepts nothing, or a whole number below ``SEED_LIMIT``."""
 
     def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
         """Judge a typed text; called by Qt for every key."""
-        fits = text == "" or (text.isascii() and text.isdigit() and int(text) < SEEDS)
+        fits = text == "" or (text.isascii() and text.isdigit() and int(text) < SEED_LIMIT)
         return (QValidator.State.Acceptable if fits else QValidator.State.Invalid), text, position
 
 

@@ -1,0 +1,329 @@
+"""The collection: kept samples, newest first, with what each one cost.
+
+One collection is shown at a time; new keeps go into it. Whatever is taken away can be brought back
+by the strip at the foot, as often as things were taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QActionGroup, QGuiApplication, QKeyEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.errors import ExplorerError
+from explorer.gui.card_list import CardList
+from explorer.gui.card_model import Card, CardModel
+from explorer.gui.controls import label
+from explorer.gui.theme import PADDING, UNIT
+from explorer.gui.wording import number_of, tries
+from explorer.library.collections_ import MAX_NAME, Collection, Collections
+from explorer.library.samples import Sample, Samples
+
+EMPTY = "Samples that you keep appear here, with the number of tries each one took."
+
+
+class NameField(QLineEdit):
+    """A name being typed in place of the heading: Enter takes it, Escape or leaving forgets it."""
+
+    cancelled = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Give up on Escape."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.cancelled.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+class CollectionPanel(QWidget):
+    """Choose, fill, sort and read collections."""
+
+    opened = Signal(int)
+    """A sample is to be read in full: the id of its try."""
+    export_requested = Signal(int)
+    """A collection is to be exported: its id."""
+    collection_changed = Signal(int)
+    """Another collection is shown, and takes the next keeps."""
+    message = Signal(str)
+    """Something to say in the status bar, an error among them."""
+
+    def __init__(
+        self, samples: Samples, collections: Collections, parent: QWidget | None = None
+    ) -> None:
+        """Show the oldest collection."""
+        super().__init__(parent)
+        self._samples = samples
+        self._collections = collections
+        self._current: Collection | None = None
+        self._undo: list[tuple[str, Callable[[], object]]] = []
+        self._renaming = False
+        self.heading = QPushButton()
+        self.heading.setProperty("role", "quiet")
+        self.heading.setProperty("tone", "title")
+        self.heading.setAccessibleName("Collection")
+        self.menu = QMenu(self)
+        self.menu.aboutToShow.connect(self._fill_menu)
+        self.heading.setMenu(self.menu)
+        self.name = NameField()
+        self.name.setMaxLength(MAX_NAME)
+        self.name.setAccessibleName("Name of the collection")
+        self.name.hide()
+        self.amount = label("", "muted")
+        self.list = CardList(CardModel(self._read), self._search, "Samples", EMPTY)
+        self._strip = QFrame()
+        self._strip.setProperty("role", "notice")
+        self.undo_words = label("", "label", wrap=True)
+        self.undo = QPushButton("Undo")
+        self.undo.setAccessibleName("Bring back what was removed")
+        self._strip.hide()
+        self._arrange()
+        self._connect()
+        self.refresh()
+
+    def _arrange(self) -> None:
+        head = QHBoxLayout()
+        head.setSpacing(2 * UNIT)
+        head.addWidget(self.heading)
+        head.addWidget(self.name, 1)
+        head.addStretch()
+        head.addWidget(self.amount)
+        strip = QHBoxLayout(self._strip)
+        strip.setContentsMargins(2 * UNIT, UNIT, UNIT, UNIT)
+        strip.addWidget(self.undo_words, 1)
+        strip.addWidget(self.undo)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(PADDING - 2 * UNIT, PADDING, PADDING - 2 * UNIT, PADDING)
+        column.setSpacing(2 * UNIT)
+        column.addLayout(head)
+        column.addWidget(self.list, 1)
+        column.addWidget(self._strip)
+
+    def _connect(self) -> None:
+        self.list.opened.connect(self.opened)
+        self.list.menu_asked.connect(self._on_menu_asked)
+        self.list.delete_asked.connect(self.remove)
+        self.name.returnPressed.connect(self._on_name_entered)
+        self.name.cancelled.connect(self._close_name)
+        self.undo.clicked.connect(self._on_undo)
+
+    # What the window asks and tells
+
+    def collection(self) -> int | None:
+        """Return the id of the collection shown, None where there is none to keep into."""
+        return self._current.id if self._current else None
+
+    def set_collection(self, collection_id: int | None) -> None:
+        """Show another collection; one that is not there any more gives way to the oldest."""
+        before = self.collection()
+        self._current = self._find(collection_id)
+        self.refresh()
+        after = self.collection()
+        if after is not None and after != before:
+            self.collection_changed.emit(after)
+
+    def refresh(self) -> None:
+        """Read the collection again: something was kept, undone, moved or removed."""
+        self._current = self._find(self.collection())
+        current = self._current
+        self.heading.setText(f"{current.name if current else 'No collection'} ▾")
+        self.amount.setText(number_of(current.samples, "sample") if current else "")
+        self.list.set_ids(self._samples.ids(current.id) if current else [])
+
+    def step(self, rows: int) -> None:
+        """Open the sample that stands ``rows`` below the current one, if there is one."""
+        model, index = self.list.model, self.list.view.currentIndex()
+        row = index.row() + rows
+        if index.isValid() and 0 <= row < model.rowCount():
+            self.list.view.setCurrentIndex(model.index(row))
+            self.opened.emit(model.ids()[row])
+
+    def remove(self, try_id: int) -> None:
+        """Take a sample out of the collection; the strip brings it back."""
+        if self._carry_out(lambda: self._samples.remove(try_id)):
+            self._offer("Sample removed.", lambda: self._samples.restore(try_id))
+
+    def move(self, try_id: int, collection_id: int) -> None:
+        """Put a sample into another collection; the strip takes it back."""
+        source = self.collection()
+        if source is not None and self._carry_out(
+            lambda: self._samples.move(try_id, collection_id)
+        ):
+            target = self._collections.get(collection_id)
+            self._offer(f"Moved to “{target.name}”.", lambda: self._samples.move(try_id, source))
+
+    # Rows
+
+    def _find(self, collection_id: int | None) -> Collection | None:
+        try:
+            there = {each.id: each for each in self._collections.list()}
+            return there.get(collection_id or -1) or self._collections.default()
+        except ExplorerError:
+            return None  # read-only and empty: nothing can be kept either
+
+    def _read(self, ids: Sequence[int]) -> Mapping[int, Card]:
+        return {sample.id: _card(sample) for sample in self._samples.page(ids)}
+
+    def _search(self, ids: Sequence[int], needle: str) -> Iterable[int]:
+        wanted = needle.casefold()
+        for sample in self._samples.page(ids):
+            texts = (sample.text, sample.hunt.prompt_text, sample.note, sample.hunt.model.name)
+            if any(wanted in text.casefold() for text in texts):
+                yield sample.id
+
+    # Collections
+
+    def _fill_menu(self) -> None:
+        self.menu.clear()
+        group = QActionGroup(self.menu)
+        for collection in self._collections.list():
+            action = self.menu.addAction(f"{_plain(collection.name)}\t{collection.samples:,}")
+            action.setCheckable(True)
+            action.setChecked(collection.id == self.collection())
+            action.setData(collection.id)
+            group.addAction(action)
+        group.triggered.connect(self._on_collection_chosen)
+        self.menu.addSeparator()
+        self.menu.addAction("New collection …", self._on_new)
+        if self._current is not None:
+            self.menu.addAction("Rename …", self._on_rename)
+            self.menu.addAction("Delete", self._on_delete)
+            self.menu.addSeparator()
+            self.menu.addAction("Export …", self._on_export)
+
+    def _on_collection_chosen(self) -> None:
+        action = self.sender().checkedAction()
+        self.set_collection(action.data())
+
+    def _on_new(self) -> None:
+        self._open_name("", renaming=False)
+
+    def _on_rename(self) -> None:
+        if self._current is not None:
+            self._open_name(self._current.name, renaming=True)
+
+    def _open_name(self, text: str, *, renaming: bool) -> None:
+        self._renaming = renaming
+        self.name.setText(text)
+        self.name.setPlaceholderText("Name of the new collection")
+        self.name.selectAll()
+        self.heading.hide()
+        self.name.show()
+        self.name.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _close_name(self) -> None:
+        self.name.hide()
+        self.heading.show()
+        self.heading.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _on_name_entered(self) -> None:
+        current = self._current
+        if self._renaming and current is not None:
+            if self._carry_out(lambda: self._collections.rename(current.id, self.name.text())):
+                self._close_name()
+            return
+        made: list[Collection] = []
+        if self._carry_out(lambda: made.append(self._collections.create(self.name.text()))):
+            self._close_name()
+            self.set_collection(made[0].id)
+
+    def _on_delete(self) -> None:
+        gone = self._current
+        if gone is not None and self._carry_out(lambda: self._collections.delete(gone.id)):
+            inside = f" with {number_of(gone.samples, 'sample')}" if gone.samples else ""
+            self._offer(f"“{gone.name}” deleted{inside}.", lambda: self._bring_back(gone.id))
+            after = self.collection()
+            if after is not None:
+                self.collection_changed.emit(after)
+
+    def _bring_back(self, collection_id: int) -> None:
+        self._collections.restore(collection_id)
+        self.set_collection(collection_id)
+
+    def _on_export(self) -> None:
+        if self._current is not None:
+            self.export_requested.emit(self._current.id)
+
+    # One sample
+
+    def _on_menu_asked(self, try_id: int, place: QPoint) -> None:
+        self.sample_menu(try_id).popup(place)
+
+    def sample_menu(self, try_id: int) -> QMenu:
+        """Return the context menu of a sample."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction("Open", lambda: self.opened.emit(try_id))
+        menu.addAction("Copy text", lambda: self._copy(try_id, captioned=False))
+        menu.addAction("Copy with caption", lambda: self._copy(try_id, captioned=True))
+        others = menu.addMenu("Move to")
+        self.fill_moves(others, try_id)
+        others.setEnabled(not others.isEmpty())
+        menu.addSeparator()
+        menu.addAction("Remove", lambda: self.remove(try_id))
+        return menu
+
+    def fill_moves(self, menu: QMenu, try_id: int) -> None:
+        """Fill a menu with the collections that a sample can move to."""
+        menu.clear()
+        for collection in self._collections.list():
+            if collection.id != self.collection():
+                name, target = _plain(collection.name), collection.id
+                menu.addAction(name, lambda target=target: self.move(try_id, target))
+
+    def _copy(self, try_id: int, *, captioned: bool) -> None:
+        try:
+            sample = self._samples.get(try_id)
+        except ExplorerError as error:
+            self.message.emit(str(error))
+            return
+        QGuiApplication.clipboard().setText(sample.captioned_text if captioned else sample.text)
+        self.message.emit("Copied with its caption." if captioned else "Text copied.")
+
+    # Doing and undoing
+
+    def _carry_out(self, action: Callable[[], object]) -> bool:
+        try:
+            action()
+        except ExplorerError as error:
+            self.message.emit(str(error))
+            return False
+        self.refresh()
+        return True
+
+    def _offer(self, words: str, back: Callable[[], object]) -> None:
+        self._undo.append((words, back))
+        self.undo_words.setText(words)
+        self._strip.show()
+
+    def _on_undo(self) -> None:
+        _, back = self._undo[-1]
+        if self._carry_out(back):
+            self._undo.pop()
+        if self._undo:
+            self.undo_words.setText(self._undo[-1][0])
+        self._strip.setVisible(bool(self._undo))
+
+
+def _card(sample: Sample) -> Card:
+    hunt = sample.hunt
+    noted = " · noted" if sample.note else ""
+    return Card(
+        words=sample.first_words or "(empty)",
+        lead=tries(sample.cost),
+        rest=f"{hunt.recipe.describe()} · {hunt.model.name}{noted}",
+    )
+
+
+def _plain(name: str) -> str:
+    """Return a name for a menu, where an ampersand would mark a shortcut."""
+    return name.replace("&", "&&").replace("\t", " ")

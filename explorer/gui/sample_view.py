@@ -1,0 +1,263 @@
+"""One kept sample in full: prompt and completion, told apart, and everything that made it.
+
+The window stays open beside the lanes; the arrows go through the collection. The note is saved when
+it is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import (
+    QCloseEvent,
+    QGuiApplication,
+    QTextBlockFormat,
+    QTextCharFormat,
+    QTextCursor,
+)
+from PySide6.QtWidgets import (
+    QDialog,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.errors import ExplorerError
+from explorer.gui.collection_panel import CollectionPanel
+from explorer.gui.controls import label
+from explorer.gui.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour
+from explorer.gui.wording import ENDINGS, local_time, number_of
+from explorer.library.samples import Sample, Samples
+
+
+class SampleView(QDialog):
+    """Reads one sample; what it changes, it changes through the panel it came from."""
+
+    def __init__(
+        self, samples: Samples, panel: CollectionPanel, parent: QWidget | None = None
+    ) -> None:
+        """Make the view of the samples that ``panel`` lists; it opens when the panel says so."""
+        super().__init__(parent)
+        self._samples = samples
+        self._panel = panel
+        self._sample: Sample | None = None
+        self.resize(180 * UNIT, 170 * UNIT)
+        self.setModal(False)
+        self.caption = label("", "kept", wrap=True)
+        self.caption.setAccessibleName("Caption")
+        self.place = label("", "muted")
+        self.text = QTextEdit()
+        self.text.setReadOnly(True)
+        self.text.setProperty("role", "machine")
+        self.text.setTabChangesFocus(True)
+        self.text.setAccessibleName("Prompt and completion")
+        self.text.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.note = QLineEdit()
+        self.note.setPlaceholderText("Your note on this sample")
+        self.note.setAccessibleName("Note")
+        self._facts = QGridLayout()
+        self._arrange()
+        self.note.editingFinished.connect(self._on_note)
+        panel.opened.connect(self.open_sample)
+
+    def _arrange(self) -> None:
+        self.previous = self._button("‹", "Newer sample", self._on_previous)
+        self.following = self._button("›", "Older sample", self._on_following)
+        self.copy = self._button("Copy text", "Copy the completion alone", self._on_copy)
+        self.copy_caption = self._button(
+            "Copy with caption", "Copy prompt, completion, caption and settings", self._on_caption
+        )
+        self.move_button = self._button("Move to ▾", "Move to another collection")
+        self.moves = QMenu(self)
+        self.moves.aboutToShow.connect(self._fill_moves)
+        self.move_button.setMenu(self.moves)
+        self.remove = self._button("Remove", "Remove from the collection", self._on_remove)
+        head = QHBoxLayout()
+        head.addWidget(self.caption, 1)
+        head.addWidget(self.place)
+        head.addWidget(self.previous)
+        head.addWidget(self.following)
+        card = QFrame()
+        card.setProperty("role", "card")
+        inside = QVBoxLayout(card)
+        inside.setContentsMargins(PADDING, PADDING, UNIT, PADDING)
+        inside.addWidget(self.text)
+        self._facts.setHorizontalSpacing(GAP)
+        self._facts.setVerticalSpacing(UNIT)
+        self._facts.setColumnStretch(1, 1)
+        self._facts.setColumnStretch(3, 1)
+        foot = QHBoxLayout()
+        foot.setSpacing(2 * UNIT)
+        for button in (self.copy, self.copy_caption, self.move_button):
+            foot.addWidget(button)
+        foot.addStretch()
+        foot.addWidget(self.remove)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
+        column.setSpacing(GAP)
+        column.addLayout(head)
+        column.addWidget(card, 1)
+        column.addWidget(self.note)
+        column.addLayout(self._facts)
+        column.addLayout(foot)
+
+    def _button(
+        self, words: str, name: str, action: Callable[[], None] | None = None
+    ) -> QPushButton:
+        button = QPushButton(words)
+        button.setAccessibleName(name)
+        button.setToolTip(name)
+        button.setAutoDefault(False)
+        if action is not None:
+            button.clicked.connect(action)
+        return button
+
+    # Showing
+
+    def open_sample(self, try_id: int) -> None:
+        """Show a sample and come to the front."""
+        self._save_note()
+        try:
+            self._sample = self._samples.get(try_id)
+        except ExplorerError as error:
+            self._panel.message.emit(str(error))
+            return
+        self._panel.list.choose(try_id)
+        self._show_sample()
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    def _show_sample(self) -> None:
+        sample = self._sample
+        if sample is None:
+            return
+        words = sample.caption
+        self.caption.setText(words[:1].upper() + words[1:])
+        self.setWindowTitle(sample.first_words or "Sample")
+        row, rows = self._panel.list.model.row_of(sample.id), self._panel.list.model.rowCount()
+        self.place.setText(f"{row + 1:,} of {rows:,}" if row >= 0 else "")
+        self.previous.setEnabled(row > 0)
+        self.following.setEnabled(0 <= row < rows - 1)
+        self.note.setText(sample.note)
+        self._write_text(sample)
+        self._write_facts(sample)
+
+    def _write_text(self, sample: Sample) -> None:
+        self.text.clear()
+        cursor = self.text.textCursor()
+        spaced = QTextBlockFormat()
+        spaced.setLineHeight(LINE_HEIGHT, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+        cursor.setBlockFormat(spaced)
+        muted, human, machine = (_format(name) for name in ("muted", "human", "text"))
+        cursor.insertText("Prompt, human-written\n", muted)
+        if sample.hunt.prompt_text:
+            cursor.insertText(sample.hunt.prompt_text, human)
+        else:
+            cursor.insertText("None: the model started on its own.", muted)
+        cursor.insertText(f"\n\nCompletion, {sample.caption}\n", muted)
+        cursor.insertText(sample.text, machine)
+        cursor.movePosition(QTextCursor.MoveOperation.Start)
+        self.text.setTextCursor(cursor)
+
+    def _write_facts(self, sample: Sample) -> None:
+        while (item := self._facts.takeAt(0)) is not None:
+            item.widget().deleteLater()
+        hunt, attempt = sample.hunt, sample.attempt
+        recipe = hunt.recipe
+        how = "fixed" if hunt.seed_fixed else "drawn"
+        ended = ENDINGS[attempt.end.reason] if attempt.end else "still streaming"
+        facts = (
+            ("Recipe", f"{recipe.describe()}, {number_of(recipe.max_tokens, 'token')} at most"),
+            ("Model", f"{hunt.model.name}, {hunt.model.build}"),
+            ("Seed", f"{hunt.seed} ({how}), try #{attempt.index} of its hunt"),
+            ("Fingerprint", hunt.model.fingerprint[:16]),
+            ("Length", f"{number_of(len(sample.tokens), 'token')}; {ended}"),
+            ("Device", attempt.device),
+            ("Kept", local_time(sample.kept_at)),
+            ("Streamed", local_time(attempt.started_at)),
+        )
+        for number, (name, value) in enumerate(facts):
+            row, column = number // 2, 2 * (number % 2)
+            shown = label(value, "label", wrap=True)
+            shown.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            shown.setAccessibleName(name)
+            self._facts.addWidget(label(name, "muted"), row, column)
+            self._facts.addWidget(shown, row, column + 1)
+            if name == "Fingerprint":
+                shown.setToolTip(f"{hunt.model.fingerprint}\n{_versions(sample)}")
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Write the text again in the colours of another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self._sample is not None:
+            self._write_text(self._sample)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Save the note."""
+        self._save_note()
+        super().closeEvent(event)
+
+    # What a person does
+
+    def _on_previous(self) -> None:
+        self._panel.step(-1)
+
+    def _on_following(self) -> None:
+        self._panel.step(1)
+
+    def _on_copy(self) -> None:
+        if self._sample is not None:
+            QGuiApplication.clipboard().setText(self._sample.text)
+            self._panel.message.emit("Text copied.")
+
+    def _on_caption(self) -> None:
+        if self._sample is not None:
+            QGuiApplication.clipboard().setText(self._sample.captioned_text)
+            self._panel.message.emit("Copied with its caption.")
+
+    def _on_remove(self) -> None:
+        if self._sample is not None:
+            self._save_note()
+            self._panel.remove(self._sample.id)
+            self._sample = None
+            self.close()
+
+    def _fill_moves(self) -> None:
+        if self._sample is not None:
+            self._panel.fill_moves(self.moves, self._sample.id)
+
+    def _on_note(self) -> None:
+        self._save_note()
+
+    def _save_note(self) -> None:
+        sample = self._sample
+        if sample is None or self.note.text() == sample.note:
+            return
+        try:
+            self._samples.set_note(sample.id, self.note.text())
+            self._sample = self._samples.get(sample.id)
+        except ExplorerError as error:
+            self._panel.message.emit(str(error))
+            return
+        self._panel.refresh()
+
+
+def _format(name: str) -> QTextCharFormat:
+    form = QTextCharFormat()
+    form.setForeground(colour(name))
+    return form
+
+
+def _versions(sample: Sample) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sample.attempt.versions.items())

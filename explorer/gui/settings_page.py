@@ -1,0 +1,216 @@
+"""Settings: how the window looks, where the model runs, where everything is kept.
+
+Every change is reported at once and takes effect at once; there is nothing to confirm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QPushButton,
+    QRadioButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.gui.controls import Number, label
+from explorer.gui.theme import GAP, PADDING, UNIT
+
+_THEMES = (("Follow the system", "system"), ("Light", "light"), ("Dark", "dark"))
+_DEVICES = (
+    ("Automatic: the NVIDIA GPU if it can be used, else the CPU", "auto"),
+    ("NVIDIA GPU (CUDA)", "cuda"),
+    ("CPU", "cpu"),
+)
+MOST_THREADS = 256
+
+
+class SettingsPage(QScrollArea):
+    """Theme, text size, device, threads, and the places where data lives."""
+
+    theme_changed = Signal(str)
+    """``system``, ``light`` or ``dark``."""
+    text_size_asked = Signal(int)
+    """1 = larger, -1 = smaller, 0 = as in the beginning."""
+    device_changed = Signal(str)
+    """``auto``, ``cuda`` or ``cpu``."""
+    threads_changed = Signal(int)
+    """Threads on the CPU; 0 = one a physical core."""
+
+    def __init__(
+        self, places: Sequence[tuple[str, Path]] = (), parent: QWidget | None = None
+    ) -> None:
+        """Make the page; ``places`` are (what lives there, where)."""
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.themes = QButtonGroup(self)
+        self.devices = QButtonGroup(self)
+        self.device_note = label("", "muted", wrap=True)
+        self.text_size = label("", "label")
+        self.text_size.setAccessibleName("Size of the text")
+        self.threads = Number("Threads on the CPU", 0, MOST_THREADS)
+        self.threads.setSpecialValueText("one a core")
+        self.threads.setKeyboardTracking(False)
+        page = QWidget()
+        page.setProperty("role", "background")
+        column = QVBoxLayout(page)
+        column.setContentsMargins(2 * PADDING, 2 * PADDING, 2 * PADDING, 2 * PADDING)
+        column.setSpacing(GAP)
+        column.addWidget(self._appearance())
+        column.addWidget(self._engine())
+        column.addWidget(self._data(places))
+        column.addStretch()
+        self.setWidget(page)
+        self.themes.idClicked.connect(self._on_theme)
+        self.devices.idClicked.connect(self._on_device)
+        self.threads.valueChanged.connect(self.threads_changed)
+
+    # What the window tells
+
+    def set_theme(self, mode: str) -> None:
+        """Show which theme is in use."""
+        _check(self.themes, _THEMES, mode)
+
+    def set_text_size(self, px: float) -> None:
+        """Show the size of prompt and machine text."""
+        self.text_size.setText(f"{px:g} px")
+
+    def set_device(self, wish: str, note: str = "") -> None:
+        """Show which device is asked for; ``note`` says which one really runs and why."""
+        _check(self.devices, _DEVICES, wish)
+        self.device_note.setText(note)
+        self.device_note.setVisible(bool(note))
+
+    def set_threads(self, threads: int) -> None:
+        """Show the number of threads without reporting it."""
+        blocked = self.threads.blockSignals(True)
+        self.threads.setValue(threads)
+        self.threads.blockSignals(blocked)
+
+    # Building
+
+    def _appearance(self) -> QFrame:
+        card, column = _card("Appearance")
+        row = QHBoxLayout()
+        for number, (words, _) in enumerate(_THEMES):
+            button = QRadioButton(words)
+            button.setAccessibleName(f"Theme: {words}")
+            self.themes.addButton(button, number)
+            row.addWidget(button)
+        row.addStretch()
+        column.addLayout(row)
+        size = QHBoxLayout()
+        size.addWidget(label("Text", "label"))
+        for words, name, step, keys in (
+            ("A−", "Smaller text", -1, "Ctrl+-"),
+            ("A+", "Larger text", 1, "Ctrl++"),
+            ("Reset", "Text size as in the beginning", 0, "Ctrl+0"),
+        ):
+            press = QPushButton(words)
+            press.setAccessibleName(name)
+            press.setToolTip(f"{name} ({keys})")
+            press.setProperty("step", step)
+            press.clicked.connect(self._on_text_size)
+            size.addWidget(press)
+        size.addSpacing(2 * UNIT)
+        size.addWidget(self.text_size)
+        size.addStretch()
+        column.addLayout(size)
+        return card
+
+    def _engine(self) -> QFrame:
+        card, column = _card("Where the model runs")
+        for number, (words, _) in enumerate(_DEVICES):
+            button = QRadioButton(words)
+            button.setAccessibleName(f"Device: {words}")
+            self.devices.addButton(button, number)
+            column.addWidget(button)
+        column.addWidget(self.device_note)
+        row = QHBoxLayout()
+        row.addWidget(label("Threads on the CPU", "label", buddy=self.threads))
+        self.threads.setFixedWidth(30 * UNIT)
+        row.addWidget(self.threads)
+        row.addStretch()
+        column.addLayout(row)
+        column.addWidget(
+            label(
+                "Another device, precision or build is another hunt: its tries are counted apart.",
+                "muted",
+                wrap=True,
+            )
+        )
+        return card
+
+    def _data(self, places: Sequence[tuple[str, Path]]) -> QFrame:
+        card, column = _card("Where data lives")
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(GAP)
+        grid.setVerticalSpacing(UNIT)
+        grid.setColumnStretch(1, 1)
+        for row, (what, path) in enumerate(places):
+            where = label(str(path), "muted", wrap=True)
+            where.setTextInteractionFlags(
+                Qt.TextInteractionFlag.TextSelectableByMouse
+                | Qt.TextInteractionFlag.TextSelectableByKeyboard
+            )
+            where.setAccessibleName(f"Path: {what}")
+            show = QPushButton("Show")
+            show.setProperty("role", "quiet")
+            show.setProperty("folder", str(path if path.is_dir() else path.parent))
+            show.setAccessibleName(f"Show the folder: {what}")
+            show.clicked.connect(self._on_show)
+            grid.addWidget(label(what, "label"), row, 0)
+            grid.addWidget(where, row, 1)
+            grid.addWidget(show, row, 2)
+        column.addLayout(grid)
+        column.addWidget(
+            label(
+                "Everything stays on this computer: the program opens no network connection"
+                " and sends no statistics.",
+                "muted",
+                wrap=True,
+            )
+        )
+        return card
+
+    # What a person does
+
+    def _on_theme(self, number: int) -> None:
+        self.theme_changed.emit(_THEMES[number][1])
+
+    def _on_device(self, number: int) -> None:
+        self.device_changed.emit(_DEVICES[number][1])
+
+    def _on_text_size(self) -> None:
+        self.text_size_asked.emit(self.sender().property("step"))
+
+    def _on_show(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(self.sender().property("folder")))
+
+
+def _card(title: str) -> tuple[QFrame, QVBoxLayout]:
+    card = QFrame()
+    card.setProperty("role", "card")
+    card.setMaximumWidth(190 * UNIT)
+    column = QVBoxLayout(card)
+    column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
+    column.setSpacing(2 * UNIT)
+    column.addWidget(label(title, "title"))
+    return card, column
+
+
+def _check(group: QButtonGroup, options: Sequence[tuple[str, str]], value: str) -> None:
+    values = [option for _, option in options]
+    if value in values:
+        group.button(values.index(value)).setChecked(True)
