@@ -120,11 +120,7 @@ class Checkpoint:
 
     def files(self) -> tuple[str, ...]:
         """Return the names of the files that this checkpoint is made of."""
-        here = self.source
-        index = [INDEX_FILE] if not here.has(WEIGHTS_FILE) else []
-        tokenizer = TOKENIZER_FILES[:1] if here.has(TOKENIZER_FILES[0]) else TOKENIZER_FILES[1:]
-        others = [name for name in tokenizer if here.has(name)]
-        return (CONFIG_FILE, *others, *index, *(file.name for file in self._files))
+        return source_files(self.source)
 
     def hashes(self, progress: Callable[[int], None] | None = None) -> dict[str, str]:
         """Return the hex SHA-256 of every file; ``progress`` gets the bytes of each block."""
@@ -180,6 +176,17 @@ class Checkpoint:
             )
             for start in range(0, rows, step)
         )
+
+
+def source_files(source: Source) -> tuple[str, ...]:
+    """Return the names of the files that the checkpoint in a folder is made of.
+
+    Raises :class:`CheckpointError` where the weights, or the index of their shards, are missing.
+    """
+    tokenizer = TOKENIZER_FILES[:1] if source.has(TOKENIZER_FILES[0]) else TOKENIZER_FILES[1:]
+    index = [] if source.has(WEIGHTS_FILE) else [INDEX_FILE]
+    others = [name for name in tokenizer if source.has(name)]
+    return (CONFIG_FILE, *others, *index, *_weight_files(source))
 
 
 def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -255,11 +262,9 @@ def _is_mask(name: str) -> bool:
 
 
 def _open_weights(source: Source) -> list[SafetensorsFile]:
-    if not source.has(WEIGHTS_FILE) and not source.has(INDEX_FILE):
-        raise CheckpointError(_explain_absence(source))
     files: list[SafetensorsFile] = []
     try:
-        for name in [WEIGHTS_FILE] if source.has(WEIGHTS_FILE) else _shards(source):
+        for name in _weight_files(source):
             files.append(SafetensorsFile(source.path(name), name))  # noqa: PERF401  closed on failure
     except BaseException:
         for file in files:
@@ -268,7 +273,11 @@ def _open_weights(source: Source) -> list[SafetensorsFile]:
     return files
 
 
-def _shards(source: Source) -> list[str]:
+def _weight_files(source: Source) -> list[str]:
+    if source.has(WEIGHTS_FILE):
+        return [WEIGHTS_FILE]
+    if not source.has(INDEX_FILE):
+        raise CheckpointError(_explain_absence(source))
     index: Any = source.json(INDEX_FILE, _INDEX_LIMIT).get("weight_map")
     if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
         raise CheckpointError(

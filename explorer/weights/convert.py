@@ -129,7 +129,7 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
         precision,
         device_class,
         checkpoint.read,
-        lambda fraction: progress(fraction, f"Making {name}"),
+        lambda fraction: progress(fraction, f"Making the {name} build"),
     )
     for file in (GRAPH_FILE, WEIGHTS_FILE):
         _flush(folder / file)
