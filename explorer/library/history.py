@@ -134,7 +134,7 @@ class History:
                 counts.crashed,
             ),
         )
-        for table in ("samples", "verdicts", "ends"):
+        for table in ("samples", "verdicts", "completions", "ends"):
             database.execute(
                 f"DELETE FROM {table} WHERE try_id IN (SELECT id FROM tries WHERE hunt_id = ?)",
                 (hunt_id,),

@@ -21,6 +21,7 @@ from explorer.errors import LibraryError, RecipeError
 from explorer.library.database import Database, clean, utc_now
 from explorer.library.records import (
     SEED_LIMIT,
+    WHOLE_TRIES,
     End,
     Hunt,
     ModelRef,
@@ -202,18 +203,13 @@ class Ledger:
         """Record what there was of a try when it ended; once."""
         with self.transaction():
             self._database.execute(
-                "INSERT INTO ends (try_id, reason, seconds, ended_at, tokens, text, ids, logprobs)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    try_id,
-                    end.reason,
-                    end.seconds,
-                    self._now(),
-                    len(end.ids),
-                    clean(end.text),
-                    pack_ids(end.ids),
-                    pack_logprobs(end.logprobs),
-                ),
+                "INSERT INTO ends (try_id, reason, seconds, ended_at, tokens)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (try_id, end.reason, end.seconds, self._now(), len(end.ids)),
+            )
+            self._database.execute(
+                "INSERT INTO completions (try_id, text, ids, logprobs) VALUES (?, ?, ?, ?)",
+                (try_id, clean(end.text), pack_ids(end.ids), pack_logprobs(end.logprobs)),
             )
 
     def tries(self, hunt_id: int) -> list[Try]:
@@ -221,8 +217,7 @@ class Ledger:
         return [
             try_from_row(row)
             for row in self._database.rows(
-                "SELECT * FROM tries LEFT JOIN ends ON try_id = id WHERE hunt_id = ? ORDER BY idx",
-                (hunt_id,),
+                f"SELECT * FROM {WHOLE_TRIES} WHERE hunt_id = ? ORDER BY idx", (hunt_id,)
             )
         ]
 
@@ -236,7 +231,7 @@ class Ledger:
             return 0
         with self.transaction():
             open_tries = self._database.rows(
-                "SELECT id FROM tries WHERE id NOT IN (SELECT try_id FROM ends)"
+                "SELECT id FROM tries LEFT JOIN ends ON try_id = id WHERE try_id IS NULL"
             )
             for row in open_tries:
                 self.end_try(row["id"], TryEnd("crash", (), "", (), 0.0))

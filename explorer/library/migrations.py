@@ -10,8 +10,9 @@ What the tables mean:
   text, because equal ids mean different texts under different vocabularies.
 - ``hunts``: RULES 1. Its key is (prompt, model, recipe); the seed is text because it may reach
   2**64 - 1.
-- ``tries``, ``ends``: RULES 4. A try row is written at its first token and never changed, its end
-  is one more row.
+- ``tries``, ``ends``, ``completions``: RULES 4. A try row is written at its first token and never
+  changed; its end is one more row in each of the other two. Text and figures lie apart because
+  counting reads only the small rows.
 - ``verdicts``: RULES 5 and 7. Rows that share ``decision`` were one key press. ``undone`` rows name
   the verdict that they reverse in ``undoes``; a redone verdict is a new row that names the one it
   repeats in ``redoes``.
@@ -86,7 +87,10 @@ _M001 = (
             ('end_of_text', 'max_tokens', 'context_full', 'stopped', 'dropped', 'crash')),
         seconds REAL NOT NULL,
         ended_at TEXT NOT NULL,
-        tokens INTEGER NOT NULL,
+        tokens INTEGER NOT NULL
+    )""",
+    """CREATE TABLE completions (
+        try_id INTEGER PRIMARY KEY REFERENCES ends,
         text TEXT NOT NULL,
         ids BLOB NOT NULL,
         logprobs BLOB NOT NULL
@@ -96,13 +100,15 @@ _M001 = (
         decision INTEGER NOT NULL,
         try_id INTEGER NOT NULL REFERENCES tries,
         verdict TEXT NOT NULL CHECK (verdict IN ('kept', 'rejected', 'skipped', 'undone')),
-        undoes INTEGER UNIQUE REFERENCES verdicts,
-        redoes INTEGER UNIQUE REFERENCES verdicts,
+        undoes INTEGER REFERENCES verdicts,
+        redoes INTEGER REFERENCES verdicts,
         at TEXT NOT NULL,
         CHECK ((verdict = 'undone') = (undoes IS NOT NULL)),
         CHECK (undoes IS NULL OR redoes IS NULL)
     )""",
-    "CREATE INDEX verdicts_by_try ON verdicts (try_id, id)",
+    "CREATE INDEX verdicts_by_try ON verdicts (try_id, id, verdict)",
+    "CREATE UNIQUE INDEX verdicts_by_undone ON verdicts (undoes) WHERE undoes IS NOT NULL",
+    "CREATE UNIQUE INDEX verdicts_by_redone ON verdicts (redoes) WHERE redoes IS NOT NULL",
     """CREATE VIEW standing AS
         SELECT id, decision, try_id, verdict, at FROM verdicts AS v
         WHERE verdict <> 'undone'
@@ -116,6 +122,8 @@ _M001 = (
         BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END""",
     """CREATE TRIGGER ends_are_append_only BEFORE UPDATE ON ends
         BEGIN SELECT RAISE(ABORT, 'ends are append-only'); END""",
+    """CREATE TRIGGER completions_are_append_only BEFORE UPDATE ON completions
+        BEGIN SELECT RAISE(ABORT, 'completions are append-only'); END""",
     """CREATE TABLE policies (
         id INTEGER PRIMARY KEY,
         hunt_id INTEGER NOT NULL REFERENCES hunts,

@@ -129,8 +129,15 @@ def unpack_logprobs(blob: bytes) -> tuple[float, ...]:
     return struct.unpack(f"<{len(blob) // 4}f", blob)
 
 
+WHOLE_TRIES: Final = (
+    "tries LEFT JOIN ends ON ends.try_id = tries.id"
+    " LEFT JOIN completions ON completions.try_id = tries.id"
+)
+"""The tables that together hold a try, for the FROM of a query."""
+
+
 def try_from_row(row: Row) -> Try:
-    """Make a try of a row of ``tries LEFT JOIN ends``."""
+    """Make a try of a row of :data:`WHOLE_TRIES`."""
     end = None
     if row["reason"] is not None:
         end = TryEnd(

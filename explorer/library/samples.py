@@ -16,7 +16,7 @@ from typing import Final
 from explorer.errors import LibraryError
 from explorer.library.database import Database, clean, utc_now
 from explorer.library.ledger import Ledger
-from explorer.library.records import Hunt, Try, try_from_row
+from explorer.library.records import WHOLE_TRIES, Hunt, Try, try_from_row
 from explorer.library.statistics import Cost
 from explorer.library.tallies import Tallies
 
@@ -68,7 +68,7 @@ class Sample:
         prompt = self.hunt.prompt_text or "(none: unconditional)"
         return (
             f"Prompt (human-written):\n{prompt}\n\n"
-            f"Completion ({self.caption}):\n{self.text}\n\n"
+            f"Completion, {self.caption}:\n{self.text}\n\n"
             f"{self.hunt.recipe.describe()}, seed {self.hunt.seed}, index {self.attempt.index},"
             f" {self.hunt.model.name} {self.hunt.model.build}"
         )
@@ -84,25 +84,32 @@ class Samples:
         self._tallies = Tallies(database)
         self._now = now
 
-    def ids(self, collection_id: int) -> list[int]:
-        """Return the try ids of a collection's samples, newest first."""
+    def ids(
+        self, collection_id: int, *, limit: int | None = None, after: int | None = None
+    ) -> list[int]:
+        """Return the try ids of a collection's samples, newest first.
+
+        At most ``limit`` of them, beginning behind the sample ``after``: the next page of a list
+        costs the same however long the collection is.
+        """
         return [
             row[0]
             for row in self._database.rows(
                 "SELECT try_id FROM samples JOIN standing USING (try_id)"
-                " WHERE collection_id = ? AND removed_at IS NULL AND verdict = 'kept'"
-                " ORDER BY added_at DESC, try_id DESC",
-                (collection_id,),
+                " WHERE collection_id = ?1 AND removed_at IS NULL AND verdict = 'kept'"
+                " AND (?2 IS NULL OR (added_at, try_id) <"
+                " (SELECT added_at, try_id FROM samples WHERE try_id = ?2))"
+                " ORDER BY added_at DESC, try_id DESC LIMIT ?3",
+                (collection_id, after, -1 if limit is None else limit),
             )
         ]
 
     def page(self, try_ids: Sequence[int]) -> list[Sample]:
         """Return these samples in this order; one that is a sample no longer is left out."""
         rows = self._database.rows(
-            "SELECT tries.*, ends.*, collection_id, note, added_at, at AS kept_at"
-            " FROM samples JOIN standing USING (try_id) JOIN tries ON tries.id = try_id"
-            " LEFT JOIN ends USING (try_id)"
-            " WHERE removed_at IS NULL AND verdict = 'kept'"
+            "SELECT tries.*, ends.*, completions.*, collection_id, note, added_at, at AS kept_at"
+            f" FROM samples JOIN standing USING (try_id) JOIN {WHOLE_TRIES}"
+            " WHERE tries.id = samples.try_id AND removed_at IS NULL AND verdict = 'kept'"
             " AND samples.try_id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(try_ids)),),
         )
