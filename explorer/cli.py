@@ -1,0 +1,279 @@
+"""The command line: what can be typed, and what each error looks like.
+
+Global options come first, then one command with its own::
+
+    sample-explorer [--data-dir DIR] [--debug] generate --model demo --prompt "Once upon a time"
+
+Without a command the window opens. Each command is one file in ``explorer/commands`` and is
+imported only when it runs, so that ``--help`` and the window do not wait for it. An error that the
+program can explain is one sentence on stderr; the exit code is 2 for input that cannot be used, 1
+for a failure, 130 after Ctrl+C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn, get_args
+
+from explorer.errors import ExplorerError
+from explorer.paths import APP_NAME, Paths
+from explorer.recipe import EndOfText, Recipe, TopPRule
+from explorer.version import version
+
+Arguments = argparse.Namespace
+INTERRUPTED = 128 + signal.SIGINT
+
+DEVICES = ("auto", "cuda", "cpu")
+PRECISIONS = ("fp32", "fp16", "int8", "int4")
+FORMATS = ("jsonl", "markdown", "html")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with errors as one sentence and no abbreviated options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to read more."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help).\n")
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Return what was typed; ``command`` is None where the window is wanted.
+
+    Ends the program with :class:`SystemExit` for ``--help``, ``--version`` and what cannot be read.
+    """
+    return _parser().parse_args(argv)
+
+
+def places(args: Arguments) -> Paths:
+    """Return where things live for this run."""
+    return Paths.default(args.data_dir)
+
+
+def guarded(args: Arguments, work: Callable[[Arguments], int]) -> int:
+    """Run ``work`` and turn what goes wrong into a sentence on stderr and an exit code."""
+    if args.debug:
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s: %(message)s")
+    try:
+        code = work(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (``| head``): nothing may be written now, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ExplorerError as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f"{APP_NAME}: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        if args.debug:
+            raise
+        kind = type(error).__name__
+        print(
+            f"{APP_NAME}: unexpected {kind}: {error}; run it again with --debug to see where.",
+            file=sys.stderr,
+        )
+        return 1
+    return code
+
+
+def run(args: Arguments) -> int:
+    """Run the command that was typed; return its exit code."""
+    paths = places(args)
+    match args.command:
+        case "self-test":
+            from explorer import selftest
+
+            return selftest.run(paths, args.data_dir is not None)
+        case "generate":
+            from explorer.commands import generate
+
+            return generate.run(args, paths)
+        case "score":
+            from explorer.commands import score
+
+            return score.run(args, paths)
+        case "models":
+            from explorer.commands import models
+
+            return models.run(args, paths)
+        case "export":
+            from explorer.commands import export
+
+            return export.run(args, paths)
+        case _:
+            from explorer.commands import bench
+
+            return bench.run(args, paths)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=APP_NAME,
+        description="See what GPT-2 really writes, and how many tries a good sample took.",
+        epilog="Without a command, the window opens.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command=None)
+    add = parser.add_argument
+    add("--version", action="version", version=f"{APP_NAME} {version()}")
+    add("--data-dir", type=Path, metavar="DIR", help="keep library, settings and models below DIR")
+    add("--debug", action="store_true", help="log in detail and show where an error came from")
+    add(
+        "--self-test",
+        dest="command",
+        action="store_const",
+        const="self-test",
+        help="check that window, library and engine work here, and exit",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
+    _add_generate(commands)
+    _add_score(commands)
+    _add_models(commands)
+    _add_export(commands)
+    _add_bench(commands)
+    return parser
+
+
+Commands = argparse._SubParsersAction  # noqa: SLF001  the type has no public name
+
+
+def _new(commands: Commands[_Parser], name: str, summary: str) -> _Parser:
+    parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    parser.set_defaults(command=name)
+    return parser
+
+
+def _add_generate(commands: Commands[_Parser]) -> None:
+    parser = _new(commands, "generate", "Write continuations of a prompt.")
+    _add_model(parser)
+    prompt = parser.add_mutually_exclusive_group(required=True)
+    prompt.add_argument("--prompt", metavar="TEXT")
+    prompt.add_argument("--prompt-file", metavar="F", help="read it from a file, - for stdin")
+    prompt.add_argument("--unconditional", action="store_true", help="start from <|endoftext|>")
+    recipe, add = Recipe(), parser.add_argument
+    add(
+        "--top-k",
+        type=_whole,
+        default=recipe.top_k,
+        metavar="K",
+        help="0 = all (default %(default)s)",
+    )
+    add(
+        "--temperature",
+        type=_number,
+        default=recipe.temperature,
+        metavar="T",
+        help="0 = greedy (default %(default)s)",
+    )
+    add("--top-p", type=_number, default=recipe.top_p, metavar="P", help="1 = off (the default)")
+    add(
+        "--top-p-rule",
+        choices=get_args(TopPRule),
+        default=recipe.top_p_rule,
+        help="whether the token that crosses P is kept (huggingface, the default) or dropped",
+    )
+    add(
+        "--max-tokens",
+        type=_whole,
+        default=recipe.max_tokens,
+        metavar="N",
+        help="default %(default)s",
+    )
+    add(
+        "--end-of-text",
+        choices=get_args(EndOfText),
+        default=recipe.end_of_text,
+        help="what its token does: end the text (default), nothing, or never be drawn",
+    )
+    add(
+        "--seed", type=_whole, metavar="S", help="0 to 2**64 - 1; drawn and told where it is absent"
+    )
+    add("--count", type=_positive, default=1, metavar="N", help="candidates (default %(default)s)")
+    add("--lanes", type=_lanes, metavar="N", help="how many at once, 1 to 16 (default: up to 4)")
+    add("--jsonl", action="store_true", help="one JSON object a candidate, in order of index")
+    add("--record", action="store_true", help="write the tries into the library, as unread")
+
+
+def _add_score(commands: Commands[_Parser]) -> None:
+    parser = _new(commands, "score", "Say how likely each token of a text is.")
+    _add_model(parser)
+    parser.add_argument("--file", required=True, metavar="F", help="the text, - for stdin")
+    parser.add_argument("--jsonl", action="store_true", help="one JSON object a token")
+
+
+def _add_models(commands: Commands[_Parser]) -> None:
+    parser = _new(commands, "models", "Import, list and remove models.")
+    actions = parser.add_subparsers(metavar="ACTION", parser_class=_Parser, required=True)
+    add = actions.add_parser("import", help="make a model of a GPT-2 folder", allow_abbrev=False)
+    add.set_defaults(action="import")
+    add.add_argument("folder", type=Path, metavar="DIR", help="config.json, model.safetensors, ...")
+    add.add_argument(
+        "--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU"
+    )
+    add.add_argument("--name", metavar="N", help="what to call it (default: the folder's name)")
+    show = actions.add_parser("list", help="name what is installed", allow_abbrev=False)
+    show.set_defaults(action="list")
+    remove = actions.add_parser("remove", help="delete an imported model", allow_abbrev=False)
+    remove.set_defaults(action="remove")
+    remove.add_argument("name", metavar="N")
+
+
+def _add_export(commands: Commands[_Parser]) -> None:
+    parser = _new(commands, "export", "Write a collection of samples into a file.")
+    parser.add_argument("collection", metavar="COLLECTION", help="its name")
+    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument("--output", required=True, metavar="F", help="the file, - for stdout")
+
+
+def _add_bench(commands: Commands[_Parser]) -> None:
+    parser = _new(commands, "bench", "Measure how fast a model runs here.")
+    _add_model(parser)
+    parser.add_argument(
+        "--lanes", type=_lanes, nargs="+", default=[1, 8], metavar="N", help="default: 1 8"
+    )
+    parser.add_argument("--json", action="store_true", help="add one line of JSON at the end")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that runs a model needs to know."""
+    add = parser.add_argument
+    add("--model", required=True, metavar="NAME|DIR", help="an installed model, or a GPT-2 folder")
+    add("--device", choices=DEVICES, default="auto", help="default: %(default)s")
+    add("--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU")
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+
+
+def _positive(text: str) -> int:
+    if (number := _whole(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def _lanes(text: str) -> int:
+    # The engine's MAX_LANES, written out so that --help need not import it.
+    if not 1 <= (number := _whole(text)) <= 16:
+        raise argparse.ArgumentTypeError(f"must be from 1 to 16, not {number}")
+    return number

@@ -1,0 +1,93 @@
+"""What the commands share on a terminal: progress, Ctrl+C, files, text that is safe to show."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TextIO
+
+from explorer.errors import InputError
+
+
+class Progress:
+    """One line on stderr that a long job rewrites; nothing where stderr is no terminal."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Write to ``stream``, by default stderr."""
+        self._stream = stream or sys.stderr
+        self._shown = 0
+
+    def __call__(self, fraction: float, text: str) -> None:
+        """Show that ``fraction`` (0 to 1) is done; called by the job."""
+        if self._stream.isatty():
+            line = f"{fraction:4.0%} {text}"
+            self._stream.write("\r" + line.ljust(self._shown))
+            self._stream.flush()
+            self._shown = len(line)
+
+    def __enter__(self) -> Progress:
+        """Begin with nothing shown."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clear the line."""
+        if self._shown:
+            self._stream.write("\r" + " " * self._shown + "\r")
+            self._stream.flush()
+
+
+class Interruption:
+    """Turns the first Ctrl+C into a flag, so that a command can end in order; the second one kills.
+
+    ``with Interruption() as interrupted: ... if interrupted(): ...``
+    """
+
+    def __init__(self) -> None:
+        """Not interrupted yet."""
+        self._set = False
+        self._before: Callable[[int, FrameType | None], object] | int | None = None
+
+    def __call__(self) -> bool:
+        """Whether Ctrl+C was pressed."""
+        return self._set
+
+    def __enter__(self) -> Interruption:
+        """Listen from here on."""
+        self._before = signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let Ctrl+C mean again what it meant before."""
+        signal.signal(signal.SIGINT, self._before)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._set = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def read_text(name: str, what: str) -> str:
+    """Return the UTF-8 text of a file, ``-`` for stdin; :class:`InputError` where that fails."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise InputError(f"{what} {name} cannot be read: {error.strerror}.") from error
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} {name} is not UTF-8 (byte {error.start}).") from error
+
+
+def terminal_safe(text: str) -> str:
+    """Return ``text`` without the control characters that a terminal would obey, as ``\\x1b``."""
+    return "".join(
+        c if c in "\n\t" or not (c < " " or "\x7f" <= c <= "\x9f") else f"\\x{ord(c):02x}"
+        for c in text
+    )

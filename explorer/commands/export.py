@@ -1,0 +1,1 @@
+"""``export``: one collection as JSONL, Markdown or a self-contained page."""

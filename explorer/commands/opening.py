@@ -1,0 +1,86 @@
+"""Open the model that a command was given: which build, on which device, made if missing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from explorer.commands.console import Progress
+from explorer.engine import device
+from explorer.engine.messages import DeviceWish
+from explorer.engine.session import Session
+from explorer.engine.tokens import Tokens
+from explorer.errors import DeviceError, InputError
+from explorer.paths import Paths
+from explorer.version import version
+from explorer.weights.store import Store
+
+CPU_BUILD = "cpu-int8"
+CUDA_BUILD = "cuda-fp16"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A build that is open, with its vocabulary."""
+
+    session: Session
+    tokens: Tokens
+    reason: str
+    """Why it is not the GPU; empty on a GPU."""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What a sample records: the versions that its numbers depend on."""
+        return {**self.session.versions, "sample-explorer": version()}
+
+    def describe(self) -> dict[str, str]:
+        """Return what an export says of the model."""
+        manifest, build = self.session.manifest, self.session.build
+        return {"name": manifest.name, "build": build.name, "fingerprint": build.fingerprint}
+
+
+def open_model(args: argparse.Namespace, paths: Paths) -> Model:
+    """Open ``args.model`` as ``args.device`` and ``args.precision`` wish.
+
+    Raises :class:`InputError` where the two exclude each other, and whatever the store and the
+    session raise.
+    """
+    wish = cast(DeviceWish, args.device)
+    build = choose_build(wish, args.precision)
+    reason = ""
+    try:
+        folder, session = _open(args.model, build, wish, paths)
+    except DeviceError as error:
+        if wish != "auto" or args.precision is not None:
+            raise
+        reason = str(error)
+        folder, session = _open(args.model, CPU_BUILD, "cpu", paths)
+    model = Model(session, Tokens.from_folder(folder), reason or session.reason)
+    if sys.stderr.isatty():
+        why = f" ({model.reason.rstrip('.')})" if model.reason else ""
+        print(f"{args.model}, {session.build.name}, {session.device_name}{why}", file=sys.stderr)
+    return model
+
+
+def choose_build(wish: DeviceWish, precision: str | None) -> str:
+    """Return the build for a device and a precision; None leaves the choice to this machine."""
+    if precision == "fp16":
+        if wish == "cpu":
+            raise InputError("fp16 needs an NVIDIA GPU; choose fp32, int8 or int4 for the CPU.")
+        return CUDA_BUILD
+    if precision is not None:
+        if wish == "cuda":
+            raise InputError(f"{precision} runs on the CPU only; choose fp16 for the GPU.")
+        return f"cpu-{precision}"
+    # The provider is taken for granted here: only opening a session tells whether it loads.
+    chosen = wish if wish != "auto" else device.decide(wish, device.look(provider=True)).device
+    return CUDA_BUILD if chosen == "cuda" else CPU_BUILD
+
+
+def _open(name: str, build: str, wish: DeviceWish, paths: Paths) -> tuple[Path, Session]:
+    with Progress() as progress:
+        folder = Store(paths).ensure(name, build, progress)
+    return folder, Session(folder, build, wish)

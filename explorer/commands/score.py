@@ -1,0 +1,56 @@
+"""``score``: log-probability, rank and entropy of every token of a text (RULES 13)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from contextlib import closing
+
+from explorer.commands.console import read_text
+from explorer.commands.opening import open_model
+from explorer.engine.score import Scores, score
+from explorer.errors import InputError
+from explorer.paths import Paths
+
+
+def run(args: argparse.Namespace, paths: Paths) -> int:
+    """Score the text of a file and print one line a token."""
+    text = read_text(args.file, "The text file")
+    if not text:
+        raise InputError(f"The text file {args.file} is empty; there is nothing to score.")
+    model = open_model(args, paths)
+    with closing(model.session):
+        scores = score(model.session, model.tokens, text)
+    if args.jsonl:
+        _print_json(scores)
+    else:
+        _print_table(scores, len(text.encode()))
+    return 0
+
+
+def _print_json(scores: Scores) -> None:
+    for token, id_, logprob, rank, entropy in _rows(scores):
+        values = {"token": token, "id": id_, "logprob": round(logprob, 6)}
+        print(json.dumps(values | {"rank": rank, "entropy": round(entropy, 6)}))
+
+
+def _print_table(scores: Scores, size: int) -> None:
+    print(f"{'logprob':>9} {'rank':>7} {'entropy':>8}  token")
+    for token, _, logprob, rank, entropy in _rows(scores):
+        # json.dumps shows spaces, line ends and control characters for what they are
+        print(f"{logprob:9.3f} {rank:7d} {entropy:8.3f}  {json.dumps(token, ensure_ascii=False)}")
+    nats = -math.fsum(scores.logprobs)
+    count = len(scores.ids)
+    print(
+        f"{count} tokens, {size} bytes: perplexity {math.exp(nats / count):.2f} a token, "
+        f"{nats / math.log(2) / size:.4f} bits a byte"
+    )
+
+
+def _rows(scores: Scores) -> list[tuple[str, int, float, int, float]]:
+    columns = (scores.texts, scores.ids, scores.logprobs, scores.ranks, scores.entropies)
+    return [
+        (text, int(id_), float(logprob), int(rank), float(entropy))
+        for text, id_, logprob, rank, entropy in zip(*columns, strict=True)
+    ]
