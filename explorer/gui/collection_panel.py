@@ -7,9 +7,10 @@ by the strip at the foot, as often as things were taken away.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QActionGroup, QGuiApplication, QKeyEvent
+from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -111,7 +112,7 @@ class CollectionPanel(QWidget):
     def _connect(self) -> None:
         self.list.opened.connect(self.opened)
         self.list.menu_asked.connect(self._on_menu_asked)
-        self.list.delete_asked.connect(self.remove)
+        self.list.delete_asked.connect(self.remove_sample)
         self.name.returnPressed.connect(self._on_name_entered)
         self.name.cancelled.connect(self._close_name)
         self.undo.clicked.connect(self._on_undo)
@@ -147,12 +148,12 @@ class CollectionPanel(QWidget):
             self.list.view.setCurrentIndex(model.index(row))
             self.opened.emit(model.ids()[row])
 
-    def remove(self, try_id: int) -> None:
+    def remove_sample(self, try_id: int) -> None:
         """Take a sample out of the collection; the strip brings it back."""
         if self._carry_out(lambda: self._samples.remove(try_id)):
             self._offer("Sample removed.", lambda: self._samples.restore(try_id))
 
-    def move(self, try_id: int, collection_id: int) -> None:
+    def move_sample(self, try_id: int, collection_id: int) -> None:
         """Put a sample into another collection; the strip takes it back."""
         source = self.collection()
         if source is not None and self._carry_out(
@@ -191,7 +192,7 @@ class CollectionPanel(QWidget):
             action.setChecked(collection.id == self.collection())
             action.setData(collection.id)
             group.addAction(action)
-        group.triggered.connect(self._on_collection_chosen)
+            action.triggered.connect(self._on_collection_chosen)
         self.menu.addSeparator()
         self.menu.addAction("New collection …", self._on_new)
         if self._current is not None:
@@ -201,8 +202,9 @@ class CollectionPanel(QWidget):
             self.menu.addAction("Export …", self._on_export)
 
     def _on_collection_chosen(self) -> None:
-        action = self.sender().checkedAction()
-        self.set_collection(action.data())
+        action = self.sender()
+        if isinstance(action, QAction):
+            self.set_collection(action.data())
 
     def _on_new(self) -> None:
         self._open_name("", renaming=False)
@@ -269,7 +271,7 @@ class CollectionPanel(QWidget):
         self.fill_moves(others, try_id)
         others.setEnabled(not others.isEmpty())
         menu.addSeparator()
-        menu.addAction("Remove", lambda: self.remove(try_id))
+        menu.addAction("Remove", lambda: self.remove_sample(try_id))
         return menu
 
     def fill_moves(self, menu: QMenu, try_id: int) -> None:
@@ -278,7 +280,7 @@ class CollectionPanel(QWidget):
         for collection in self._collections.list():
             if collection.id != self.collection():
                 name, target = _plain(collection.name), collection.id
-                menu.addAction(name, lambda target=target: self.move(try_id, target))
+                menu.addAction(name, partial(self.move_sample, try_id, target))
 
     def _copy(self, try_id: int, *, captioned: bool) -> None:
         try:

@@ -172,7 +172,8 @@ class SampleView(QDialog):
 
     def _write_facts(self, sample: Sample) -> None:
         while (item := self._facts.takeAt(0)) is not None:
-            item.widget().deleteLater()
+            if (widget := item.widget()) is not None:
+                widget.deleteLater()
         hunt, attempt = sample.hunt, sample.attempt
         recipe = hunt.recipe
         how = "fixed" if hunt.seed_fixed else "drawn"
@@ -229,7 +230,7 @@ class SampleView(QDialog):
     def _on_remove(self) -> None:
         if self._sample is not None:
             self._save_note()
-            self._panel.remove(self._sample.id)
+            self._panel.remove_sample(self._sample.id)
             self._sample = None
             self.close()
 

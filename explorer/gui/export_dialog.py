@@ -1,0 +1,178 @@
+"""Where a collection goes as a file, and in which of three forms.
+
+The dialog asks and shows the outcome; writing the file is somebody else's. It never blocks: it
+stays open beside the window until it is closed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QDialog,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.gui.controls import label
+from explorer.gui.theme import GAP, PADDING, UNIT, set_role
+from explorer.gui.wording import number_of
+from explorer.library.collections_ import Collection
+
+FORMATS = (
+    ("jsonl", ".jsonl", "JSON lines", "One object a sample, beginning with the four fields of"
+     " OpenAI’s output data set: for programs"),
+    ("markdown", ".md", "Markdown", "Prompt, completion and caption as text: for notes and"
+     " repositories"),
+    ("html", ".html", "Web page", "One file that needs nothing else: for showing to others"),
+)  # fmt: skip
+"""(name, suffix, what it is called, what it is for)"""
+
+
+class ExportDialog(QDialog):
+    """Format and file of an export."""
+
+    export_chosen = Signal(int, str, Path)
+    """(collection, ``jsonl`` | ``markdown`` | ``html``, file)"""
+
+    def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
+        """Offer files in ``folder`` until another one is chosen."""
+        super().__init__(parent)
+        self._folder = folder
+        self._collection: Collection | None = None
+        self.setWindowTitle("Export a collection")
+        self.setModal(False)
+        self.setMinimumWidth(130 * UNIT)
+        self.heading = label("", "title", wrap=True)
+        self.formats = QButtonGroup(self)
+        self.file = QLineEdit()
+        self.file.setAccessibleName("File")
+        self.browse = QPushButton("Choose …")
+        self.browse.setAccessibleName("Choose the file")
+        self.browse.setAutoDefault(False)
+        self.promise = label(
+            "Every sample is labelled as machine-written, with its tries, settings and model.",
+            "muted",
+            wrap=True,
+        )
+        self.outcome = label("", "label", wrap=True)
+        self.outcome.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._strip = QFrame()
+        self.close_button = QPushButton("Close")
+        self.close_button.setAutoDefault(False)
+        self.export = QPushButton("Export")
+        self.export.setProperty("role", "primary")
+        self.export.setDefault(True)
+        self._arrange()
+        self.formats.idClicked.connect(self._on_format)
+        self.file.textEdited.connect(self._on_edited)
+        self.browse.clicked.connect(self._on_browse)
+        self.close_button.clicked.connect(self.close)
+        self.export.clicked.connect(self._on_export)
+
+    def _arrange(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
+        column.setSpacing(GAP)
+        column.addWidget(self.heading)
+        for number, (_, suffix, words, purpose) in enumerate(FORMATS):
+            button = QRadioButton(f"{words} ({suffix})")
+            button.setAccessibleDescription(purpose)
+            self.formats.addButton(button, number)
+            pair = QVBoxLayout()
+            pair.setSpacing(0)
+            pair.addWidget(button)
+            note = label(purpose, "muted", wrap=True)
+            note.setContentsMargins(6 * UNIT, 0, 0, 0)
+            pair.addWidget(note)
+            column.addLayout(pair)
+        self.formats.button(0).setChecked(True)
+        row = QHBoxLayout()
+        row.setSpacing(2 * UNIT)
+        row.addWidget(self.file, 1)
+        row.addWidget(self.browse)
+        column.addLayout(row)
+        column.addWidget(self.promise)
+        strip = QVBoxLayout(self._strip)
+        strip.setContentsMargins(GAP, 2 * UNIT, GAP, 2 * UNIT)
+        strip.addWidget(self.outcome)
+        self._strip.hide()
+        column.addWidget(self._strip)
+        column.addStretch()
+        buttons = QHBoxLayout()
+        buttons.addStretch()
+        buttons.addWidget(self.close_button)
+        buttons.addWidget(self.export)
+        column.addLayout(buttons)
+
+    def ask(self, collection: Collection) -> None:
+        """Open for a collection; the answer comes as ``export_chosen``."""
+        self._collection = collection
+        amount = number_of(collection.samples, "sample")
+        self.heading.setText(f"{collection.name}: {amount}")
+        self.export.setEnabled(collection.samples > 0)
+        self._strip.hide()
+        self._suggest()
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    def set_outcome(self, text: str, *, failed: bool = False) -> None:
+        """Say what became of the export."""
+        self.outcome.setText(text)
+        set_role(self._strip, "problem" if failed else "notice")
+        self._strip.show()
+
+    def chosen_format(self) -> str:
+        """Return the name of the chosen format."""
+        return FORMATS[self.formats.checkedId()][0]
+
+    def _suggest(self) -> None:
+        if self._collection is not None:
+            suffix = FORMATS[self.formats.checkedId()][1]
+            self.file.setText(str(self._folder / (_file_name(self._collection.name) + suffix)))
+
+    def _on_format(self, number: int) -> None:
+        path = Path(self.file.text())
+        suffixes = {suffix for _, suffix, _, _ in FORMATS}
+        if path.suffix in suffixes:
+            self.file.setText(str(path.with_suffix(FORMATS[number][1])))
+        self._strip.hide()
+
+    def _on_edited(self, text: str) -> None:
+        some = self._collection is not None and self._collection.samples > 0
+        self.export.setEnabled(bool(text.strip()) and some)
+        self._strip.hide()
+
+    def _on_browse(self) -> None:
+        dialog = QFileDialog(self, "Export to", self.file.text())
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.selectFile(self.file.text())
+        dialog.fileSelected.connect(self._on_file_selected)
+        dialog.open()
+
+    def _on_file_selected(self, file: str) -> None:
+        if file:
+            self._folder = Path(file).parent
+            self.file.setText(file)
+            self._on_edited(file)
+
+    def _on_export(self) -> None:
+        if self._collection is not None and self.file.text().strip():
+            path = Path(self.file.text().strip()).expanduser()
+            self.export_chosen.emit(self._collection.id, self.chosen_format(), path)
+
+
+def _file_name(name: str) -> str:
+    """Return a collection's name as every file system takes it."""
+    kept = "".join(sign if sign.isalnum() or sign in "-_ " else "-" for sign in name)
+    return kept.strip(" -")[:80] or "collection"

@@ -1,0 +1,298 @@
+"""The history: every hunt, the one used last first, to reopen with all its tries or to delete.
+
+Deleting is the one act without undo (RULES 16), so it asks first, in the page and not in a box in
+front of it, and names what goes and what stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.errors import ExplorerError
+from explorer.gui.card_list import CardList
+from explorer.gui.card_model import Card, CardModel, first_words
+from explorer.gui.controls import label
+from explorer.gui.theme import GAP, PADDING, UNIT
+from explorer.gui.wording import counts, local_time, number_of
+from explorer.library.history import History, HuntSummary
+
+EMPTY = "Hunts appear here once you have generated something. Every try of each stays readable."
+UNCONDITIONAL = "No prompt: the model started on its own"
+
+
+class HistoryPage(QWidget):
+    """All hunts on the left, the chosen one in full on the right."""
+
+    reopen = Signal(int)
+    """A hunt is to be shown again with all its tries: its id."""
+    deleted = Signal(int)
+    """A hunt was deleted: its id."""
+    message = Signal(str)
+
+    def __init__(self, history: History, parent: QWidget | None = None) -> None:
+        """Show the hunts of ``history``; call :meth:`refresh` when the page comes up."""
+        super().__init__(parent)
+        self._history = history
+        self._summary: HuntSummary | None = None
+        self._running: int | None = None
+        self.list = CardList(CardModel(self._read), self._search, "Hunts", EMPTY)
+        self.amount = label("", "muted")
+        self.remains = label("", "muted", wrap=True)
+        self._make_detail()
+        self._arrange()
+        self.list.chosen.connect(self._on_chosen)
+        self.list.opened.connect(self.reopen)
+        self.list.delete_asked.connect(self._on_delete_asked)
+        self.reopen_button.clicked.connect(self._on_reopen)
+        self.delete_button.clicked.connect(self._on_delete)
+        self.confirm_button.clicked.connect(self._on_confirmed)
+        self.spare_button.clicked.connect(self._on_spared)
+        self._show(None)
+
+    # What the window tells
+
+    def refresh(self) -> None:
+        """Read the hunts again; the chosen one stays chosen."""
+        chosen = self.list.current()
+        try:
+            ids, gone = self._history.ids(), self._history.tombstones()
+        except ExplorerError as error:
+            self.message.emit(str(error))
+            return
+        self.list.set_ids(ids)
+        self.amount.setText(number_of(len(ids), "hunt"))
+        tries = number_of(sum(stone.counts.tries for stone in gone), "try", "tries")
+        self.remains.setText(
+            f"Deleted for good: {number_of(len(gone), 'hunt')} with {tries}; their counts remain."
+        )
+        self.remains.setVisible(bool(gone))
+        if (chosen is None or not self.list.choose(chosen)) and ids:
+            self.list.choose(ids[0])
+        self._show(self.list.current())
+
+    def set_running(self, hunt_id: int | None) -> None:
+        """Say which hunt still streams: it cannot be deleted until it is stopped."""
+        self._running = hunt_id
+        self._allow()
+
+    # Rows
+
+    def _read(self, ids: Sequence[int]) -> Mapping[int, Card]:
+        return {each.hunt.id: _card(each) for each in self._history.page(ids)}
+
+    def _search(self, ids: Sequence[int], needle: str) -> Iterable[int]:
+        wanted = needle.casefold()
+        for each in self._history.page(ids):
+            hunt = each.hunt
+            texts = (hunt.prompt_text, hunt.model.name, hunt.recipe.describe())
+            if any(wanted in text.casefold() for text in texts):
+                yield hunt.id
+
+    # Building
+
+    def _make_detail(self) -> None:
+        self.prompt = label("", "human", wrap=True)
+        self.prompt.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.prompt.setAccessibleName("Prompt of the hunt")
+        self.prompt.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.tally = label("", "title", wrap=True)
+        self.tally.setAccessibleName("Counts of the hunt")
+        self._facts: dict[str, QLabel] = {}
+        self.reopen_button = QPushButton("Reopen")
+        self.reopen_button.setProperty("role", "primary")
+        self.reopen_button.setToolTip("Show its tries in the lanes again, judged or not")
+        self.delete_button = QPushButton("Delete …")
+        self.delete_button.setProperty("role", "rejected")
+        self.confirm = QFrame()
+        self.confirm.setProperty("role", "problem")
+        self.warning = label("", "label", wrap=True)
+        self.confirm_button = QPushButton("Delete for good")
+        self.confirm_button.setProperty("role", "rejected")
+        self.spare_button = QPushButton("Leave it")
+        for button, name in (
+            (self.reopen_button, "Reopen the hunt"),
+            (self.delete_button, "Delete the hunt"),
+            (self.confirm_button, "Delete the hunt for good"),
+            (self.spare_button, "Do not delete the hunt"),
+        ):
+            button.setAccessibleName(name)
+
+    def _arrange(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(label("History", "title"))
+        head.addStretch()
+        head.addWidget(self.amount)
+        left = QFrame()
+        left.setProperty("role", "card")
+        rows = QVBoxLayout(left)
+        rows.setContentsMargins(2 * UNIT, PADDING, 2 * UNIT, PADDING)
+        rows.setSpacing(2 * UNIT)
+        rows.addLayout(head)
+        rows.addWidget(self.list, 1)
+        rows.addWidget(self.remains)
+
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(GAP)
+        grid.setVerticalSpacing(UNIT)
+        grid.setColumnStretch(1, 1)
+        for row, name in enumerate(("Recipe", "Model", "Seed", "Begun", "Last used")):
+            value = label("", "label", wrap=True)
+            value.setAccessibleName(name)
+            self._facts[name] = value
+            grid.addWidget(label(name, "muted"), row, 0)
+            grid.addWidget(value, row, 1)
+        prompt_area = QScrollArea()
+        prompt_area.setFrameShape(QFrame.Shape.NoFrame)
+        prompt_area.setWidgetResizable(True)
+        prompt_area.setWidget(self.prompt)
+        prompt_area.setAccessibleName("Prompt of the hunt")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.delete_button)
+        buttons.addStretch()
+        buttons.addWidget(self.reopen_button)
+        answers = QHBoxLayout()
+        answers.addStretch()
+        answers.addWidget(self.spare_button)
+        answers.addWidget(self.confirm_button)
+        question = QVBoxLayout(self.confirm)
+        question.setContentsMargins(GAP, GAP, GAP, GAP)
+        question.addWidget(self.warning)
+        question.addLayout(answers)
+        self.detail = QFrame()
+        self.detail.setProperty("role", "card")
+        column = QVBoxLayout(self.detail)
+        column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
+        column.setSpacing(GAP)
+        column.addWidget(prompt_area, 1)
+        column.addWidget(self.tally)
+        column.addLayout(grid)
+        column.addWidget(self.confirm)
+        column.addLayout(buttons)
+
+        page = QHBoxLayout(self)
+        page.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
+        page.setSpacing(GAP)
+        page.addWidget(left, 3)
+        page.addWidget(self.detail, 2)
+
+    # The chosen hunt
+
+    def _show(self, hunt_id: int | None) -> None:
+        self._summary = None
+        if hunt_id is not None:
+            for summary in self._history.page([hunt_id]):
+                self._summary = summary
+        self.detail.setVisible(self._summary is not None)
+        self.confirm.hide()
+        if self._summary is not None:
+            self._write(self._summary)
+        self._allow()
+
+    def _write(self, summary: HuntSummary) -> None:
+        hunt = summary.hunt
+        self.prompt.setText(hunt.prompt_text or UNCONDITIONAL)
+        tries = number_of(summary.counts.tries, "try", "tries")
+        self.tally.setText(" · ".join(filter(None, (tries, counts(summary.counts)))))
+        most = number_of(hunt.recipe.max_tokens, "token")
+        texts = {
+            "Recipe": f"{hunt.recipe.describe()}, {most} at most",
+            "Model": f"{hunt.model.name}, {hunt.model.build}",
+            "Seed": f"{hunt.seed} ({'fixed' if hunt.seed_fixed else 'drawn'})",
+            "Begun": local_time(hunt.created_at),
+            "Last used": local_time(summary.last_used_at),
+        }
+        for name, text in texts.items():
+            self._facts[name].setText(text)
+
+    def _allow(self) -> None:
+        summary = self._summary
+        streams = summary is not None and summary.hunt.id == self._running
+        self.delete_button.setEnabled(summary is not None and not streams)
+        self.delete_button.setToolTip("It still streams; stop it first." if streams else "")
+        if streams:
+            self.confirm.hide()
+
+    # What a person does
+
+    def _on_chosen(self, hunt_id: int) -> None:
+        self._show(hunt_id if hunt_id >= 0 else None)
+
+    def _on_reopen(self) -> None:
+        if self._summary is not None:
+            self.reopen.emit(self._summary.hunt.id)
+
+    def _on_delete_asked(self, _hunt_id: int) -> None:
+        if self.delete_button.isEnabled():
+            self._on_delete()
+
+    def _on_delete(self) -> None:
+        if self._summary is not None:
+            self.warning.setText(what_deletion_takes(self._summary))
+            self.confirm.show()
+            # The harmless answer has the focus: a second Enter must not delete.
+            self.spare_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _on_spared(self) -> None:
+        self.confirm.hide()
+        self.delete_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _on_confirmed(self) -> None:
+        summary = self._summary
+        if summary is None or not self.confirm.isVisibleTo(self):
+            return
+        row = self.list.model.row_of(summary.hunt.id)
+        try:
+            self._history.delete(summary.hunt.id)
+        except ExplorerError as error:
+            self.message.emit(str(error))
+            return
+        finally:
+            self.confirm.hide()
+            self.refresh()
+        if below := self.list.model.rowCount():
+            self.list.view.setCurrentIndex(self.list.model.index(min(row, below - 1)))
+        self.list.view.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.deleted.emit(summary.hunt.id)
+
+
+def what_deletion_takes(summary: HuntSummary) -> str:
+    """Return what deleting a hunt removes, what it leaves, and that there is no way back."""
+    values = summary.counts
+    shown = values.tries + values.crashed
+    texts = f"the {number_of(shown, 'text')} with their tokens" if shown else "its settings"
+    kept = f", {number_of(values.kept, 'kept sample')} among them" if values.kept else ""
+    left = counts(values) or "no tries"
+    return (
+        f"This removes {texts}{kept}, notes and verdicts, hunts that were steered from it, and the"
+        " prompt, unless another hunt has it too. What stays is a line with its dates, its settings"
+        f" and its counts ({left}). It cannot be undone."
+    )
+
+
+def _card(summary: HuntSummary) -> Card:
+    hunt, values = summary.hunt, summary.counts
+    rest = (
+        counts(values),
+        hunt.recipe.describe(),
+        f"{hunt.model.name} {hunt.model.build}",
+        local_time(summary.last_used_at),
+    )
+    return Card(
+        words=first_words(hunt.prompt_text) or UNCONDITIONAL,
+        lead=number_of(values.tries, "try", "tries"),
+        rest=" · ".join(filter(None, rest)),
+        tone="kept" if values.kept else "text",
+        human=bool(hunt.prompt_text),
+    )
