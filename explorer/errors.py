@@ -7,6 +7,7 @@ show that sentence as it is. Anything else that reaches the top is a bug and is 
     ├── InputError                exit code 2: what a person gave cannot be used
     │   ├── RecipeError           a sampling setting outside its range
     │   ├── PromptError           a prompt that cannot be run (too long, not text)
+    │   ├── VerdictError          a verdict on what cannot be judged
     │   └── CheckpointError       a source folder that is not a usable GPT-2
     ├── ModelError                an installed model that is missing, broken or busy
     ├── EngineError               the engine could not run
@@ -39,6 +40,10 @@ class RecipeError(InputError):
 
 class PromptError(InputError):
     """A prompt cannot be run with this model and recipe."""
+
+
+class VerdictError(InputError):
+    """A verdict was asked for where there is nothing to judge."""
 
 
 class CheckpointError(InputError):

@@ -38,14 +38,18 @@ COMPOSITION = (
     "explorer.bench",
     "explorer.selftest",
 )
-BELOW_GUI = ("explorer.review", "explorer.engine", "explorer.weights", "explorer.library", *GROUND)
+REVIEW = ("explorer.review", "explorer.screen", "explorer.hunt", "explorer.seats")
+BELOW_GUI = (*REVIEW, "explorer.engine", "explorer.weights", "explorer.library", *GROUND)
 
 MAY_IMPORT = {
     **{module: GROUND for module in GROUND},
     "explorer.engine": ("explorer.engine", *GROUND),
     "explorer.weights": ("explorer.weights", *GROUND),
     "explorer.library": ("explorer.library", *GROUND),
-    "explorer.review": ("explorer.engine.messages", "explorer.library", *GROUND),
+    **{
+        module: (*REVIEW, "explorer.engine.messages", "explorer.library", *GROUND)
+        for module in REVIEW
+    },
     "explorer.gui": ("explorer.gui", *BELOW_GUI),
     "explorer.app": ("explorer.gui", *BELOW_GUI),
     **{module: (*COMPOSITION[1:], *BELOW_GUI) for module in COMPOSITION[1:]},

@@ -1,0 +1,474 @@
+"""The product's rule: what happens when a person keeps, rejects, skips, undoes, stops, goes on.
+
+A :class:`Review` stands between the engine and the library and holds the hunt that is on the
+screen. It is told what a person does and what the engine says; it answers with the commands that
+the engine is to carry out, to be sent as *one* message. It knows no window, no SQL and no process,
+only RULES:
+
+- a try is recorded at its first token, its end is one more row, and what was cancelled before is
+  void (3, 4);
+- a verdict is on disk when the method that gave it returns; whatever goes with it, the partial text
+  of a lane that still streamed and the number of the try that starts in its place, is in the same
+  transaction (4, 15);
+- reject and skip start the next try in the lane; a keep stops all refills until the next Generate,
+  others stream on; a finished try holds its lane until it is judged (8). :meth:`Review.set_policy`
+  switches both;
+- undo brings a try back on top of the one that took its place (7).
+
+What the rules leave open is decided here:
+
+- Generate fills the free lanes. Only where that would start nothing are unread tries moved aside;
+  they stay unread. Tries that stream are left alone, unless their hunt is no longer the one on the
+  screen.
+- A verdict on a lane that still streams ends its try where it stands: what is kept is what was
+  seen.
+- After a crash of the engine nothing restarts by itself; the lanes are free for the next Generate.
+- Undo and redo belong to the hunt on the screen, like everything else.
+- Where the library cannot be written, tries stream into ``scratch``, a library in memory, and
+  verdicts are refused with the reason.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal
+
+from explorer.engine.messages import Command, Crashed, End, Ended, Event, Refused, Steps, Stop
+from explorer.errors import LibraryReadOnlyError, VerdictError
+from explorer.hunt import OpenHunt, Standing
+from explorer.library.database import utc_now
+from explorer.library.ledger import Hunt, Ledger, ModelRef
+from explorer.library.statistics import Counts, Interval, keep_rate
+from explorer.recipe import Recipe
+from explorer.screen import Screen
+from explorer.seats import NATURAL_ENDS, Candidate, Seat
+
+__all__ = ["Judgement", "Review", "Seat"]
+
+Judgement = Literal["kept", "rejected", "skipped"]
+
+
+class Review:
+    """The hunt on the screen: its lanes, its counts, and what a person can do with them.
+
+    A method that answers with commands has written what belongs to them before it returns.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        scratch: Ledger | None = None,
+        lanes: int = 4,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], str] = utc_now,
+    ) -> None:
+        """Begin without a hunt; tries that an earlier run left open are closed as lost to a crash.
+
+        ``scratch`` takes the tries where ``ledger`` cannot be written. ``clock`` gives seconds,
+        ``now`` the times that are counted with (the ledger's own clock).
+        """
+        self._ledger = ledger
+        self._scratch = scratch
+        self._now = now
+        self._screen = Screen(lanes, clock)
+        self._policy = (True, True)
+        self._hunting = False  # whether lanes refill: there was a Generate in this hunt, here
+        self._advancing = False  # whether a lane may go on unjudged, if the policy lets it
+        self._kept_before: set[int] = set()  # keeps older than the last Generate stop no refills
+        self.collection: int | None = None
+        """Where keeps go."""
+        ledger.close_crashed()
+
+    # What the screen shows
+
+    @property
+    def reason(self) -> str:
+        """Why verdicts are refused, as a sentence; empty where they are not."""
+        return self._ledger.reason
+
+    @property
+    def writable(self) -> bool:
+        """Whether verdicts can be given."""
+        return not self._ledger.reason
+
+    @property
+    def hunt(self) -> Hunt | None:
+        """The hunt on the screen."""
+        return self._screen.opened.hunt if self._screen.opened else None
+
+    @property
+    def policy(self) -> tuple[bool, bool]:
+        """How refill is switched: (a keep stops refills, a finished try holds its lane)."""
+        return self._policy
+
+    @property
+    def seats(self) -> list[Seat]:
+        """What every lane shows."""
+        return [self.seat(lane) for lane in range(len(self._screen.seating))]
+
+    def seat(self, lane: int) -> Seat:
+        """Return what one lane shows."""
+        return self._screen.seat(lane)
+
+    def tries(self) -> list[Seat]:
+        """Return every try of the hunt in order of index, whether it sits in a lane or not."""
+        return self._screen.tries()
+
+    @property
+    def running(self) -> bool:
+        """Whether a candidate streams or waits for its first token."""
+        return bool(self._screen.running)
+
+    @property
+    def counts(self) -> Counts:
+        """How the tries of the hunt stand."""
+        return self._screen.opened.counts if self._screen.opened else Counts()
+
+    @property
+    def interval(self) -> Interval:
+        """The keep rate of the hunt with its interval (RULES 10)."""
+        return self._screen.opened.interval if self._screen.opened else keep_rate([], [])
+
+    @property
+    def caption(self) -> str:
+        """The caption of the newest kept try, or what the hunt has cost so far without one."""
+        return self._screen.opened.caption if self._screen.opened else ""
+
+    @property
+    def prompt_tries(self) -> int:
+        """Tries on this prompt over all hunts, so that changing a setting does not hide them."""
+        opened = self._screen.opened
+        if opened is None:
+            return 0
+        elsewhere = opened.ledger is not self._ledger
+        return opened.prompt_tries + (
+            self._ledger.tries_on_prompt(opened.hunt.prompt_ids) if elsewhere else 0
+        )
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a decision to take back."""
+        return self.writable and self._screen.opened is not None and self._screen.opened.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an undone decision to repeat."""
+        return self.writable and self._screen.opened is not None and self._screen.opened.can_redo
+
+    def take_changed(self) -> set[int]:
+        """Return the lanes that changed since the last call."""
+        return self._screen.take_changed()
+
+    def take_notices(self) -> list[str]:
+        """Return sentences that a person should see, since the last call."""
+        return self._screen.take_notices()
+
+    # What a person does
+
+    def generate(
+        self,
+        prompt_text: str,
+        prompt_ids: Sequence[int],
+        recipe: Recipe,
+        model: ModelRef,
+        *,
+        lanes: int,
+        seed: int | None,
+        device: str,
+        versions: Mapping[str, str],
+        new_hunt: bool = False,
+        collection: int | None = None,
+    ) -> list[Command]:
+        """Start tries in the free lanes, of the same hunt if its key is the same (RULES 1).
+
+        A fixed ``seed`` other than the hunt's, or ``new_hunt``, begins another hunt; what still
+        streams of the old one ends as stopped. Raises :class:`LibraryError` where nothing can be
+        recorded, :class:`RecipeError` for a seed outside 0 .. 2**64 - 1.
+        """
+        screen = self._screen
+        opened = self._hunt_for(prompt_text, tuple(prompt_ids), recipe, model, seed, new_hunt)
+        if opened is not screen.opened:
+            self._enter(opened, lanes)
+        opened.device, opened.versions = device, dict(versions)
+        self.collection = collection
+        screen.resize(lanes)
+        free, aside = screen.free_lanes()
+        with opened.transaction():
+            opened.ledger.set_policy(opened.hunt.id, *self._policy)
+            fresh = [screen.new(lane) for lane in free]
+        opened.reread()
+        for candidate in aside:
+            screen.seating.set_aside(candidate)
+        self._hunting = self._advancing = True
+        self._kept_before = opened.kept()
+        screen.launch(fresh)
+        return screen.drain()
+
+    def judge(self, lane: int, verdict: Judgement) -> list[Command]:
+        """Give a verdict on what the lane shows, and start the next try there as RULES 8 say.
+
+        A lane that streams ends where it stands. Rejecting or skipping one that waits for its first
+        token cancels it. The verdict that stands already changes nothing. Raises
+        :class:`VerdictError` where there is nothing to judge, :class:`LibraryReadOnlyError` where
+        nothing can be written.
+        """
+        self._check_writable()
+        candidate = self._visible(lane)
+        if candidate is not None and not candidate.shown and verdict != "kept":
+            return self._decide([], [candidate])
+        return self._judge(candidate, f"in lane {lane + 1}", verdict)
+
+    def judge_try(self, try_id: int, verdict: Judgement) -> list[Command]:
+        """Give a verdict on any try of the hunt, in a lane or not; otherwise as :meth:`judge`."""
+        self._check_writable()
+        opened = self._screen.opened
+        return self._judge(opened.of_try(try_id) if opened else None, "there", verdict)
+
+    def keep_rest_rejected(self, lane: int) -> list[Command]:
+        """Keep what the lane shows and reject every other shown try that has no verdict, at once.
+
+        The rejects come first, so that the best of four reads as 4 tries; what has not shown a
+        token is cancelled. Raises as :meth:`judge`.
+        """
+        self._check_writable()
+        best = _judgeable(self._visible(lane), f"in lane {lane + 1}")
+        hunt = self._screen.hunt
+        others = [c for c in hunt.candidates.values() if c is not best and hunt.is_open(c)]
+        rest = sorted((c for c in others if c.shown), key=lambda c: c.index)
+        return self._decide(
+            [*((c, "rejected") for c in rest), (best, "kept")], [c for c in others if not c.shown]
+        )
+
+    def undo(self) -> list[Command]:
+        """Take the newest standing decision back; its tries come back on top (RULES 7)."""
+        self._check_writable()
+        if (opened := self._screen.opened) is not None:
+            with opened.transaction():
+                rows = opened.ledger.undo(opened.hunt.id)
+            self._reread()
+            self._screen.seating.bring_back(opened.of_rows(rows))
+        return self._screen.drain()
+
+    def redo(self) -> list[Command]:
+        """Repeat the decision that was undone last, unless a new one came since."""
+        self._check_writable()
+        if (opened := self._screen.opened) is not None:
+            with opened.transaction():
+                again = opened.of_rows(opened.ledger.redo(opened.hunt.id))
+                fresh = self._refill(again)
+            self._reread()
+            for candidate in again:
+                self._screen.seating.unpin(candidate)
+            self._screen.launch(fresh)
+        return self._screen.drain()
+
+    def stop(self, lane: int | None = None) -> list[Command]:
+        """Ask the engine to end what streams in one lane, or everywhere; its text stays, unread."""
+        screen = self._screen
+        if lane is None:
+            self._advancing = False
+            return [Stop()] if screen.running else []
+        return [Stop(screen.hunt.key(c)) for c in screen.running if c.lane == lane]
+
+    def interrupt(self) -> list[Command]:
+        """End all that runs without waiting for the engine: before it loads or quits."""
+        self._advancing = False
+        self._screen.end_here(self._screen.running)
+        return self._screen.drain()
+
+    def set_policy(self, until_keep: bool, hold: bool) -> list[Command]:
+        """Switch whether a keep stops refills and whether a finished try holds its lane (RULES 8).
+
+        It is recorded with the hunt while that goes on, else with the next Generate or verdict in
+        it. It starts nothing by itself.
+        """
+        self._policy = (until_keep, hold)
+        opened = self._screen.opened
+        if opened and self._hunting and not self._halted(opened.standing):
+            with opened.transaction():
+                opened.ledger.set_policy(opened.hunt.id, until_keep, hold)
+            opened.reread()
+        return self._screen.drain()
+
+    def reopen(self, hunt_id: int) -> list[Command]:
+        """Bring an earlier hunt back: unread tries in the lanes, oldest on top, then the newest.
+
+        Nothing starts before the next Generate. What streams of another hunt ends as stopped.
+        """
+        screen = self._screen
+        if screen.opened and (screen.opened.ledger, screen.opened.hunt.id) == (
+            self._ledger,
+            hunt_id,
+        ):
+            return screen.drain()
+        lanes = len(screen.seating)
+        self._enter(OpenHunt(self._ledger, self._ledger.hunt(hunt_id), self._now), lanes)
+        unread = screen.hunt.unread()
+        others = [c for _, c in sorted(screen.hunt.candidates.items()) if c not in unread]
+        for lane in range(lanes):
+            if mine := unread[lane::lanes]:
+                screen.seating.fill(lane, reversed(mine))
+            elif others:
+                screen.seating.fill(lane, [others.pop()])
+        return screen.drain()
+
+    def show(self, try_id: int, lane: int) -> None:
+        """Show any try of the hunt in a lane, over what is there, until judged or replaced."""
+        candidate = self._screen.opened.of_try(try_id) if self._screen.opened else None
+        if candidate is not None and not candidate.running:
+            self._screen.seating.pin(candidate, lane)
+            self._screen.mark()
+
+    def leave(self) -> list[Command]:
+        """Leave the hunt, before it is deleted for instance; what streams ends as stopped."""
+        self._enter(None, len(self._screen.seating))
+        return self._screen.drain()
+
+    # What the engine says
+
+    def receive(self, events: Iterable[Event]) -> list[Command]:
+        """Take in what the engine says and return what follows: first tokens and ends go on disk.
+
+        Events of candidates that are over or belong to another hunt are passed by. Where the
+        library cannot be written just now, streaming goes on, a notice says so, and the next call
+        tries again.
+        """
+        screen = self._screen
+        over: list[Candidate] = []
+        for event in events:
+            match event:
+                case Steps():
+                    screen.take_steps(event)
+                case Ended():
+                    if (candidate := screen.find(event.key)) is not None:
+                        candidate.text += event.text
+                        screen.end(candidate, event.reason, event.seconds)
+                        over.append(candidate)
+                case Refused(key=key) if key is not None:
+                    if (candidate := screen.find(key)) is not None:
+                        screen.end(candidate, "stopped")
+                case Crashed():
+                    self._advancing = False
+                    for candidate in screen.running:
+                        screen.end(candidate, "crash")
+                case _:
+                    pass
+        screen.save([candidate for candidate in over if self._passes(candidate)])
+        return screen.drain()
+
+    # The rules underneath
+
+    def _hunt_for(
+        self,
+        prompt_text: str,
+        prompt_ids: tuple[int, ...],
+        recipe: Recipe,
+        model: ModelRef,
+        seed: int | None,
+        new_hunt: bool,
+    ) -> OpenHunt:
+        """Return the hunt with this key: the one on the screen, an earlier one, or a new one."""
+        ledger = self._scratch if self._scratch and not self.writable else self._ledger
+        opened = self._screen.opened
+        current = opened if opened and opened.ledger is ledger else None
+        if current and not new_hunt and current.goes_on(prompt_ids, recipe, model, seed):
+            return current
+        hunt = ledger.open_hunt(prompt_text, prompt_ids, model, recipe, seed=seed, new=new_hunt)
+        if current and current.hunt.id == hunt.id:
+            return current
+        if opened and (notice := opened.other_build(hunt)):
+            self._screen.say(notice)
+        return OpenHunt(ledger, hunt, self._now)
+
+    def _enter(self, opened: OpenHunt | None, lanes: int) -> None:
+        """Put another hunt on the screen; what runs of the one before ends as stopped."""
+        self._screen.end_here(self._screen.running)
+        self._screen.enter(opened, lanes)
+        self._hunting = self._advancing = False
+        self._kept_before = set()
+
+    def _judge(self, candidate: Candidate | None, where: str, verdict: Judgement) -> list[Command]:
+        chosen = _judgeable(candidate, where)
+        if self._screen.hunt.verdict(chosen) == verdict:
+            return self._screen.drain()
+        return self._decide([(chosen, verdict)], [])
+
+    def _decide(
+        self, judged: Sequence[tuple[Candidate, Judgement]], void: Sequence[Candidate]
+    ) -> list[Command]:
+        """Write one decision, the ends it brings and the next indices; then move on (RULES 15).
+
+        ``void`` are candidates that it cancels before their first token.
+        """
+        screen, opened = self._screen, self._screen.hunt
+        done = [*(candidate for candidate, _ in judged), *void]
+        cut: dict[Candidate, tuple[End, float]] = {
+            candidate: ("stopped" if verdict == "kept" else "dropped", screen.seconds(candidate))
+            for candidate, verdict in judged
+            if candidate.running
+        }
+        with opened.transaction():
+            opened.ledger.set_policy(opened.hunt.id, *self._policy)
+            if judged:
+                opened.decide(judged, cut, self.collection)
+            fresh = self._refill(done)
+        for candidate, end in cut.items():
+            opened.close(candidate, *end)
+        for candidate in (*cut, *void):
+            screen.drop(candidate)
+        self._reread()
+        for candidate in done:
+            screen.seating.unpin(candidate)
+        for candidate in void:
+            screen.void(candidate)
+        screen.launch(fresh)
+        return screen.drain()
+
+    def _refill(self, done: Collection[Candidate]) -> list[Candidate]:
+        """Reserve a next try, in a transaction, for lanes that ``done`` leaves free (RULES 8)."""
+        stands = self._screen.hunt.stands_now()
+        if not self._hunting or self._halted(stands):
+            return []
+        return [self._screen.new(lane) for lane in self._screen.freed_by(done, stands)]
+
+    def _halted(self, stands: Standing) -> bool:
+        """Say whether a keep since the last Generate stops the refills."""
+        return self._policy[0] and bool(self._screen.hunt.kept(stands) - self._kept_before)
+
+    def _passes(self, candidate: Candidate) -> bool:
+        """Say whether an ended try gives up its lane unjudged (the switch "go on" of RULES 8)."""
+        return (
+            not self._policy[1]
+            and self._advancing
+            and not self._halted(self._screen.hunt.standing)
+            and candidate.end in NATURAL_ENDS
+            and self._visible(candidate.lane) is candidate
+        )
+
+    def _reread(self) -> None:
+        """Take up the verdicts as they stand now; captions of other lanes may change with them."""
+        self._screen.hunt.reread()
+        self._kept_before &= self._screen.hunt.kept()
+        self._screen.mark()
+
+    def _visible(self, lane: int) -> Candidate | None:
+        seating = self._screen.seating
+        return seating.visible(lane) if 0 <= lane < len(seating) else None
+
+    def _check_writable(self) -> None:
+        if self.reason:
+            raise LibraryReadOnlyError(self.reason)
+
+
+def _judgeable(candidate: Candidate | None, where: str) -> Candidate:
+    """Return the candidate if a verdict on it has a meaning."""
+    if candidate is None or not candidate.shown:
+        raise VerdictError(f"There is nothing to judge {where} yet; wait for its first token.")
+    if candidate.end == "crash":
+        raise VerdictError(
+            f"Try {candidate.index} was lost to a crash, so there is nothing whole to judge;"
+            " generate again."
+        )
+    return candidate
