@@ -146,7 +146,8 @@ _M001 = (
         added_at TEXT NOT NULL,
         removed_at TEXT
     )""",
-    "CREATE INDEX samples_by_collection ON samples (collection_id, added_at DESC, try_id DESC)",
+    "CREATE INDEX samples_by_collection ON samples (collection_id, added_at DESC, try_id DESC)"
+    " WHERE removed_at IS NULL",
     """CREATE TABLE tombstones (
         hunt_id INTEGER PRIMARY KEY,
         model_id INTEGER NOT NULL REFERENCES models,

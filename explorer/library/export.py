@@ -1,0 +1,139 @@
+"""A collection as a file: JSON lines for programs, Markdown and one web page for people.
+
+An export is a dated snapshot: counts are those of the moment, later undoing changes only the next
+one. Samples come in the order in which they were collected. JSON lines hold every text exactly; the
+two documents are made by :mod:`explorer.library.documents`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from explorer.errors import ExplorerError, InputError
+from explorer.library.collections_ import Collection
+from explorer.library.database import utc_now
+from explorer.library.documents import html_document, markdown_document
+from explorer.library.samples import Sample, Samples
+
+Format = Literal["jsonl", "markdown", "html"]
+
+SUFFIXES: Final[dict[Format, str]] = {"jsonl": ".jsonl", "markdown": ".md", "html": ".html"}
+_PAGE: Final = 500
+
+
+def export(
+    samples: Samples,
+    collection: Collection,
+    form: Format,
+    target: Path,
+    now: Callable[[], str] = utc_now,
+) -> int:
+    """Write the samples of a collection into ``target`` and return how many there were.
+
+    The file appears, or changes, when it is complete; a failure leaves what was there before.
+    Raises :class:`InputError` where ``target`` cannot be a file, :class:`ExplorerError` where it
+    cannot be written.
+    """
+    if not target.name or target.is_dir():
+        raise InputError(f"{target} is a folder; name a file in it.")
+    ids = samples.ids(collection.id)
+    part = target.with_name(target.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(chunks(samples, collection, form, now(), ids))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise ExplorerError(
+            f"{target} cannot be written ({error.strerror or error}); choose another place."
+        ) from error
+    return len(ids)
+
+
+def chunks(
+    samples: Samples,
+    collection: Collection,
+    form: Format,
+    exported_at: str,
+    ids: Sequence[int] | None = None,
+) -> Iterator[str]:
+    """Yield the file piece by piece; ``ids`` are the collection's, if they are known already."""
+    if ids is None:
+        ids = samples.ids(collection.id)
+    in_order = _read(samples, ids[::-1])
+    if form == "jsonl":
+        for number, sample in enumerate(in_order):
+            yield json.dumps(record(sample, number, collection.name, exported_at)) + "\n"
+    else:
+        document = markdown_document if form == "markdown" else html_document
+        yield from document(in_order, collection.name, len(ids), exported_at)
+
+
+def record(sample: Sample, number: int, collection: str, exported_at: str) -> dict[str, Any]:
+    """Return the JSON object of one sample; ``number`` counts from 0 within the file (RULES 14).
+
+    The first four fields are those of gpt-2-output-dataset, in its order. ``ended`` is whether
+    end-of-text was drawn, also where the recipe ran on behind it.
+    """
+    attempt, hunt, cost, recipe = sample.attempt, sample.hunt, sample.cost, sample.hunt.recipe
+    reason = attempt.end.reason if attempt.end else None
+    manifest = _manifest(hunt.model.manifest_json)
+    end_of_text, vocabulary = manifest.get("end_of_text"), manifest.get("vocabulary")
+    return {
+        "id": number,
+        "ended": reason == "end_of_text" or end_of_text in sample.tokens,
+        "length": len(sample.tokens),
+        "text": sample.text,
+        "machine_written": True,
+        "prompt": hunt.prompt_text,
+        "tries": cost.tries,
+        "rejected": cost.rejected,
+        "skipped": cost.skipped,
+        "unread": cost.unread,
+        "caption": sample.caption,
+        "steered": cost.steered,
+        "seed": hunt.seed,
+        "index": attempt.index,
+        "prompt_tokens": list(hunt.prompt_ids),
+        "tokens": list(sample.tokens),
+        "end": reason,
+        "recipe": asdict(recipe),
+        "effective_top_k": min(recipe.top_k or vocabulary, vocabulary)
+        if isinstance(vocabulary, int)
+        else None,
+        "model": {
+            "name": hunt.model.name,
+            "build": hunt.model.build,
+            "fingerprint": hunt.model.fingerprint,
+        },
+        "device": attempt.device,
+        "versions": attempt.versions,
+        "seconds": attempt.end.seconds if attempt.end else None,
+        "hunt": hunt.id,
+        "collection": collection,
+        "note": sample.note,
+        "kept_at": sample.kept_at,
+        "exported_at": exported_at,
+    }
+
+
+def _read(samples: Samples, ids: Sequence[int]) -> Iterator[Sample]:
+    for start in range(0, len(ids), _PAGE):
+        yield from samples.page(ids[start : start + _PAGE])
+
+
+def _manifest(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
