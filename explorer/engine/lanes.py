@@ -1,0 +1,415 @@
+"""Continuous batching: candidates come and go, every step runs all that stream.
+
+A lane is a place on the screen; a *row* is a place in the batch. Rows that stream form a prefix of
+the batch, so a lane that waits for a verdict costs nothing: when a candidate ends, the keys and
+values of the last row move into its row. A prompt is read once, alone, and kept; each of its
+candidates starts from a copy of its keys and values and draws its first token from the logits that
+the prompt ended with. So a refill streams in the very next step and the others never notice.
+
+Nothing here depends on the company a candidate keeps: its draws are its own (sampling.uniforms), a
+row's logits do not depend on other rows (Session), and a prompt is cut into the same chunks
+whenever it is read, for other cuts would round differently.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.engine import sampling
+from explorer.engine.messages import (
+    MAX_LANES,
+    End,
+    Ended,
+    Event,
+    Key,
+    Prefill,
+    Refused,
+    Start,
+    Steps,
+)
+from explorer.errors import EngineError, ExplorerError, PromptError
+from explorer.recipe import Recipe
+
+if TYPE_CHECKING:
+    from explorer.engine.session import Cache, Output, Session
+    from explorer.engine.tokens import TextDecoder, Tokens
+
+CHUNK = 256
+"""Tokens of a prompt that are read in one step; part of what a sample means."""
+
+_KEPT_PROMPTS = 2
+_FIRST_ROWS = 4
+"""Rows of the cache at first; it doubles when more are needed."""
+
+
+@dataclass(slots=True, eq=False)
+class _Prompt:
+    """A prompt, read up to ``done``; once all is read, the logits that follow it."""
+
+    ids: tuple[int, ...]
+    cache: Cache
+    done: int = 0
+    top_logits: NDArray[np.float32] | None = None  # [K]
+    top_ids: NDArray[np.int64] | None = None  # [K]
+    logsumexp: np.float32 | None = None
+    logits: NDArray[np.float32] | None = None  # [V]
+
+    @property
+    def ready(self) -> bool:
+        return self.done == len(self.ids)
+
+
+@dataclass(slots=True, eq=False)
+class _Candidate:
+    """A candidate that streams, or waits for its prompt."""
+
+    start: Start
+    prompt: tuple[int, ...]
+    uniforms: NDArray[np.float64]  # [tokens that it may have at most]
+    decoder: TextDecoder
+    began: float = field(default_factory=perf_counter)
+    count: int = 0
+    token: int = -1
+    """The newest token; not yet in the cache."""
+
+    @property
+    def cached(self) -> int:
+        """Positions of its row that are filled, which is also where the newest token goes."""
+        return len(self.prompt) + max(self.count - 1, 0)
+
+    def end(self, end_of_text: int | None) -> End | None:
+        """Say whether the newest token is the last, and why."""
+        recipe = self.start.recipe
+        if self.token == end_of_text and recipe.end_of_text == "stop":
+            return "end_of_text"
+        if self.count == recipe.max_tokens:
+            return "max_tokens"
+        return "context_full" if self.count == len(self.uniforms) else None
+
+
+class Lanes:
+    """Streams candidates of one model, up to ``lanes`` at a time.
+
+    :meth:`start`, :meth:`drop` and :meth:`stop` take effect at once; what they cause is among the
+    events of the next :meth:`step`. ``interrupted`` is asked, from another thread, while a prompt
+    is read: when it says True the step ends early and that piece is read again by the next one.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        tokens: Tokens,
+        lanes: int = MAX_LANES,
+        interrupted: Callable[[], bool] | None = None,
+    ) -> None:
+        """Take an open session and its vocabulary; nothing is computed before the first step."""
+        self.lanes = lanes
+        self._session = session
+        self._tokens = tokens
+        self._interrupted = interrupted
+        self._context = session.manifest.context
+        self._vocabulary = session.manifest.vocabulary
+        self._cache: Cache | None = None
+        self._size = 0  # rows of the cache
+        self._rows: list[_Candidate | None] = []  # by row; None = free
+        self._waiting: list[_Candidate] = []  # for their prompt
+        self._prompts: OrderedDict[tuple[int, ...], _Prompt] = OrderedDict()
+        self._settings = sampling.Settings.of([], None)
+        self._recipes: list[Recipe] = []  # what the settings were made of
+        self._events: list[Event] = []
+
+    @property
+    def running(self) -> int:
+        """How many candidates stream or wait for their prompt."""
+        return len(self._waiting) + len(self._rows) - self._rows.count(None)
+
+    def start(self, start: Start) -> None:
+        """Let a candidate stream from the next step on; what ran in its lane is dropped.
+
+        Raises :class:`PromptError` for a prompt that leaves no room or that the model cannot read,
+        and :class:`EngineError` for a lane or a key that cannot be used; nothing is changed then.
+        """
+        if not 0 <= start.lane < self.lanes:
+            raise EngineError(
+                f"There is no lane {start.lane}; lanes go from 0 to {self.lanes - 1}."
+            )
+        if any(candidate.start.key == start.key for candidate in self._candidates()):
+            raise EngineError(f"Candidate {start.key} streams already; drop it first.")
+        prompt = self._checked_prompt(start)
+        room = min(start.recipe.max_tokens, self._context - len(prompt))
+        uniforms = sampling.uniforms(start.seed, start.key[1], room)
+        for candidate in self._candidates():
+            if candidate.start.lane == start.lane:
+                self._end(candidate, "dropped")
+        self._waiting.append(_Candidate(start, prompt, uniforms, self._tokens.decoder()))
+
+    def drop(self, key: Key) -> None:
+        """Forget a candidate: it ends as ``dropped`` if it still runs."""
+        for candidate in self._candidates():
+            if candidate.start.key == key:
+                self._end(candidate, "dropped")
+
+    def stop(self, key: Key | None = None) -> None:
+        """End one candidate, or all: ``stopped``."""
+        for candidate in self._candidates():
+            if key is None or candidate.start.key == key:
+                self._end(candidate, "stopped")
+
+    def step(self) -> list[Event]:
+        """Run one step of everything that streams; return what happened since the last one.
+
+        At most one :class:`Steps`, then what ended. Empty when idle.
+        """
+        columns = _Columns()
+        begun = self._seat()
+        if begun:
+            self._draw([candidate for candidate, _ in begun], _first(begun), columns)
+        rows = self._close_ranks()
+        if rows:
+            assert self._cache is not None
+            output = self._session.step(
+                self._cache,
+                np.array([candidate.token for candidate in rows], np.int64),
+                np.array([candidate.cached for candidate in rows], np.int64),
+            )
+            self._draw(rows, output, columns)
+        ended, self._events = self._events, []
+        return [*columns.steps(), *ended]
+
+    def _candidates(self) -> list[_Candidate]:
+        return [candidate for candidate in self._rows if candidate is not None] + self._waiting
+
+    def _checked_prompt(self, start: Start) -> tuple[int, ...]:
+        prompt, end_of_text = start.prompt, self._tokens.end_of_text
+        if not prompt:
+            if end_of_text is None:
+                raise PromptError(
+                    "This model has no <|endoftext|> token to start from; type a prompt."
+                )
+            prompt = (end_of_text,)
+        if len(prompt) >= self._context:
+            raise PromptError(
+                f"The prompt has {len(prompt)} tokens and the model's context holds "
+                f"{self._context}, so nothing is left to write; shorten the prompt."
+            )
+        unknown = [token for token in prompt if not 0 <= token < self._vocabulary]
+        if unknown:
+            raise PromptError(
+                f"The prompt holds token id {unknown[0]}, but this model has ids 0 to "
+                f"{self._vocabulary - 1}; type the prompt anew."
+            )
+        return prompt
+
+    # From a prompt to a row
+
+    def _seat(self) -> list[tuple[_Candidate, _Prompt]]:
+        """Give rows to candidates whose prompt is read; read at most one chunk for the others."""
+        begun: list[tuple[_Candidate, _Prompt]] = []
+        budget = CHUNK
+        for candidate in list(self._waiting):
+            prompt = self._prompt(candidate, budget > 0)
+            if prompt is None:
+                continue
+            while not prompt.ready and budget > 0:
+                read = self._read(candidate, prompt)
+                budget = budget - read if read else 0
+            if prompt.ready:
+                self._waiting.remove(candidate)
+                self._copy(candidate, prompt)
+                begun.append((candidate, prompt))
+        return begun
+
+    def _prompt(self, candidate: _Candidate, make: bool) -> _Prompt | None:
+        """Return the kept prompt; if there is none, an empty one instead of the oldest."""
+        prompt = self._prompts.get(candidate.prompt)
+        if prompt is None and make:
+            if len(self._prompts) < _KEPT_PROMPTS:
+                cache = self._session.cache(1)
+            else:
+                cache = self._prompts.popitem(last=False)[1].cache
+            prompt = self._prompts[candidate.prompt] = _Prompt(candidate.prompt, cache)
+        if prompt is not None:
+            self._prompts.move_to_end(candidate.prompt)
+        return prompt
+
+    def _read(self, candidate: _Candidate, prompt: _Prompt) -> int:
+        """Read the next chunk; return its size, or 0 where it was interrupted or failed."""
+        chunk = prompt.ids[prompt.done : prompt.done + CHUNK]
+        try:
+            output = self._session.prefill(
+                prompt.cache, chunk, prompt.done, chunk=CHUNK, stop=self._interrupted
+            )
+        except ExplorerError as error:
+            if self._interrupted is None or not self._interrupted():
+                self._waiting.remove(candidate)
+                self._events.append(Refused(candidate.start.key, str(error)))
+            return 0
+        prompt.done += len(chunk)
+        if len(prompt.ids) > CHUNK:
+            self._events.append(Prefill(candidate.start.key, prompt.done, len(prompt.ids)))
+        if prompt.ready:
+            prompt.top_logits, prompt.top_ids = (
+                output.top_logits[0].copy(),
+                output.top_ids[0].copy(),
+            )
+            prompt.logsumexp, prompt.logits = output.logsumexp[0], output.logits(0).copy()
+        return len(chunk)
+
+    def _copy(self, candidate: _Candidate, prompt: _Prompt) -> None:
+        """Put a candidate into the first free row, with the keys and values of its prompt."""
+        if None in self._rows:
+            row = self._rows.index(None)
+            self._rows[row] = candidate
+        else:
+            row = len(self._rows)
+            self._rows.append(candidate)
+        cache = self._grown(row + 1)
+        self._session.copy_row(prompt.cache, 0, cache, row, len(prompt.ids))
+
+    def _grown(self, rows: int) -> Cache:
+        """Return the cache with room for ``rows``: a large model's sixteen would fill a GPU."""
+        if self._cache is None or self._size < rows:
+            old, self._size = self._cache, max(min(2 * self._size, self.lanes), _FIRST_ROWS, rows)
+            self._cache = self._session.cache(self._size)
+            for row, candidate in enumerate(self._rows[: rows - 1]):
+                if old is not None and candidate is not None:
+                    self._session.copy_row(old, row, self._cache, row, candidate.cached)
+        return self._cache
+
+    def _close_ranks(self) -> list[_Candidate]:
+        """Move the last rows into free ones, so that those that stream are a prefix."""
+        rows = self._rows
+        while rows and rows[-1] is None:
+            rows.pop()
+        while None in rows:
+            assert self._cache is not None
+            free, last = rows.index(None), rows.pop()
+            assert last is not None
+            self._session.copy_row(self._cache, len(rows), self._cache, free, last.cached)
+            rows[free] = last
+            while rows[-1] is None:
+                rows.pop()
+        return [candidate for candidate in rows if candidate is not None]
+
+    # From logits to tokens
+
+    def _draw(
+        self, rows: list[_Candidate], output: Output | _FirstLogits, columns: _Columns
+    ) -> None:
+        """Draw a token for each of ``rows``, which are the rows of ``output``."""
+        if not np.isfinite(output.logsumexp).all():
+            raise EngineError(
+                "The model gives numbers that are not finite; its weights may be damaged or too "
+                "large for this precision."
+            )
+        recipes = [candidate.start.recipe for candidate in rows]
+        if recipes != self._recipes:
+            self._recipes = recipes
+            self._settings = sampling.Settings.of(recipes, self._tokens.end_of_text)
+        draws = sampling.draw(
+            output.top_logits,
+            output.top_ids,
+            output.logsumexp,
+            output.logits,
+            self._vocabulary,
+            self._settings,
+            np.array([candidate.uniforms[candidate.count] for candidate in rows]),
+        )
+        texts: list[str] = []
+        for candidate, token in zip(rows, draws.tokens.tolist(), strict=True):
+            candidate.token = token
+            candidate.count += 1
+            reason = candidate.end(self._tokens.end_of_text)
+            # The token that ends a text is no part of it.
+            texts.append("" if reason == "end_of_text" else candidate.decoder.feed(token))
+            if reason is not None:
+                self._end(candidate, reason)
+        columns.add([candidate.start for candidate in rows], texts, draws)
+
+    def _end(self, candidate: _Candidate, reason: End) -> None:
+        if candidate in self._waiting:
+            self._waiting.remove(candidate)
+        else:
+            self._rows[self._rows.index(candidate)] = None
+        start = candidate.start
+        seconds = perf_counter() - candidate.began
+        rest = candidate.decoder.flush()
+        self._events.append(Ended(start.key, start.lane, reason, rest, candidate.count, seconds))
+
+
+class _FirstLogits:
+    """What prompts ended with, as the output of a step whose rows are their candidates."""
+
+    def __init__(self, prompts: list[_Prompt]) -> None:
+        self._prompts = prompts
+        self.top_logits = np.array([prompt.top_logits for prompt in prompts])  # [R, K]
+        self.top_ids = np.array([prompt.top_ids for prompt in prompts])  # [R, K]
+        self.logsumexp = np.array([prompt.logsumexp for prompt in prompts])  # [R]
+
+    def logits(self, row: int) -> NDArray[np.float32]:
+        logits = self._prompts[row].logits
+        assert logits is not None
+        return logits
+
+
+def _first(begun: list[tuple[_Candidate, _Prompt]]) -> _FirstLogits:
+    return _FirstLogits([prompt for _, prompt in begun])
+
+
+class _Columns:
+    """Collects the columns of one :class:`Steps`."""
+
+    def __init__(self) -> None:
+        self._starts: list[Start] = []
+        self._texts: list[str] = []
+        self._draws: list[sampling.Draws] = []
+
+    def add(self, starts: list[Start], texts: list[str], draws: sampling.Draws) -> None:
+        self._starts += starts
+        self._texts += texts
+        self._draws.append(draws)
+
+    def steps(self) -> list[Steps]:
+        if not self._draws:
+            return []
+        draws = self._draws
+        return [
+            Steps(
+                tuple([start.key for start in self._starts]),
+                tuple([start.lane for start in self._starts]),
+                np.concatenate([d.tokens for d in draws]).astype(np.int32),
+                tuple(self._texts),
+                np.concatenate([d.logprobs for d in draws]),
+                np.concatenate([d.ranks for d in draws]).astype(np.int32),
+                np.concatenate([d.top_ids for d in draws]).astype(np.int32),
+                np.concatenate([d.top_logprobs for d in draws]),
+            )
+        ]
+
+
+def generate(lanes: Lanes, candidates: Iterable[Start], width: int) -> Iterator[Event]:
+    """Stream all ``candidates``, ``width`` at a time, and yield what happens.
+
+    Each takes the first lane that is free, whatever lane it names. Raises what :meth:`Lanes.start`
+    raises.
+    """
+    waiting = iter(candidates)
+    free = list(range(width))[::-1]
+    lane_of: dict[Key, int] = {}
+    while True:
+        while free and (candidate := next(waiting, None)) is not None:
+            lanes.start(replace(candidate, lane=free[-1]))
+            lane_of[candidate.key] = free.pop()
+        if not lanes.running:
+            return
+        for event in lanes.step():
+            if isinstance(event, Ended | Refused) and event.key in lane_of:
+                free.append(lane_of.pop(event.key))
+            yield event
