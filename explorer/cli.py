@@ -93,7 +93,7 @@ def run(args: Arguments) -> int:
         case "self-test":
             from explorer import selftest
 
-            return selftest.run(paths, args.data_dir is not None)
+            return selftest.run()
         case "generate":
             from explorer.commands import generate
 

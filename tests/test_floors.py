@@ -29,13 +29,13 @@ GROUND = (
     "explorer.manifest",
     "explorer.settings",
     "explorer.jobs",
+    "explorer.lock",
     "explorer.version",
 )
 COMPOSITION = (
     "explorer.app",
     "explorer.cli",
     "explorer.commands",
-    "explorer.bench",
     "explorer.selftest",
 )
 REVIEW = ("explorer.review", "explorer.screen", "explorer.hunt", "explorer.seats")

@@ -1,4 +1,4 @@
-"""What the commands share on a terminal: progress, Ctrl+C, files, text that is safe to show."""
+"""What the commands share on a terminal: progress, Ctrl+C, reading a file or stdin."""
 
 from __future__ import annotations
 
@@ -83,11 +83,3 @@ def read_text(name: str, what: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {name} is not UTF-8 (byte {error.start}).") from error
-
-
-def terminal_safe(text: str) -> str:
-    """Return ``text`` without the control characters that a terminal would obey, as ``\\x1b``."""
-    return "".join(
-        c if c in "\n\t" or not (c < " " or "\x7f" <= c <= "\x9f") else f"\\x{ord(c):02x}"
-        for c in text
-    )

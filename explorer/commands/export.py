@@ -1,1 +1,27 @@
-"""``export``: one collection as JSONL, Markdown or a self-contained page."""
+"""``export``: one collection as JSON lines, Markdown or a self-contained page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from explorer.library.collections_ import Collections
+from explorer.library.database import Database, utc_now
+from explorer.library.export import chunks, export
+from explorer.library.samples import Samples
+from explorer.paths import Paths
+
+
+def run(args: argparse.Namespace, paths: Paths) -> int:
+    """Write the collection into a file, or to stdout for ``-``."""
+    # Reading only, so that it works beside a running window.
+    with Database.open(paths.library, writable=False) as database:
+        collection = Collections(database).find(args.collection)
+        samples = Samples(database)
+        if args.output == "-":
+            sys.stdout.writelines(chunks(samples, collection, args.format, utc_now()))
+            return 0
+        count = export(samples, collection, args.format, Path(args.output))
+    print(f"{count} sample{'' if count == 1 else 's'} written to {args.output}.")
+    return 0

@@ -17,12 +17,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from explorer.commands.candidate import Candidate
-from explorer.commands.console import Interruption, read_text, terminal_safe
+from explorer.commands.console import Interruption, read_text
 from explorer.commands.opening import Model, open_model
 from explorer.commands.record import Record
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Ended, Event, Refused, Start, Steps
 from explorer.errors import EngineError, RecipeError
+from explorer.library.documents import visible
 from explorer.paths import Paths
 from explorer.recipe import Recipe
 
@@ -150,6 +151,7 @@ class _Jsonl:
 
     def __init__(self, model: Model, prompt: str) -> None:
         self._model = model.describe()
+        self._end_of_text = model.tokens.end_of_text
         self._prompt = prompt
 
     def token(self, candidate: Candidate, text: str) -> None:
@@ -161,7 +163,7 @@ class _Jsonl:
             return
         values: dict[str, Any] = {
             "id": candidate.index,
-            "ended": candidate.end.reason == "end_of_text",
+            "ended": self._end_of_text in candidate.ids,
             "length": len(candidate.ids),
             "text": candidate.text,
             "prompt": self._prompt,
@@ -214,8 +216,8 @@ class _Text:
         if self._framed:
             self._write(f"======== {candidate.index} ========\n")
         if self._terminal and self._prompt:
-            sys.stdout.write(f"\x1b[1m{terminal_safe(self._prompt)}\x1b[0m")
+            sys.stdout.write(f"\x1b[1m{visible(self._prompt)}\x1b[0m")
 
     def _write(self, text: str) -> None:
-        sys.stdout.write(terminal_safe(text) if self._terminal else text)
+        sys.stdout.write(visible(text) if self._terminal else text)
         sys.stdout.flush()
