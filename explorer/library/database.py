@@ -71,10 +71,16 @@ class Database:
         self._depth = 0
 
     @classmethod
-    def open(cls, path: Path, *, writable: bool = True) -> Database:
+    def open(
+        cls,
+        path: Path,
+        *,
+        writable: bool = True,
+        reason: str = "The library was opened for reading only.",
+    ) -> Database:
         """Open the library at ``path``, creating it and its folder where they are missing.
 
-        With ``writable=False``, or where the disk does not let us write, it is opened for reading;
+        With ``writable=False`` (then :attr:`reason` is what is given), or where the disk does not let us write, it is opened for reading;
         a missing library then is an empty one in memory. An older one is backed up and migrated.
 
         Raises :class:`LibraryBusyError` (another instance writes to it),
@@ -82,7 +88,7 @@ class Database:
         cannot be read either.
         """
         if not writable:
-            return cls._reading(path, "The library was opened for reading only.")
+            return cls._reading(path, reason)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = Lock(path.with_name(path.name + ".lock"))
@@ -102,6 +108,17 @@ class Database:
         except BaseException:
             lock.release()
             raise
+
+    @classmethod
+    def in_memory(cls, reason: str = "") -> Database:
+        """Return an empty library that is gone when it is closed; read-only if there is a reason."""
+        path = Path(":memory:")
+        with _closed_on_error(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
+            _migrate(connection, path, 0)
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute(f"PRAGMA query_only={'ON' if reason else 'OFF'}")
+        return cls(connection, path, None, reason)
 
     @classmethod
     def _reading(cls, path: Path, reason: str) -> Database:
