@@ -221,8 +221,8 @@ class Lanes:
                 read = self._read(candidate, prompt)
                 budget = budget - read if read else 0
             if prompt.ready:
-                self._waiting.remove(candidate)
                 self._copy(candidate, prompt)
+                self._waiting.remove(candidate)
                 begun.append((candidate, prompt))
         return begun
 
@@ -264,21 +264,20 @@ class Lanes:
 
     def _copy(self, candidate: _Candidate, prompt: _Prompt) -> None:
         """Put a candidate into the first free row, with the keys and values of its prompt."""
-        if None in self._rows:
-            row = self._rows.index(None)
-            self._rows[row] = candidate
-        else:
-            row = len(self._rows)
-            self._rows.append(candidate)
-        cache = self._grown(row + 1)
+        cache = self._grown(self.running)
+        if None not in self._rows:
+            self._rows.append(None)
+        row = self._rows.index(None)
         self._session.copy_row(prompt.cache, 0, cache, row, len(prompt.ids))
+        self._rows[row] = candidate
 
     def _grown(self, rows: int) -> Cache:
         """Return the cache with room for ``rows``: a large model's sixteen would fill a GPU."""
         if self._cache is None or self._size < rows:
-            old, self._size = self._cache, max(min(2 * self._size, self.lanes), _FIRST_ROWS, rows)
+            old = self._cache
+            self._size = max(min(2 * self._size, self.lanes), _FIRST_ROWS, rows)
             self._cache = self._session.cache(self._size)
-            for row, candidate in enumerate(self._rows[: rows - 1]):
+            for row, candidate in enumerate(self._rows):
                 if old is not None and candidate is not None:
                     self._session.copy_row(old, row, self._cache, row, candidate.cached)
         return self._cache

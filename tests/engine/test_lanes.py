@@ -138,11 +138,11 @@ def test_eight_lanes_equal_eight_runs_in_any_order(tokens, session):
 def test_a_refill_streams_in_the_very_next_step_without_reading_the_prompt_again(tokens, session):
     lanes = Lanes(session, tokens)
     for lane in range(4):
-        lanes.start(start(lane, lane, recipe=Recipe(max_tokens=60, end_of_text="never")))
+        lanes.start(start(lane, lane, recipe=RECIPES[3]))
     lanes.step()
     assert session.prefilled == [(0, 3)]
     lanes.drop((1, 2))
-    lanes.start(start(4, 2))
+    lanes.start(start(4, 2, recipe=RECIPES[3]))
     steps, ended = lanes.step()
     assert ended == Ended((1, 2), 2, "dropped", "", 2, ended.seconds)
     assert {(1, 0), (1, 1), (1, 3), (1, 4)} == set(steps.keys)
