@@ -80,8 +80,9 @@ class Database:
     ) -> Database:
         """Open the library at ``path``, creating it and its folder where they are missing.
 
-        With ``writable=False`` (then :attr:`reason` is what is given), or where the disk does not let us write, it is opened for reading;
-        a missing library then is an empty one in memory. An older one is backed up and migrated.
+        With ``writable=False`` (for the given ``reason``), or where the disk does not let us write,
+        it is opened for reading; a missing library then is an empty one in memory. An older one is
+        backed up and migrated.
 
         Raises :class:`LibraryBusyError` (another instance writes to it),
         :class:`LibraryTooNewError`, :class:`LibraryDamagedError`, or :class:`LibraryError` where it
@@ -111,7 +112,7 @@ class Database:
 
     @classmethod
     def in_memory(cls, reason: str = "") -> Database:
-        """Return an empty library that is gone when it is closed; read-only if there is a reason."""
+        """Return an empty library, gone when it is closed; read-only if there is a reason."""
         path = Path(":memory:")
         with _closed_on_error(sqlite3.connect(":memory:", isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row
