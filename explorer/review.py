@@ -284,9 +284,11 @@ class Review:
         It is recorded with the hunt while that goes on, else with the next Generate or verdict in
         it. It starts nothing by itself.
         """
-        self._policy = (until_keep, hold)
         opened = self._screen.opened
-        if opened and self._hunting and not self._halted(opened.standing):
+        going_on = self._hunting and opened is not None and not self._halted(opened.standing)
+        self._policy = (until_keep, hold)
+        if opened is not None and going_on:
+            self._kept_before = opened.kept()  # what was kept while lanes went on stops nothing now
             with opened.transaction():
                 opened.ledger.set_policy(opened.hunt.id, until_keep, hold)
             opened.reread()

@@ -116,10 +116,9 @@ class Seating:
             candidate.lane = lane
 
     def place(self, candidate: Candidate) -> None:
-        """Put a new candidate on top of its lane; what is not open leaves the stack."""
-        lane = candidate.lane
-        self._pins.pop(lane, None)
-        self._stacks[lane] = [*self.open_in(lane), candidate]
+        """Put a new candidate on top of its lane."""
+        self._pins.pop(candidate.lane, None)
+        self._stacks[candidate.lane].append(candidate)
 
     def bring_back(self, candidates: Iterable[Candidate]) -> set[int]:
         """Put undone candidates on top of the lanes they were in; return those lanes.
