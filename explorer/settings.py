@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -69,13 +69,10 @@ class Settings:
             return cls()
         if not isinstance(values, dict):
             return cls()
-        settings = cls()
-        for field in fields(cls):
-            if field.name in values and _fits(field.name, values[field.name]):
-                value = values[field.name]
-                value = tuple(value) if field.name == "splitter" else value
-                settings = replace(settings, **{field.name: value})
-        return settings
+        known = {field.name for field in fields(cls)}
+        read: dict[str, Any] = {k: v for k, v in values.items() if k in known and _fits(k, v)}
+        read["splitter"] = tuple(read.get("splitter", ()))
+        return cls(**read)
 
     def save(self, path: Path) -> str:
         """Write all of it by one rename; return why that failed as a sentence, or an empty text."""

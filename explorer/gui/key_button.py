@@ -21,7 +21,7 @@ class KeyButton(QPushButton):
         self._words = QLabel(text)
         self._words.setProperty("role", "text")
         self._caps = [QLabel(key) for key in keys]
-        row = QHBoxLayout(self)
+        row = self._row = QHBoxLayout(self)
         primary = role == "primary"
         row.setContentsMargins(12, 8 if primary else 5, 12 if primary else 8, 8 if primary else 5)
         row.setSpacing(4)
@@ -59,7 +59,7 @@ class KeyButton(QPushButton):
 
     def sizeHint(self) -> QSize:
         """Return what text and caps need."""
-        return self.layout().sizeHint()
+        return self._row.sizeHint()
 
     def minimumSizeHint(self) -> QSize:
         """Return the same: nothing in it can be cut."""

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QMouseEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from explorer.gui import theme
 from explorer.gui.key_button import KeyButton
 from explorer.gui.lane_text import LaneText
-from explorer.review import Seat
+from explorer.seats import Seat
 
 ENDS = {
     "end_of_text": "end of text",
@@ -30,6 +38,7 @@ VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped":
 FOOTER_HEIGHT = 52
 _ROOM_FOR_KEYS = 322
 _ROOM_FOR_WORDS = 236
+_ROOM_FOR_CAPTION = 300
 
 
 class Lane(QFrame):
@@ -47,10 +56,11 @@ class Lane(QFrame):
         self.number = number
         self._shown: tuple[object, int] | None = None  # (candidate, characters shown)
         self._why_not = ""
+        self._seat: tuple[Seat, str] | None = None
         self.setProperty("role", "lane")
         self.setProperty("chosen", "false")
         self._index = _label("title")
-        self._dot = _label("accent", "●")
+        self._dot = _label("dot", "●")
         self._state = _label("muted")
         self._figures = _label("muted")
         self.text = LaneText()
@@ -69,7 +79,7 @@ class Lane(QFrame):
         header.addStretch()
         header.addWidget(self._figures)
         body = QVBoxLayout()
-        body.setContentsMargins(14, 0, 6, 6)
+        body.setContentsMargins(14, 0, 10, 6)
         body.addWidget(self.text)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -80,11 +90,14 @@ class Lane(QFrame):
         for widget in (self.text, self.keep, self.reject, self.skip, self._undo):
             widget.installEventFilter(self)
         self.setFocusProxy(self.text)
+        # The grid alone decides the size: no text may push a neighbour aside.
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self.setMinimumSize(1, 1)
         self.clear()
 
     def clear(self) -> None:
         """Show an empty lane."""
-        self._shown = None
+        self._shown = self._seat = None
         self._index.setText(f"Lane {self.number + 1}")
         self._state.setText("")
         self._figures.setText("")
@@ -99,6 +112,7 @@ class Lane(QFrame):
         if seat.state == "empty":
             self.clear()
             return
+        self._seat = (seat, prompt)
         streaming = seat.state == "streaming"
         state = {"waiting": "waiting", "streaming": "streaming"}.get(
             seat.state, ENDS.get(seat.end or "", "")
@@ -106,10 +120,8 @@ class Lane(QFrame):
         self._index.setText(f"#{seat.index}" if seat.index is not None else "#…")
         self._dot.setVisible(streaming)
         self._state.setText(state)
-        figures = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
-        if streaming and rate:
-            figures += f" · {rate:.0f} tok/s"
-        self._figures.setText(figures if seat.state != "waiting" else "")
+        self._figures.setText(self._count(seat, rate if streaming else None))
+        self._state.setVisible(not streaming or self.width() >= _ROOM_FOR_WORDS)
         self._show_text(seat, prompt)
         self.text.set_caret(streaming)
         self._show_footer(seat)
@@ -151,6 +163,20 @@ class Lane(QFrame):
         for button, sign, word in self._buttons:
             button.show_keys(wide >= _ROOM_FOR_KEYS)
             button.set_words(f"{sign} {word}" if wide >= _ROOM_FOR_WORDS else sign, name=word)
+        self._undo.show_keys(wide >= _ROOM_FOR_KEYS)
+        self._undo.set_words("Undo" if wide >= _ROOM_FOR_WORDS else "↶", name="Undo")
+        if self._seat is not None:
+            self.show_seat(*self._seat)
+
+    def _count(self, seat: Seat, rate: float | None) -> str:
+        if seat.state == "waiting":
+            return ""
+        if self.width() < _ROOM_FOR_WORDS:
+            return f"{seat.tokens} tok"
+        words = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
+        return (
+            f"{words} · {rate:.0f} tok/s" if rate and self.width() >= _ROOM_FOR_CAPTION else words
+        )
 
     def _show_text(self, seat: Seat, prompt: str) -> None:
         candidate = (seat.try_id, seat.index, prompt)
@@ -166,7 +192,13 @@ class Lane(QFrame):
             sign, word = VERDICTS[seat.verdict]
             theme.set_role(self._verdict_bar, f"{seat.verdict}-bar")
             theme.set_role(self._verdict, seat.verdict if seat.verdict != "skipped" else "title")
-            self._verdict.setText(f"{sign} {word}" + (f" — {seat.caption}" if seat.caption else ""))
+            caption = seat.caption or ""
+            self._verdict.setToolTip(caption)
+            self._verdict.setAccessibleName(f"{word} {caption}".strip())
+            if self.width() < _ROOM_FOR_CAPTION:
+                # The figure that matters, "7 tries"; the rest of the caption is in the tool tip.
+                caption = caption.removeprefix("machine-written, ").split(" (")[0]
+            self._verdict.setText(f"{sign} {word}" + (f" — {caption}" if caption else ""))
             self._footer.setCurrentIndex(1)
         elif seat.state == "waiting" or seat.end == "crash":
             self._footer.setCurrentIndex(2)

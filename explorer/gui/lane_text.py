@@ -29,7 +29,7 @@ _SCROLL_KEYS = {Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.
 
 
 def prompt_end(prompt: str) -> str:
-    """Return the last words of ``prompt`` in one line, after an ellipsis if something is left out."""
+    """Return the last words of ``prompt`` in one line, after an ellipsis if any are left out."""
     line = " ".join(prompt.split())
     if len(line) <= PROMPT_END:
         return line
@@ -135,8 +135,7 @@ class LaneText(QTextEdit):
     def _rewrite(self) -> None:
         spacing = QTextBlockFormat()
         spacing.setLineHeight(
-            round(QFontMetricsF(self.font()).ascent() * theme.LINE_HEIGHT / 97),
-            QTextBlockFormat.LineHeightTypes.MinimumHeight.value,
+            theme.LINE_HEIGHT, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value
         )
         self.document().clear()
         cursor = QTextCursor(self.document())

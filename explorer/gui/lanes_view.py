@@ -16,10 +16,15 @@ from explorer.gui import theme
 from explorer.gui.lane import Lane
 
 MOST_LANES = 8
-NARROWEST = 150
+NARROWEST = 172
 """Pixels: below this width of a lane there are fewer columns."""
 
-_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4}
+_COLUMNS = {1: (1,), 2: (2, 1), 3: (3, 1), 4: (2, 1), 5: (3, 2), 6: (3, 2), 7: (4, 2), 8: (4, 2)}
+
+
+def wanted_width(columns: int) -> int:
+    """Return how wide so many columns of lanes must be to be readable."""
+    return columns * NARROWEST + theme.GAP * (columns - 1)
 
 
 class LanesView(QStackedWidget):
@@ -64,6 +69,10 @@ class LanesView(QStackedWidget):
         self._arrange()
         self.chosen = min(self.chosen, count - 1)
         self._mark()
+
+    def comfortable_width(self) -> int:
+        """Return the width at which the lanes stand in as many columns as they are drawn for."""
+        return wanted_width(_COLUMNS[len(self.lanes)][0])
 
     def show_lanes(self) -> None:
         """Put the lanes in front."""
@@ -142,7 +151,5 @@ class LanesView(QStackedWidget):
 
 
 def _columns_for(count: int, width: int) -> int:
-    columns = _COLUMNS[count]
-    while columns > 1 and (width - theme.GAP * (columns - 1)) / columns < NARROWEST:
-        columns -= 1
-    return columns
+    fitting = (n for n in _COLUMNS[count] if width >= wanted_width(n))
+    return next(fitting, _COLUMNS[count][-1])

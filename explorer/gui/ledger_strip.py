@@ -8,12 +8,14 @@ unbiased estimate exists.
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -24,6 +26,8 @@ from explorer.library.statistics import Counts, Interval
 
 CLAIM = 0.5
 """The announcement of 2019: "reasonable samples about 50 % of the time" for familiar topics."""
+
+_NARROW = 690
 
 _FIGURES = (
     ("tries", "tries", ""),
@@ -90,6 +94,8 @@ class IntervalBar(QWidget):
 class LedgerStrip(QFrame):
     """The strip below the lanes."""
 
+    all_tries_asked = Signal()
+
     def __init__(self, parent: QWidget | None = None) -> None:
         """Make a strip of zeros."""
         super().__init__(parent)
@@ -106,23 +112,33 @@ class LedgerStrip(QFrame):
         for label in (self.rate, self.kind, self.caption, self.everywhere, self.policy):
             label.setProperty("role", "muted")
         self.policy.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        upper, lower = QHBoxLayout(), QHBoxLayout()
+        figures, rate, lower = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        figures.setSpacing(14)
         for name, word, tone in _FIGURES:
-            upper.addWidget(self._figure(name, word, tone))
-            upper.addSpacing(14)
-        upper.addStretch()
-        upper.addWidget(_pair(_muted("keep"), _muted("rate")))
-        upper.addSpacing(8)
-        upper.addWidget(self.bar, 1)
-        upper.addSpacing(8)
-        upper.addWidget(_pair(self.rate, self.kind))
+            figures.addWidget(self._figure(name, word, tone))
+        figures.addStretch()
+        rate.setSpacing(12)
+        rate.addWidget(_pair(_muted("keep"), _muted("rate")))
+        rate.addWidget(self.bar, 1)
+        rate.addWidget(_pair(self.rate, self.kind))
+        self._upper = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._upper.setSpacing(14)
+        self._upper.addLayout(figures)
+        self._upper.addLayout(rate, 1)
+        self.all_tries = QPushButton("All tries…")
+        self.all_tries.setProperty("role", "link")
+        self.all_tries.setAccessibleName("All tries of this hunt")
+        self.all_tries.setToolTip("Every try of this hunt, judged or not  (Ctrl+T)")
+        self.all_tries.clicked.connect(self.all_tries_asked)
+        lower.setSpacing(14)
         lower.addWidget(self.caption)
+        lower.addWidget(self.all_tries)
         lower.addStretch()
         lower.addWidget(self.policy)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 10, 16, 10)
         column.setSpacing(6)
-        column.addLayout(upper)
+        column.addLayout(self._upper)
         column.addWidget(_hairline())
         column.addLayout(lower)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -139,18 +155,27 @@ class LedgerStrip(QFrame):
             label.setAccessibleName(f"{number} {name}")
         self._columns["crashed"].setVisible(counts.crashed > 0)
         self.bar.show_interval(interval)
-        judged = interval is not None and interval.judged > 0
-        self.rate.setText(interval.rate_words if judged else "nothing judged yet")
-        self.kind.setText(_kind(interval) if judged else "")
-        self.kind.setToolTip(interval.expected_words if judged else "")
+        judged = interval if interval is not None and interval.judged else None
+        self.rate.setText(_rate(judged) if judged else "nothing")
+        self.kind.setText(_why(judged) if judged else "judged yet")
+        self.kind.setToolTip(f"A keeper takes {judged.expected_words}." if judged else "")
         everywhere = f"{prompt_tries} tries on this prompt over all hunts"
         words = [x for x in (caption, everywhere if prompt_tries else "") if x]
         self.caption.setText("   ·   ".join(words) or "No tries yet")
+        self.all_tries.setVisible(counts.tries + counts.crashed > 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the keep rate below the counts where both do not fit beside each other."""
+        super().resizeEvent(event)
+        narrow = event.size().width() < _NARROW
+        way = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        if self._upper.direction() != way:
+            self._upper.setDirection(way)
 
     def show_policy(self, *, until_keep: bool, hold: bool) -> None:
         """Say what a verdict does to the lanes (RULES 8)."""
-        keep = "a keep stops the hunt" if until_keep else "a keep goes on"
-        full = "a finished try waits for you" if hold else "finished tries are replaced"
+        keep = "a keep stops the hunt" if until_keep else "after a keep it goes on"
+        full = "a finished try waits" if hold else "finished tries make room"
         self.policy.setText(f"{keep}  ·  {full}")
 
     def _figure(self, name: str, word: str, tone: str) -> QWidget:
@@ -163,9 +188,13 @@ class LedgerStrip(QFrame):
         return self._columns[name]
 
 
-def _kind(interval: Interval) -> str:
-    name = {"inverse binomial": "inverse binomial", "wilson": "Wilson"}[interval.kind]
-    return f"{name}, {interval.note}" if interval.note else name
+def _rate(interval: Interval) -> str:
+    kind = "Wilson" if interval.kind == "wilson" else interval.kind
+    return f"{interval.rate_words}, {kind}"
+
+
+def _why(interval: Interval) -> str:
+    return interval.note or f"of {interval.judged} judged"
 
 
 def _muted(text: str) -> QLabel:

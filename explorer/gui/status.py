@@ -24,6 +24,8 @@ class Status(QStatusBar):
         self.progress.setFixedWidth(120)
         self.progress.setTextVisible(False)
         self.progress.setAccessibleName("Progress")
+        for label in (self.model, self.device, self.news, self.speed):
+            label.setContentsMargins(4, 0, 8, 0)
         for label, name in ((self.model, "Model"), (self.device, "Device"), (self.news, "News")):
             label.setAccessibleDescription(name)
         self.addWidget(self.model)

@@ -8,6 +8,7 @@ QMainWindow, QDialog, QWidget[role="background"] { background: $background; }
 QWidget[role="panel"] { background: $panel; }
 QWidget[role="rail"] { background: $panel; }
 QFrame[role="line"] { background: $line; border: none; max-height: 1px; min-height: 1px; }
+QFrame[role="vline"] { background: $line; border: none; max-width: 1px; min-width: 1px; }
 QFrame[role="card"] { background: $panel; border: 1px solid $line; border-radius: 10px; }
 QFrame[role="lane"] { background: $panel; border: 1px solid $line; border-radius: 10px; padding: 1px; }
 QFrame[role="lane"][chosen="true"] { border: 2px solid $accent; padding: 0; }
@@ -29,6 +30,7 @@ QLabel[role="machine"] { color: $text; font-size: $text_size; }
 QLabel[role="kept"] { color: $kept; font-weight: 600; }
 QLabel[role="rejected"] { color: $rejected; font-weight: 600; }
 QLabel[role="accent"] { color: $accent; }
+QLabel[role="dot"] { color: $accent; font-size: $small_size; }
 QLabel[role="figure"] { font-size: $figure_size; font-weight: 600; }
 QLabel[role="figure"][tone="kept"] { color: $kept; }
 QLabel[role="figure"][tone="rejected"] { color: $rejected; }
@@ -53,19 +55,24 @@ QPushButton[role="primary"] QLabel[role="key"] { border-color: $on_accent; font-
 QPushButton[role="primary"]:hover { border: 1px solid $text; }
 QPushButton[role="primary"]:focus { border: 2px solid $text; padding: 7px 11px; }
 QPushButton[role="primary"]:disabled { background: $line; color: $muted; border-color: $line; }
-QPushButton[role="primary"]:disabled QLabel { color: $muted; }
+QPushButton[role="primary"] QLabel:disabled { color: $muted; border-color: $muted; }
 QPushButton[role="kept"], QPushButton[role="kept"] QLabel[role="text"] { color: $kept; }
 QPushButton[role="rejected"], QPushButton[role="rejected"] QLabel[role="text"] { color: $rejected; }
 QPushButton[role="kept"]:hover { background: $kept_behind; }
 QPushButton[role="rejected"]:hover { background: $rejected_behind; }
-QPushButton[role="kept"]:disabled QLabel[role="text"], QPushButton[role="rejected"]:disabled QLabel[role="text"],
-QPushButton:disabled QLabel { color: $muted; }
+QPushButton QLabel[role="text"]:disabled { color: $muted; }
 QPushButton[role="quiet"], QToolButton[role="quiet"] {
     background: transparent; border: 1px solid transparent; color: $muted; padding: 3px 6px;
 }
 QPushButton[role="quiet"]:hover, QToolButton[role="quiet"]:hover { color: $text; background: $accent_behind; }
 QPushButton[role="quiet"]:focus, QToolButton[role="quiet"]:focus { border: 1px solid $accent; }
 QPushButton[role="quiet"][tone="title"], QToolButton[role="quiet"][tone="title"] { color: $text; font-weight: 600; }
+QPushButton[role="link"] {
+    background: transparent; border: 1px solid transparent; border-radius: 4px; color: $accent;
+    font-size: $note_size; padding: 0 2px;
+}
+QPushButton[role="link"]:hover { border-bottom-color: $accent; }
+QPushButton[role="link"]:focus { border-color: $accent; }
 QToolButton[role="rail"] {
     background: transparent; border: 1px solid transparent; border-radius: 8px; color: $muted;
     font-size: $small_size; padding: 6px 2px;

@@ -43,7 +43,7 @@ UNIT = 4
 """Pixels; every distance is a multiple of it."""
 GAP = 3 * UNIT
 PADDING = 4 * UNIT
-LINE_HEIGHT = 132
+LINE_HEIGHT = 122
 """Per cent of the font's own line height for prompt and machine text: 1.6 of the size of Inter."""
 
 Mode = Literal["system", "light", "dark"]

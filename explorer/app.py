@@ -1,0 +1,213 @@
+"""The window's composition root: makes every part, hands each what it needs, and nothing else.
+
+Whatever is wrong at the start ends in a window that says so: a library that is damaged, too new, in
+use or on a read-only disk; a model that cannot be loaded; an engine that does not start. Errors of
+the program itself reach one excepthook, which logs them with versions and says where the log lies.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import logging.handlers
+import platform
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+from PySide6.QtCore import QTimer, qVersion
+from PySide6.QtWidgets import QApplication
+
+from explorer.engine import device
+from explorer.engine.process import EngineProcess
+from explorer.errors import ExplorerError, LibraryBusyError, LibraryError
+from explorer.gui import theme
+from explorer.gui.controller import Controller, Engine
+from explorer.gui.main_window import MainWindow, Shelf
+from explorer.gui.memory import Memory
+from explorer.gui.model_desk import ModelDesk
+from explorer.gui.presets import PromptGroup, read_prompts
+from explorer.library.collections_ import Collections
+from explorer.library.database import Database
+from explorer.library.export import Format, export
+from explorer.library.history import History
+from explorer.library.ledger import Ledger
+from explorer.library.samples import Samples
+from explorer.paths import APP_NAME, Paths
+from explorer.review import Review
+from explorer.version import version
+
+LOG_BYTES = 1_000_000
+CPU_BUILD, CUDA_BUILD = "cpu-int8", "cuda-fp16"
+
+log = logging.getLogger("explorer")
+
+
+def run(paths: Paths, debug: bool = False) -> int:
+    """Open the window on ``paths`` and return the exit code when it is closed."""
+    log_file = start_log(paths, debug)
+    app = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(app, QApplication)
+    app.setApplicationName(APP_NAME)
+    app.setApplicationDisplayName("Sample Explorer")
+    app.setApplicationVersion(version())
+    app.setDesktopFileName(APP_NAME)
+    program = start(paths, app, EngineProcess())
+    sys.excepthook = functools.partial(_on_bug, program, log_file)
+    program.window.show()
+    # After the first picture: what takes long must not delay it.
+    QTimer.singleShot(0, program.window.models.start)
+    code = app.exec()
+    program.close()
+    sys.excepthook = sys.__excepthook__
+    return code
+
+
+@dataclass
+class Program:
+    """What runs while the window is open."""
+
+    window: MainWindow
+    databases: tuple[Database, ...]
+
+    def close(self) -> None:
+        """Close the library after the window."""
+        for database in self.databases:
+            database.close()
+
+
+def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
+    """Make the window and everything behind it; nothing of it raises for what a person can mend."""
+    memory = Memory(paths.settings)
+    theme.apply(
+        app,
+        theme.theme_for(memory.settings.theme, memory.settings.text_px),
+        paths.resources / "icons",
+    )
+    troubles: list[str] = []
+    database = open_library(paths, troubles)
+    scratch = Database.in_memory() if database.read_only else None
+    review = Review(
+        Ledger(database),
+        scratch=Ledger(scratch) if scratch else None,
+        lanes=memory.settings.lanes,
+    )
+    samples = Samples(database)
+    shelf = Shelf(
+        samples,
+        Collections(database),
+        History(database),
+        functools.partial(_export, samples, database),
+    )
+    controller = Controller(engine, review)
+    desk = ModelDesk(paths, lambda: wanted_build(memory))
+    window = MainWindow(
+        controller,
+        desk,
+        memory,
+        shelf,
+        prompts=_prompts(paths, troubles),
+        places=(
+            ("Library: tries, verdicts, samples", paths.library),
+            ("Imported models", paths.models),
+            ("Builds that can be made again", paths.model_cache),
+            ("Settings", paths.settings),
+            ("Log", paths.logs),
+        ),
+    )
+    for trouble in troubles:
+        window.explore.notices.say(trouble)
+    return Program(window, (database, scratch) if scratch else (database,))
+
+
+def open_library(paths: Paths, troubles: list[str]) -> Database:
+    """Return the library, or the best stand-in for it; ``troubles`` then says why."""
+    try:
+        database = Database.open(paths.library)
+        reason = database.reason
+    except LibraryBusyError as error:
+        # What the other window has kept may be read here meanwhile.
+        reason = str(error)
+        try:
+            database = Database.open(paths.library, writable=False, reason=reason)
+        except LibraryError:
+            database = Database.in_memory(reason)
+    except LibraryError as error:
+        reason = str(error)
+        database = Database.in_memory(reason)
+    if reason:
+        log.warning("library: %s", reason)
+        troubles.append(f"{reason} You can generate and read; nothing is recorded.")
+    return database
+
+
+def wanted_build(memory: Memory) -> str:
+    """Return the build that suits the device which the settings ask for."""
+    wish = memory.settings.device
+    # The provider is taken for granted here: only opening a session tells whether it loads.
+    chosen = wish if wish != "auto" else device.decide(wish, device.look(provider=True)).device
+    return CUDA_BUILD if chosen == "cuda" else CPU_BUILD
+
+
+def start_log(paths: Paths, debug: bool) -> Path | None:
+    """Log to a file, and with ``debug`` to the terminal; return the file.
+
+    No text of a prompt or a sample is ever logged. Returns None where the file cannot be written.
+    """
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    form = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if debug:
+        terminal = logging.StreamHandler()
+        terminal.setFormatter(form)
+        log.addHandler(terminal)
+    path = paths.logs / "explorer.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8"
+        )
+    except OSError:
+        return None
+    handler.setFormatter(form)
+    log.addHandler(handler)
+    system = (version(), qVersion(), platform.python_version(), platform.platform())
+    log.info("Sample Explorer %s, Qt %s, Python %s, %s", *system)
+    return path
+
+
+def _prompts(paths: Paths, troubles: list[str]) -> tuple[PromptGroup, ...]:
+    try:
+        return read_prompts(paths.resources / "prompts.json")
+    except ExplorerError as error:
+        troubles.append(str(error))
+        return ()
+
+
+def _export(samples: Samples, database: Database, collection: int, form: str, file: Path) -> int:
+    return export(samples, Collections(database).get(collection), cast(Format, form), file)
+
+
+def _on_bug(
+    program: Program,
+    log_file: Path | None,
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """Show what the program can explain; log the rest and say where."""
+    if issubclass(kind, KeyboardInterrupt):
+        program.window.close()
+        return
+    if isinstance(error, ExplorerError):
+        program.window.explore.notices.say(str(error))
+        return
+    log.error("unexpected error", exc_info=(kind, error, trace))
+    if log_file is None:
+        traceback.print_exception(kind, error, trace)
+    where = f" Please report it with {log_file}." if log_file else ""
+    program.window.explore.notices.say(
+        f"Something unexpected happened ({kind.__name__}: {error}).{where}"
+    )

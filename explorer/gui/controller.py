@@ -1,0 +1,347 @@
+"""Between engine, review and screen: forwards commands one way and events the other, on a timer.
+
+Every 16 ms, while something runs, it drains the engine, hands the events to the review, sends on
+what the review answers, and lets the lanes that changed be repainted, at most 30 times a second.
+When nothing runs it only looks now and then whether the engine is still there. It decides
+nothing: what an event means is the review's affair.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
+
+from explorer.engine.messages import (
+    Command,
+    Crashed,
+    DeviceWish,
+    Ended,
+    Event,
+    Load,
+    Prefill,
+    Ready,
+    Refused,
+    Start,
+    Steps,
+)
+from explorer.engine.tokens import Tokens
+from explorer.errors import ExplorerError
+from explorer.library.records import ModelRef
+from explorer.manifest import Manifest
+from explorer.recipe import Recipe
+from explorer.review import Judgement, Review
+
+FRAME_MS = 16
+IDLE_MS = 400
+REPAINT_S = 1 / 30
+RATE_WINDOW_S = 1.0
+
+
+class Engine(Protocol):
+    """What the controller needs of the engine process."""
+
+    def send(self, *commands: Command) -> None:
+        """Carry out the commands between two steps."""
+
+    def poll(self) -> Sequence[Event]:
+        """Return what happened since the last call, at once."""
+
+    def close(self) -> None:
+        """End the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model that hunts run on."""
+
+    folder: Path
+    manifest: Manifest
+    build: str
+    tokens: Tokens
+
+    @property
+    def ref(self) -> ModelRef:
+        """How the library knows this build."""
+        return ModelRef(
+            self.manifest.builds[self.build].fingerprint,
+            self.manifest.name,
+            self.build,
+            json.dumps(asdict(self.manifest), sort_keys=True),
+        )
+
+
+class Controller(QObject):
+    """Runs hunts for the window."""
+
+    engine_ready = Signal(object)
+    """:class:`Ready`, or None while no model is loaded."""
+    lanes_changed = Signal(object)
+    """The numbers of lanes to repaint."""
+    hunt_changed = Signal()
+    """Another hunt is on the screen, or the seats were given out anew."""
+    counts_changed = Signal()
+    collection_changed = Signal()
+    running_changed = Signal(bool)
+    speed_changed = Signal(float, int)
+    """(tokens/s of all lanes together, streaming lanes)"""
+    load_refused = Signal(str)
+    """A build could not be opened, and why."""
+    prefill = Signal(int, int)
+    """(done, total) tokens of a long prompt."""
+    message = Signal(str, str)
+    """(sentence, level): ``news`` passes, ``problem`` stays until it is dismissed."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        review: Review,
+        clock: Callable[[], float] = time.monotonic,
+        parent: QObject | None = None,
+    ) -> None:
+        """Connect an engine and a review; the timer starts with the first load."""
+        super().__init__(parent)
+        self.engine = engine
+        self.review = review
+        self.loaded: Loaded | None = None
+        self.ready: Ready | None = None
+        self._clock = clock
+        self._painted = 0.0
+        self._dirty: set[int] = set()
+        self._running = False
+        self._rates: dict[int, deque[tuple[float, int]]] = {}
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(IDLE_MS)
+        self._timer.timeout.connect(self.tick)
+
+    # The model
+
+    def load(self, loaded: Loaded, device: DeviceWish, threads: int = 0) -> None:
+        """Let the engine open a build; :attr:`engine_ready` tells when it has."""
+        with self._explained():
+            self._send(self.review.interrupt())
+            self.loaded, self.ready = loaded, None
+            self.engine_ready.emit(None)
+            self.engine.send(Load(loaded.folder, loaded.build, device, threads))
+            self._timer.start(FRAME_MS)
+
+    # What a person does
+
+    def generate(
+        self,
+        prompt: str,
+        recipe: Recipe,
+        *,
+        control_tokens: bool,
+        lanes: int,
+        seed: int | None,
+        collection: int | None,
+        new_hunt: bool = False,
+    ) -> bool:
+        """Start tries in every free lane, of the same hunt if nothing changed (RULES 1)."""
+        if self.loaded is None or self.ready is None:
+            self.message.emit("The model is not ready yet; it starts in a moment.", "news")
+            return False
+        with self._explained() as outcome:
+            commands = self.review.generate(
+                prompt,
+                self.loaded.tokens.encode(prompt, control=control_tokens),
+                recipe,
+                self.loaded.ref,
+                lanes=lanes,
+                seed=seed,
+                device=self.ready.device,
+                versions=self.ready.versions,
+                new_hunt=new_hunt,
+                collection=collection,
+            )
+            self._send(commands)
+            self.hunt_changed.emit()
+        self._after()
+        return not outcome
+
+    def judge(self, lane: int, verdict: Judgement) -> None:
+        """Give the try in ``lane`` a verdict; it is on disk when this returns."""
+        with self._explained():
+            self._send(self.review.judge(lane, verdict))
+            self._judged()
+
+    def keep_rest_rejected(self, lane: int) -> None:
+        """Keep the try in ``lane`` and reject every other shown try without a verdict."""
+        with self._explained():
+            self._send(self.review.keep_rest_rejected(lane))
+            self._judged()
+
+    def undo(self) -> None:
+        """Take the newest standing decision back."""
+        with self._explained():
+            self._send(self.review.undo())
+            self._judged()
+
+    def redo(self) -> None:
+        """Repeat what was undone last."""
+        with self._explained():
+            self._send(self.review.redo())
+            self._judged()
+
+    def stop(self, lane: int | None = None) -> None:
+        """End one lane, or all of them, and keep what they have."""
+        with self._explained():
+            self._send(self.review.stop(lane))
+        self._after()
+
+    def set_policy(self, until_keep: bool, hold: bool) -> None:
+        """Switch what a keep and a finished try do to the lanes (RULES 8)."""
+        with self._explained():
+            self._send(self.review.set_policy(until_keep, hold))
+        self._after()
+
+    def show_try(self, try_id: int, lane: int) -> None:
+        """Show any try of the hunt in a lane until it is judged or replaced."""
+        self.review.show(try_id, lane)
+        self._after()
+
+    def leave(self) -> None:
+        """Clear the screen of the hunt that is on it."""
+        with self._explained():
+            self._send(self.review.leave())
+            self.hunt_changed.emit()
+        self._after()
+
+    def reopen(self, hunt_id: int) -> None:
+        """Show an earlier hunt with all its tries."""
+        with self._explained():
+            self._send(self.review.reopen(hunt_id))
+            self.hunt_changed.emit()
+        self._after()
+
+    # What the screen asks
+
+    def rate(self, lane: int) -> float | None:
+        """Return the tokens/s of a lane over the last second."""
+        return _rate(self._rates.get(lane, ()), self._clock())
+
+    def streams(self, lane: int) -> bool:
+        """Return whether a try streams, or waits for its first token, in a lane."""
+        return self.review.seat(lane).state in ("waiting", "streaming")
+
+    # Time
+
+    @Slot()
+    def tick(self) -> None:
+        """Drain the engine once and repaint if it is time."""
+        events = self.engine.poll()
+        if events:
+            with self._explained():
+                self._take(events)
+        now = self._clock()
+        if now - self._painted >= REPAINT_S:
+            self._repaint(now)
+        self._pace()
+
+    def shut_down(self) -> None:
+        """Stop everything, write the ends of what streamed, and end the engine."""
+        self._timer.stop()
+        with self._explained():
+            self.review.receive(self.engine.poll())
+            self.review.interrupt()
+        self.engine.close()
+
+    def _take(self, events: Sequence[Event]) -> None:
+        now = self._clock()
+        for event in events:
+            match event:
+                case Ready():
+                    self.ready = event
+                    self.engine_ready.emit(event)
+                case Crashed():
+                    self.ready = None
+                    self.engine_ready.emit(None)
+                    self.message.emit(event.message, "problem")
+                case Refused(key=None):
+                    self.load_refused.emit(event.message)
+                case Refused():
+                    self.message.emit(event.message, "problem")
+                case Prefill():
+                    self.prefill.emit(event.done, event.total)
+                case Steps():
+                    for lane in event.lanes:
+                        history = self._rates.setdefault(lane, deque(maxlen=4096))
+                        if history and history[-1][0] == now:
+                            history[-1] = (now, history[-1][1] + 1)
+                        else:
+                            history.append((now, 1))
+                case Ended():
+                    self._rates.pop(event.lane, None)
+        self._send(self.review.receive(events))
+        if any(isinstance(event, Ended | Crashed | Refused) for event in events):
+            self.counts_changed.emit()
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Start):
+                self._rates.pop(command.lane, None)
+        if commands:
+            self.engine.send(*commands)
+        for sentence in self.review.take_notices():
+            self.message.emit(sentence, "problem")
+
+    def _judged(self) -> None:
+        self.collection_changed.emit()
+        self._after()
+
+    def _after(self) -> None:
+        """Show at once what a person has just done."""
+        self._repaint(self._clock())
+        self.counts_changed.emit()
+        self._pace()
+
+    def _repaint(self, now: float) -> None:
+        changed = self.review.take_changed()
+        if not changed:
+            return
+        self._painted = now
+        self.lanes_changed.emit(sorted(changed))
+        streaming = [s for s in self.review.seats if s.state == "streaming"]
+        total = sum(_rate(self._rates.get(s.lane, ()), now) or 0.0 for s in streaming)
+        self.speed_changed.emit(total, len(streaming))
+
+    def _pace(self) -> None:
+        running = self.review.running
+        loading = self.loaded is not None and self.ready is None
+        pace = FRAME_MS if running or loading else IDLE_MS
+        if self._timer.interval() != pace or not self._timer.isActive():
+            self._timer.start(pace)
+        if running != self._running:
+            self._running = running
+            self.running_changed.emit(running)
+            if not running:
+                self._repaint(self._clock())
+                self.speed_changed.emit(0.0, 0)
+
+    @contextmanager
+    def _explained(self) -> Iterator[list[str]]:
+        """Show an :class:`ExplorerError` as its sentence; the yielded list then holds it."""
+        said: list[str] = []
+        try:
+            yield said
+        except ExplorerError as error:
+            said.append(str(error))
+            self.message.emit(str(error), "problem")
+
+
+def _rate(history: Iterable[tuple[float, int]], now: float) -> float | None:
+    """Return tokens/s from (time, tokens) pairs within the window; None with too little to tell."""
+    recent = [(at, n) for at, n in history if now - at <= RATE_WINDOW_S]
+    if len(recent) < 3:
+        return None
+    # The tokens of the first moment fell before the stretch that is measured.
+    return sum(n for _, n in recent[1:]) / max(recent[-1][0] - recent[0][0], 1e-3)

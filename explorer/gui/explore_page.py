@@ -1,0 +1,313 @@
+"""The main page: prompt and recipe on the left, lanes and ledger in the middle, collection right.
+
+It connects those panels to the controller: what a person asks goes down, what the review says comes
+back up to be shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtWidgets import QFrame, QSplitter, QVBoxLayout, QWidget
+
+from explorer.errors import ExplorerError
+from explorer.gui import theme
+from explorer.gui.collection_panel import CollectionPanel
+from explorer.gui.controller import Controller
+from explorer.gui.lane_text import prompt_end
+from explorer.gui.lanes_view import LanesView
+from explorer.gui.ledger_strip import LedgerStrip
+from explorer.gui.memory import Memory
+from explorer.gui.model_picker import ModelPicker
+from explorer.gui.notices import Notices
+from explorer.gui.presets import PromptGroup
+from explorer.gui.prompt_panel import PromptPanel
+from explorer.gui.recipe_panel import RecipePanel
+from explorer.review import Judgement
+
+LEFT_WIDTH, RIGHT_WIDTH = 312, 296
+COUNT_MS = 120
+"""Pause in typing after which the tokens of the prompt are counted."""
+
+
+class ExplorePage(QSplitter):
+    """Three panels with movable borders."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        memory: Memory,
+        collection: CollectionPanel,
+        prompts: Sequence[PromptGroup] = (),
+        parent: QWidget | None = None,
+    ) -> None:
+        """Make the page as it was left the last time."""
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self._controller = controller
+        self._review = controller.review
+        self._memory = memory
+        self._prompt_end = ""
+        self.models = ModelPicker()
+        self.prompt = PromptPanel(prompts)
+        self.recipe = RecipePanel()
+        self.lanes = LanesView()
+        self.strip = LedgerStrip()
+        self.notices = Notices()
+        self.collection = collection
+        self.right = panel(collection, padding=0)
+        self._arrange()
+        self._count_timer = QTimer(self)
+        self._count_timer.setSingleShot(True)
+        self._count_timer.setInterval(COUNT_MS)
+        self._count_timer.timeout.connect(self._count_tokens)
+        self._restore()
+        self._connect()
+        self.lanes.set_judging(self._review.reason)
+        self._on_hunt_changed()
+
+    def _arrange(self) -> None:
+        left = panel(self.models, self.prompt, self.recipe)
+        left.setMinimumWidth(264)
+        middle = QWidget()
+        column = QVBoxLayout(middle)
+        column.setContentsMargins(*[theme.PADDING] * 4)
+        column.setSpacing(theme.GAP)
+        column.addWidget(self.notices)
+        column.addWidget(self.lanes, 1)
+        column.addWidget(self.strip)
+        middle.setMinimumWidth(360)
+        self.right.setMinimumWidth(220)
+        for widget, stretch in ((left, 0), (middle, 1), (self.right, 0)):
+            self.addWidget(widget)
+            self.setStretchFactor(self.count() - 1, stretch)
+        self.setHandleWidth(1)
+        self.setChildrenCollapsible(False)
+        self.setSizes([LEFT_WIDTH, 760, RIGHT_WIDTH])
+
+    def _restore(self) -> None:
+        settings = self._memory.settings
+        self.prompt.set_text(settings.prompt)
+        self.prompt.set_control_tokens(settings.control_tokens)
+        self.recipe.set_recipe(settings.last_recipe())
+        self.recipe.set_seed(settings.seed)
+        self.recipe.set_lanes(settings.lanes)
+        self.recipe.set_policy(settings.until_keep, settings.hold)
+        self.lanes.set_count(settings.lanes)
+        self._on_policy(settings.until_keep, settings.hold)
+        if len(settings.splitter) == self.count() and all(settings.splitter):
+            self.setSizes(list(settings.splitter))
+
+    def _connect(self) -> None:
+        self.prompt.edited.connect(self._on_prompt_edited)
+        self.prompt.generate_requested.connect(self.generate)
+        self.recipe.recipe_changed.connect(self._on_recipe_changed)
+        self.recipe.seed_changed.connect(self._on_recipe_changed)
+        self.recipe.lanes_changed.connect(self._on_lanes_asked)
+        self.recipe.policy_changed.connect(self._on_policy)
+        self.recipe.generate_requested.connect(self.generate)
+        self.recipe.new_hunt_requested.connect(self.new_hunt)
+        self.recipe.stop_requested.connect(self.stop_all)
+        self.lanes.verdict_asked.connect(self._controller.judge)
+        self.lanes.undo_asked.connect(self._controller.undo)
+        self._controller.engine_ready.connect(self._on_engine_ready)
+        self._controller.hunt_changed.connect(self._on_hunt_changed)
+        self._controller.lanes_changed.connect(self._paint)
+        self._controller.counts_changed.connect(self._show_counts)
+        self._controller.running_changed.connect(self._on_running)
+        self._controller.collection_changed.connect(self.collection.refresh)
+
+    # What a person does
+
+    @Slot()
+    def generate(self) -> None:
+        """Go on with the hunt, or begin one, and hand the keyboard to the lanes."""
+        self._generate(new_hunt=False)
+
+    @Slot()
+    def new_hunt(self) -> None:
+        """Count from zero with another seed, on purpose."""
+        self._generate(new_hunt=True)
+
+    @Slot()
+    def stop_all(self) -> None:
+        """End every lane and keep what they have."""
+        self._controller.stop()
+
+    def stop(self) -> None:
+        """End the chosen lane if it has the focus and streams, else all of them."""
+        lane = self.lanes.chosen
+        if self.lanes.has_focus() and self._controller.streams(lane):
+            self._controller.stop(lane)
+        else:
+            self._controller.stop()
+
+    def judge(self, verdict: Judgement) -> None:
+        """Give the chosen lane a verdict."""
+        self._controller.judge(self.lanes.chosen, verdict)
+
+    def keep_rest_rejected(self) -> None:
+        """Keep the chosen lane and reject the rest."""
+        self._controller.keep_rest_rejected(self.lanes.chosen)
+
+    def show_try(self, try_id: int) -> None:
+        """Show a try of the hunt in the chosen lane."""
+        self._controller.show_try(try_id, self.lanes.chosen)
+        self.lanes.choose(self.lanes.chosen)
+
+    def reopen(self, hunt_id: int) -> None:
+        """Bring an earlier hunt back with its prompt and settings."""
+        self._controller.reopen(hunt_id)
+        hunt = self._review.hunt
+        if hunt is not None and hunt.id == hunt_id:
+            self.prompt.set_text(hunt.prompt_text)
+            self.recipe.set_recipe(hunt.recipe)
+            self.recipe.set_seed(hunt.seed if hunt.seed_fixed else None)
+            self.lanes.choose(0)
+
+    def _generate(self, new_hunt: bool) -> None:
+        recipe = self.recipe.recipe()
+        self._memory.change(recipe=recipe.to_json(), seed=self.recipe.seed())
+        started = self._controller.generate(
+            self.prompt.text(),
+            recipe,
+            control_tokens=self.prompt.control_tokens(),
+            lanes=self.recipe.lanes(),
+            seed=self.recipe.seed(),
+            collection=self.collection.collection(),
+            new_hunt=new_hunt,
+        )
+        if started:
+            self.lanes.choose(self.lanes.chosen)
+
+    # What is shown
+
+    def show_state(self, title: str = "", advice: str = "") -> None:
+        """Show the lanes of a hunt; without one, ``title`` and ``advice``, or how to begin."""
+        if self._review.hunt is not None:
+            self.lanes.show_lanes()
+            return
+        count = self.recipe.lanes()
+        tries = "One try" if count == 1 else f"{count} tries, side by side,"
+        self.lanes.show_empty(
+            title or "Nothing has been generated yet",
+            advice
+            or "Write how a text begins on the left, or take one of the presets, and press"
+            f" Ctrl+Enter.\n{tries} will stream here.",
+        )
+
+    def widths(self) -> tuple[int, ...]:
+        """Return the widths of the three panels; a folded one has none."""
+        return tuple(self.sizes())
+
+    def columns_want(self) -> int:
+        """Return how wide the middle must be for its lanes to stand as they are drawn."""
+        return self.lanes.comfortable_width() + 2 * theme.PADDING
+
+    @Slot()
+    def _on_hunt_changed(self) -> None:
+        hunt = self._review.hunt
+        seats = self._review.seats
+        if hunt is not None and len(seats) != len(self.lanes.lanes):
+            self.lanes.set_count(len(seats))
+        self._prompt_end = prompt_end(hunt.prompt_text) if hunt else ""
+        self.show_state()
+        self._paint(range(len(self.lanes.lanes)))
+        self._show_counts()
+
+    @Slot(object)
+    def _paint(self, lanes: Iterable[int]) -> None:
+        for number in lanes:
+            if number < len(self.lanes.lanes):
+                rate = self._controller.rate(number)
+                self.lanes.lanes[number].show_seat(
+                    self._review.seat(number), self._prompt_end, rate
+                )
+
+    @Slot()
+    def _show_counts(self) -> None:
+        review = self._review
+        self.strip.show_ledger(review.counts, review.interval, review.caption, review.prompt_tries)
+        self._show_note()
+
+    def _show_note(self) -> None:
+        """Say what Generate will do: go on with the hunt on the screen, or leave it."""
+        hunt, loaded, seed = self._review.hunt, self._controller.loaded, self.recipe.seed()
+        same = (
+            hunt is not None
+            and loaded is not None
+            and hunt.prompt_text == self.prompt.text()
+            and hunt.recipe == self.recipe.recipe()
+            and hunt.model.fingerprint == loaded.manifest.builds[loaded.build].fingerprint
+            and seed in (None, hunt.seed)
+        )
+        self.recipe.set_seed_drawn(hunt.seed if same and hunt else None)
+        self.recipe.new_hunt.setEnabled(hunt is not None)
+        if hunt is None:
+            self.recipe.set_note("")
+        elif same:
+            self.recipe.set_note("Goes on with this hunt")
+        else:
+            self.recipe.set_note("Something changed: another hunt")
+
+    # What panels and engine say
+
+    @Slot(str)
+    def _on_prompt_edited(self, text: str) -> None:
+        self._memory.change(prompt=text, control_tokens=self.prompt.control.isChecked())
+        self._count_timer.start()
+
+    @Slot()
+    def _count_tokens(self) -> None:
+        loaded = self._controller.loaded
+        self._show_note()
+        if loaded is None:
+            self.prompt.set_count(None, None)
+            return
+        try:
+            ids = loaded.tokens.encode(self.prompt.text(), control=self.prompt.control_tokens())
+        except ExplorerError as error:
+            self.prompt.set_count(None, None, str(error))
+            return
+        room = loaded.manifest.context - max(len(ids), 1)
+        problem = f"too long by {1 - room:,}; shorten it" if room < 1 else ""
+        self.prompt.set_count(len(ids), room, problem)
+
+    @Slot()
+    def _on_recipe_changed(self) -> None:
+        self._memory.change(recipe=self.recipe.recipe().to_json(), seed=self.recipe.seed())
+        self._show_note()
+
+    @Slot(int)
+    def _on_lanes_asked(self, lanes: int) -> None:
+        self._memory.change(lanes=lanes)
+        # With a hunt on the screen its lanes stay until the next Generate gives out seats anew.
+        if self._review.hunt is None:
+            self.lanes.set_count(lanes)
+            self.show_state()
+
+    @Slot(bool, bool)
+    def _on_policy(self, until_keep: bool, hold: bool) -> None:
+        self._memory.change(until_keep=until_keep, hold=hold)
+        self.strip.show_policy(until_keep=until_keep, hold=hold)
+        self._controller.set_policy(until_keep, hold)
+
+    @Slot(object)
+    def _on_engine_ready(self, _ready: object) -> None:
+        self._count_tokens()
+
+    @Slot(bool)
+    def _on_running(self, running: bool) -> None:
+        self.recipe.set_generating(running)
+
+
+def panel(*widgets: QWidget, padding: int = theme.PADDING) -> QFrame:
+    """Return widgets below each other on the colour of panels."""
+    frame = QFrame()
+    frame.setProperty("role", "panel")
+    column = QVBoxLayout(frame)
+    column.setContentsMargins(*[padding] * 4)
+    column.setSpacing(theme.PADDING)
+    for widget in widgets:
+        column.addWidget(widget)
+    return frame

@@ -1,0 +1,397 @@
+"""The window: rail, pages, menus, status bar; wiring between them and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, Slot
+from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QFrame,
+    QHBoxLayout,
+    QMainWindow,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.engine.messages import Ready
+from explorer.errors import ExplorerError
+from explorer.gui import theme
+from explorer.gui.actions import Actions
+from explorer.gui.collection_panel import CollectionPanel
+from explorer.gui.controller import Controller
+from explorer.gui.explore_page import RIGHT_WIDTH, ExplorePage, panel
+from explorer.gui.export_dialog import ExportDialog
+from explorer.gui.help_dialog import HelpDialog
+from explorer.gui.history_page import HistoryPage
+from explorer.gui.keys import command_for, is_editing
+from explorer.gui.memory import Memory
+from explorer.gui.model_desk import ModelDesk
+from explorer.gui.model_link import ModelLink
+from explorer.gui.presets import PromptGroup
+from explorer.gui.rail import PAGES, Rail
+from explorer.gui.sample_view import SampleView
+from explorer.gui.settings_page import SettingsPage
+from explorer.gui.status import Status
+from explorer.gui.tries_dialog import TriesDialog
+from explorer.gui.wording import number_of
+from explorer.library.collections_ import Collections
+from explorer.library.history import History
+from explorer.library.samples import Samples
+from explorer.settings import TEXT_PX, Settings
+
+TITLE = "Sample Explorer"
+FOLD_COLLECTION, FOLD_RAIL = 1100, 900
+EXPLORE, COLLECTION, HISTORY, SETTINGS = range(len(PAGES))
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What the window reads from the library."""
+
+    samples: Samples
+    collections: Collections
+    history: History
+    export: Callable[[int, str, Path], int]
+    """Write a collection (id, format, file); returns the number of samples."""
+
+
+class MainWindow(QMainWindow):
+    """Everything a person sees."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        desk: ModelDesk,
+        memory: Memory,
+        shelf: Shelf,
+        *,
+        prompts: tuple[PromptGroup, ...] = (),
+        places: tuple[tuple[str, Path], ...] = (),
+    ) -> None:
+        """Build the window as it was left the last time; show it with ``show()``."""
+        super().__init__()
+        self.controller, self.memory, self._shelf = controller, memory, shelf
+        self._folded: bool | None = None
+        self.setWindowTitle(TITLE)
+        self.setWindowIcon(theme.icon("app"))
+        self.setAcceptDrops(True)
+        self.panel = CollectionPanel(shelf.samples, shelf.collections)
+        self.panel.set_collection(memory.settings.collection)
+        self.explore = ExplorePage(controller, memory, self.panel, prompts)
+        self.history = HistoryPage(shelf.history)
+        self.settings = SettingsPage(places)
+        self.sample_view = SampleView(shelf.samples, self.panel, self)
+        self.export = ExportDialog(Path.home(), self)
+        self.tries = TriesDialog(controller.review.tries, self)
+        self.help = HelpDialog(self)
+        self.status = Status()
+        self.rail = Rail()
+        self.pages = QStackedWidget()
+        self._shelf_page = panel(padding=0)
+        self._arrange()
+        self.actions_ = Actions(self, self.do)
+        self._commands = self._make_commands()
+        self.models = ModelLink(controller, desk, memory, self.explore, self.status, self.settings)
+        self._show_settings()
+        self._connect()
+        self._restore_place()
+
+    def _arrange(self) -> None:
+        centre = QWidget()
+        centre.setProperty("role", "background")
+        line = QFrame()
+        line.setProperty("role", "vline")
+        row = QHBoxLayout(centre)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        for widget in (self.rail, line):
+            row.addWidget(widget)
+        row.addWidget(self.pages, 1)
+        library = QWidget()
+        column = QVBoxLayout(library)
+        column.setContentsMargins(*[theme.PADDING] * 4)
+        self._shelf_page.setProperty("role", "card")
+        column.addWidget(self._shelf_page)
+        for page in (self.explore, library, self.history, self.settings):
+            self.pages.addWidget(page)
+        self.setCentralWidget(centre)
+        self.setStatusBar(self.status)
+
+    def _connect(self) -> None:
+        self.rail.page_chosen.connect(self.show_page)
+        controller = self.controller
+        controller.engine_ready.connect(self._on_engine_ready)
+        controller.speed_changed.connect(self.status.show_speed)
+        controller.message.connect(self._on_message)
+        controller.counts_changed.connect(self._show_undo)
+        controller.running_changed.connect(self._on_running)
+        controller.hunt_changed.connect(self._on_hunt_changed)
+        self.explore.strip.all_tries_asked.connect(self._show_tries)
+        self.explore.recipe.policy_changed.connect(self._show_policy)
+        self.explore.recipe.lanes_changed.connect(self._on_lanes)
+        self.explore.splitterMoved.connect(self._on_splitter_moved)
+        self.tries.try_chosen.connect(self.explore.show_try)
+        self.panel.export_requested.connect(self._on_export_requested)
+        self.panel.collection_changed.connect(self._on_collection_changed)
+        self.panel.message.connect(self.status.say)
+        self.export.export_chosen.connect(self._on_export_chosen)
+        self.history.reopen.connect(self._on_reopen)
+        self.history.deleted.connect(self._on_deleted)
+        self.history.message.connect(self.status.say)
+        self.settings.theme_changed.connect(self._on_theme)
+        self.settings.text_size_asked.connect(self._on_text_size)
+        self.memory.failed.connect(self.status.say)
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._apply_look)
+
+    # Commands: the same for keys, menus and buttons
+
+    def do(self, name: str) -> None:
+        """Carry out a command by its name in ``actions`` or ``keys``."""
+        self._commands[name]()
+
+    def _make_commands(self) -> dict[str, Callable[[], object]]:
+        explore, controller = self.explore, self.controller
+        lanes = explore.lanes
+        return {
+            "generate": explore.generate,
+            "new_hunt": explore.new_hunt,
+            "stop": explore.stop,
+            "until_keep": self._on_policy_entry,
+            "hold": self._on_policy_entry,
+            "edit_prompt": self._edit_prompt,
+            "all_tries": self._show_tries,
+            "keep": lambda: explore.judge("kept"),
+            "reject": lambda: explore.judge("rejected"),
+            "skip": lambda: explore.judge("skipped"),
+            "keep_reject_rest": explore.keep_rest_rejected,
+            "undo": controller.undo,
+            "redo": controller.redo,
+            "left": lambda: lanes.move_choice(-1, 0),
+            "right": lambda: lanes.move_choice(1, 0),
+            "up": lambda: lanes.move_choice(0, -1),
+            "down": lambda: lanes.move_choice(0, 1),
+            **{f"lane_{n + 1}": partial(lanes.choose, n) for n in range(8)},
+            **{f"lanes_{n}": partial(explore.recipe.set_lanes, n) for n in range(1, 9)},
+            **{f"page_{n}": partial(self.show_page, n) for n in range(len(PAGES))},
+            "collection": self._on_collection_entry,
+            "theme_system": lambda: self._on_theme("system"),
+            "theme_light": lambda: self._on_theme("light"),
+            "theme_dark": lambda: self._on_theme("dark"),
+            "larger": lambda: self._on_text_size(1),
+            "smaller": lambda: self._on_text_size(-1),
+            "normal_size": lambda: self._on_text_size(0),
+            "import_model": explore.models.ask_for_folder,
+            "export": lambda: self._on_export_requested(self.panel.collection() or 0),
+            "quit": self.close,
+            "keys": self.help.show_keys,
+            "about": self.help.show_about,
+        }
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Take the keys that judge and choose, when nobody is typing."""
+        command = command_for(event)
+        here = self.pages.currentIndex() == EXPLORE
+        if command is None or not here or is_editing(self.focusWidget()):
+            super().keyPressEvent(event)
+        elif not event.isAutoRepeat() or command in ("left", "right", "up", "down"):
+            # A verdict is one press; a key that is held down must not judge what comes next.
+            self.do(command)
+
+    # Pages
+
+    @Slot(int)
+    def show_page(self, page: int) -> None:
+        """Bring a page to the front; the collection panel goes where it is wanted."""
+        self.rail.choose(page)
+        home = self._shelf_page if page == COLLECTION else self.explore.right
+        layout = home.layout()
+        if layout is not None and self.panel.parentWidget() is not home:
+            layout.addWidget(self.panel)
+            self.panel.show()
+        if page == HISTORY:
+            hunt = self.controller.review.hunt
+            self.history.set_running(hunt.id if hunt and self.controller.review.running else None)
+            self.history.refresh()
+        self.pages.setCurrentIndex(page)
+
+    @Slot()
+    def _show_tries(self) -> None:
+        self.tries.refresh()
+        self.tries.show()
+        self.tries.raise_()
+
+    def _edit_prompt(self) -> None:
+        self.show_page(EXPLORE)
+        self.explore.prompt.editor.setFocus()
+
+    def _on_reopen(self, hunt_id: int) -> None:
+        self.show_page(EXPLORE)
+        self.explore.reopen(hunt_id)
+
+    def _on_deleted(self, hunt_id: int) -> None:
+        hunt = self.controller.review.hunt
+        if hunt is not None and hunt.id == hunt_id:
+            self.controller.leave()
+        self.panel.refresh()
+
+    # News
+
+    @Slot(object)
+    def _on_engine_ready(self, ready: Ready | None) -> None:
+        why_not = "" if ready else "The model is not ready yet."
+        self.actions_.enable(("generate", "new_hunt"), ready is not None, why_not)
+
+    @Slot(str, str)
+    def _on_message(self, sentence: str, level: str) -> None:
+        if level == "problem":
+            self.explore.notices.say(sentence)
+        else:
+            self.status.say(sentence)
+
+    @Slot(bool)
+    def _on_running(self, running: bool) -> None:
+        self.actions_.enable(("stop",), running)
+        if not running:
+            self.status.show_progress(None)
+        if self.tries.isVisible():
+            self.tries.refresh()
+
+    @Slot()
+    def _on_hunt_changed(self) -> None:
+        if self.tries.isVisible():
+            self.tries.refresh()
+        self._fold()
+
+    @Slot()
+    def _show_undo(self) -> None:
+        review = self.controller.review
+        self.actions_.enable(("undo",), review.can_undo)
+        self.actions_.enable(("redo",), review.can_redo)
+        judging = ("keep", "reject", "skip", "keep_reject_rest")
+        self.actions_.enable(judging, review.writable and review.hunt is not None, review.reason)
+
+    # Settings
+
+    def _show_settings(self) -> None:
+        settings = self.memory.settings
+        self.settings.set_theme(settings.theme)
+        self.settings.set_text_size(settings.text_px)
+        self.settings.set_threads(settings.threads)
+        self.settings.set_device(settings.device)
+        self.actions_.check(f"theme_{settings.theme}", True)
+        self.actions_.check(f"lanes_{settings.lanes}", True)
+        self._show_policy(settings.until_keep, settings.hold)
+        self._on_engine_ready(None)
+        self._on_running(False)
+        self._show_undo()
+
+    @Slot()
+    def _apply_look(self) -> None:
+        settings = self.memory.settings
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            theme.apply(app, theme.theme_for(settings.theme, settings.text_px))
+
+    @Slot(str)
+    def _on_theme(self, mode: str) -> None:
+        self.memory.change(theme=mode)
+        self.settings.set_theme(mode)
+        self.actions_.check(f"theme_{mode}", True)
+        self._apply_look()
+
+    @Slot(int)
+    def _on_text_size(self, step: int) -> None:
+        """Make the text larger (1), smaller (-1) or as it was in the beginning (0)."""
+        px = self.memory.settings.text_px + step if step else Settings().text_px
+        px = min(max(px, TEXT_PX[0]), TEXT_PX[1])
+        self.memory.change(text_px=px)
+        self.settings.set_text_size(px)
+        self._apply_look()
+
+    @Slot(bool, bool)
+    def _show_policy(self, until_keep: bool, hold: bool) -> None:
+        self.actions_.check("until_keep", until_keep)
+        self.actions_.check("hold", hold)
+
+    def _on_policy_entry(self) -> None:
+        wanted = tuple(self.actions_.by_name[n].isChecked() for n in ("until_keep", "hold"))
+        self.explore.recipe.set_policy(*wanted)
+        self.explore.recipe.policy_changed.emit(*wanted)
+
+    @Slot(int)
+    def _on_lanes(self, lanes: int) -> None:
+        self.actions_.check(f"lanes_{lanes}", True)
+        self._fold()
+
+    # Collection
+
+    @Slot(int)
+    def _on_collection_changed(self, collection: int) -> None:
+        self.memory.change(collection=collection)
+
+    @Slot(int)
+    def _on_export_requested(self, collection: int) -> None:
+        try:
+            self.export.ask(self._shelf.collections.get(collection))
+        except ExplorerError as error:
+            self.status.say(str(error))
+
+    @Slot(int, str, Path)
+    def _on_export_chosen(self, collection: int, form: str, file: Path) -> None:
+        try:
+            count = self._shelf.export(collection, form, file)
+        except ExplorerError as error:
+            self.export.set_outcome(str(error), failed=True)
+        else:
+            self.export.set_outcome(f"Wrote {number_of(count, 'sample')} to {file}.")
+
+    # Size and place
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fold what does not fit."""
+        super().resizeEvent(event)
+        self._fold()
+
+    def _fold(self) -> None:
+        """Fold the collection and the words of the rail away where the lanes need the room."""
+        wide = self.width()
+        self.rail.set_narrow(wide < FOLD_RAIL)
+        left, _, right = self.explore.widths()
+        room = wide - self.rail.width() - left - (right or RIGHT_WIDTH)
+        folded = wide < FOLD_COLLECTION or room < self.explore.columns_want()
+        if folded != self._folded:  # only when it changes, so that Ctrl+B has the last word
+            self._folded = folded
+            self._show_collection(not folded)
+
+    def _show_collection(self, shown: bool) -> None:
+        self.explore.right.setVisible(shown)
+        self.actions_.check("collection", shown)
+
+    def _on_collection_entry(self) -> None:
+        self.show_page(EXPLORE)
+        self._show_collection(self.actions_.by_name["collection"].isChecked())
+
+    @Slot(int, int)
+    def _on_splitter_moved(self, _place: int, _index: int) -> None:
+        if self.explore.right.isVisible():
+            self.memory.change(splitter=self.explore.widths())
+
+    def _restore_place(self) -> None:
+        self.resize(1440, 900)
+        saved = self.memory.settings.geometry
+        if saved:
+            self.restoreGeometry(QByteArray.fromHex(saved.encode("ascii", "replace")))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Remember the window, end what runs, and go."""
+        self.memory.change(geometry=bytes(self.saveGeometry().toHex().data()).decode())
+        self.memory.flush()
+        self.models.desk.cancel()
+        self.controller.shut_down()
+        super().closeEvent(event)

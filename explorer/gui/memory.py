@@ -1,0 +1,49 @@
+"""Keeps the settings on disk a moment after they change, so that a crash costs next to nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
+
+from explorer.settings import Settings
+
+DELAY_MS = 400
+
+
+class Memory(QObject):
+    """The present settings; :meth:`change` them and they will be saved."""
+
+    failed = Signal(str)
+    """Settings cannot be saved, said once."""
+
+    def __init__(self, path: Path, parent: QObject | None = None) -> None:
+        """Read the settings at ``path``."""
+        super().__init__(parent)
+        self._path = path
+        self._said = ""
+        self.settings = Settings.load(path)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MS)
+        self._timer.timeout.connect(self.flush)
+
+    def change(self, **values: Any) -> None:
+        """Replace some settings; what is the same as before is not written again."""
+        changed = replace(self.settings, **values)
+        if changed != self.settings:
+            self.settings = changed
+            # Not restarted while it runs: somebody who types without a pause is saved as well.
+            if not self._timer.isActive():
+                self._timer.start()
+
+    @Slot()
+    def flush(self) -> None:
+        """Write now."""
+        self._timer.stop()
+        problem = self.settings.save(self._path)
+        if problem and problem != self._said:
+            self.failed.emit(problem)
+        self._said = problem

@@ -1,0 +1,74 @@
+"""Every try of the hunt on the screen, newest first: rejected and unread ones too.
+
+Lanes are few and tries are many. Enter on a row shows that try in the chosen lane, where it can be
+read in full and judged like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QDialog, QVBoxLayout, QWidget
+
+from explorer.gui import theme
+from explorer.gui.card_list import CardList
+from explorer.gui.card_model import Card, CardModel, first_words
+from explorer.gui.controls import label
+from explorer.gui.lane import ENDS, VERDICTS
+from explorer.seats import Seat
+
+_TONES = {"kept": "kept", "rejected": "rejected"}
+
+
+class TriesDialog(QDialog):
+    """A list beside the lanes; it stays open until it is closed."""
+
+    try_chosen = Signal(int)
+    """The id of a try that is to be shown in the chosen lane."""
+
+    def __init__(self, tries: Callable[[], Sequence[Seat]], parent: QWidget | None = None) -> None:
+        """List what ``tries`` returns whenever :meth:`refresh` is called."""
+        super().__init__(parent)
+        self._tries = tries
+        self._seats: dict[int, Seat] = {}
+        self.setWindowTitle("All tries of this hunt")
+        self.setModal(False)
+        self.resize(130 * theme.UNIT, 140 * theme.UNIT)
+        self.list = CardList(
+            CardModel(self._read), self._search, "Tries", "The tries of a hunt are listed here."
+        )
+        self.list.opened.connect(self.try_chosen)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(*[theme.PADDING] * 4)
+        column.setSpacing(theme.GAP)
+        column.addWidget(label("Enter shows a try in the chosen lane.", "muted"))
+        column.addWidget(self.list, 1)
+
+    def refresh(self) -> None:
+        """Read the tries again."""
+        self._seats = {s.try_id: s for s in self._tries() if s.try_id is not None}
+        self.list.set_ids(sorted(self._seats, key=lambda i: -(self._seats[i].index or 0)))
+
+    def _read(self, ids: Sequence[int]) -> Mapping[int, Card]:
+        return {i: _card(self._seats[i]) for i in ids if i in self._seats}
+
+    def _search(self, ids: Sequence[int], needle: str) -> Iterable[int]:
+        wanted = needle.casefold()
+        return (i for i in ids if i in self._seats and wanted in self._seats[i].text.casefold())
+
+
+def _card(seat: Seat) -> Card:
+    sign, word = VERDICTS.get(seat.verdict or "", ("", "unread"))
+    if seat.state == "streaming":
+        word = "streaming"
+    elif seat.end == "crash":
+        word = ""
+    tokens = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
+    rest = (seat.caption or "", tokens, ENDS.get(seat.end or "", ""))
+    return Card(
+        words=first_words(seat.text) or "(no text)",
+        lead=" ".join(filter(None, (f"#{seat.index}", sign, word.lower()))),
+        rest=" · ".join(filter(None, rest)),
+        tone=_TONES.get(seat.verdict or "", "text"),
+    )
