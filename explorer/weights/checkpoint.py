@@ -250,8 +250,8 @@ def _find(files: list[SafetensorsFile], config: Config) -> Places:
     if left := [name for name in stored if not _is_mask(name)]:
         file, stored_name = stored[left[0]]
         raise CheckpointError(
-            f"{file.name}: the tensor {shown(stored_name)} does not belong to a GPT-2 with "
-            f"{config.layers} layers, so the converted model would not be the same."
+            f"{file.name}: the tensor {shown(stored_name)} does not belong to a GPT-2 of "
+            f"n_layer {config.layers}, so the converted model would not be the same."
         )
     return places
 

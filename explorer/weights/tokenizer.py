@@ -91,7 +91,8 @@ def _from_tokenizer_json(source: Source) -> _Parts:
         raise CheckpointError(
             f"{file}: the decoder must be ByteLevel, found {shown(decoder)}; {_SAVE}."
         )
-    added = values.get("added_tokens") or []
+    added = values.get("added_tokens")
+    added = [] if added is None else added
     merges = model.get("merges")
     if not isinstance(added, list) or not isinstance(merges, list):
         raise CheckpointError(f"{file}: added_tokens and model.merges must be lists.")

@@ -1,0 +1,300 @@
+"""Opening GPT-2 folders: every layout reads as the same numbers, all else is refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from explorer.errors import CheckpointError
+from explorer.weights.checkpoint import expected_shapes, open_checkpoint
+from tests.tiny import encode, make_tiny, random_weights, write_safetensors, write_weights
+
+SIZES = {"layers": 2, "width": 16, "context": 64, "rows": 300}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_tiny(tmp_path / "tiny")
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def change_config(folder: Path, **values: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+# What opens
+
+
+def test_it_reads_what_was_written(folder: Path) -> None:
+    written = random_weights(**SIZES)
+    with open_checkpoint(folder) as checkpoint:
+        assert set(checkpoint.names) == set(written)
+        for name, tensor in written.items():
+            assert np.array_equal(checkpoint.read(name), tensor)
+        assert checkpoint.parameters == sum(tensor.size for tensor in written.values())
+        assert checkpoint.end_of_text == 299
+        assert checkpoint.tied
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"prefix": ""},
+        {"shards": 3},
+        {"shards": 2, "prefix": "", "head": "tied"},
+        {"head": "tied"},
+        {"buffers": True},
+        {"tokenizer": "vocab.json"},
+        {"config": {"n_positions": None}},
+        {"config": {"layer_norm_epsilon": None, "activation_function": None}},
+        {"inner": 64},
+    ],
+    ids=str,
+)
+def test_layout_does_not_change_the_model(folder: Path, tmp_path: Path, layout: dict) -> None:
+    other = make_tiny(tmp_path / "other", **layout)
+    with open_checkpoint(folder) as one, open_checkpoint(other) as two:
+        assert one.fingerprint() == two.fingerprint()
+        assert one.names == two.names
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"heads": 4}, {"head": "own"}, {"added": ("<pad>",)}, {"dtype": "fp16"}],
+    ids=str,
+)
+def test_another_model_has_another_fingerprint(folder: Path, tmp_path: Path, change: dict) -> None:
+    other = make_tiny(tmp_path / "other", **change)
+    with open_checkpoint(folder) as one, open_checkpoint(other) as two:
+        assert one.fingerprint() != two.fingerprint()
+
+
+def test_rows_without_a_token_are_neither_read_nor_fingerprinted(tmp_path: Path) -> None:
+    weights = random_weights(**SIZES)
+    one = make_tiny(tmp_path / "one")
+    two = make_tiny(tmp_path / "two", rows=320)
+    padding = np.full((20, 16), 7, np.float32)
+    padded = weights | {"wte.weight": np.concatenate([weights["wte.weight"], padding])}
+    write_weights(two, padded)
+    with open_checkpoint(one) as plain, open_checkpoint(two) as wider:
+        assert wider.read("wte.weight").shape == (300, 16)
+        assert plain.fingerprint() == wider.fingerprint()
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_half_precision_reads_as_the_nearest_float32(tmp_path: Path, dtype: str) -> None:
+    folder = make_tiny(tmp_path / "half", dtype=dtype)
+    written = random_weights(**SIZES)
+    step = {"fp16": 2**-11, "bf16": 2**-8}[dtype]
+    with open_checkpoint(folder) as checkpoint:
+        for name, tensor in written.items():
+            read = checkpoint.read(name)
+            assert read.dtype == np.float32
+            assert np.allclose(read, tensor, rtol=step, atol=1e-7)
+        assert not np.array_equal(checkpoint.read("wte.weight"), written["wte.weight"])
+
+
+def test_the_official_library_writes_what_we_read_and_reads_what_we_wrote(folder: Path) -> None:
+    ours = load_file(folder / "model.safetensors")
+    with open_checkpoint(folder) as checkpoint:
+        before = checkpoint.fingerprint()
+        assert np.array_equal(ours["transformer.ln_f.bias"], checkpoint.read("ln_f.bias"))
+    save_file(ours, folder / "model.safetensors", metadata={"format": "pt"})
+    with open_checkpoint(folder) as checkpoint:
+        assert checkpoint.fingerprint() == before
+
+
+def test_a_head_of_its_own_is_kept(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "own", head="own")
+    with open_checkpoint(folder) as checkpoint:
+        assert not checkpoint.tied
+        assert "lm_head.weight" in checkpoint.names
+        head, embedding = checkpoint.read("lm_head.weight"), checkpoint.read("wte.weight")
+        assert head.shape == embedding.shape
+        assert not np.array_equal(head, embedding)
+
+
+def test_end_of_text_falls_back_to_the_config(tmp_path: Path) -> None:
+    other = make_tiny(tmp_path / "a", end_of_text=False, config={"eos_token_id": 5})
+    none = make_tiny(tmp_path / "b", end_of_text=False)
+    beyond = make_tiny(tmp_path / "c", end_of_text=False, rows=310, config={"eos_token_id": 305})
+    found = []
+    for folder in (other, none, beyond):
+        with open_checkpoint(folder) as checkpoint:
+            found.append(checkpoint.end_of_text)
+    assert found == [5, None, None]
+
+
+def test_hashes_name_every_file(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "many", shards=2, tokenizer="vocab.json")
+    with open_checkpoint(folder) as checkpoint:
+        assert set(checkpoint.hashes()) == {path.name for path in folder.iterdir()}
+
+
+# What is refused: config
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "expected"),
+    [
+        ("model_type", "gpt_neo", "'gpt2'"),
+        ("activation_function", "gelu", "'gelu_new'"),
+        ("scale_attn_weights", False, "True"),
+        ("scale_attn_by_inverse_layer_idx", True, "False"),
+        ("reorder_and_upcast_attn", True, "False"),
+        ("add_cross_attention", True, "False"),
+        ("add_cross_attention", 0, "False"),
+        ("pruned_heads", {"0": [1]}, "whole"),
+        ("quantization_config", {"bits": 4}, "unquantised"),
+        ("n_layer", 0, "from 1"),
+        ("n_layer", True, "whole number"),
+        ("n_head", 3, "divided"),
+        ("n_embd", 10**400, "whole number"),
+        ("n_positions", 1, "at least 2"),
+        ("n_positions", 64.0, "whole number"),
+        ("vocab_size", "300", "whole number"),
+        ("vocab_size", -1, "from 1"),
+        ("n_inner", [64], "whole number"),
+        ("layer_norm_epsilon", 0, "above 0"),
+        ("layer_norm_epsilon", 10**400, "at most 1"),
+    ],
+)
+def test_config_refusals_name_entry_found_and_expected(
+    folder: Path, entry: str, value: object, expected: str
+) -> None:
+    change_config(folder, **{entry: value})
+    message = refusal(folder)
+    assert "config.json" in message
+    assert entry in message
+    assert expected in message
+
+
+def test_a_missing_model_type_is_said_so(tmp_path: Path) -> None:
+    message = refusal(make_tiny(tmp_path / "x", config={"model_type": None}))
+    assert "model_type must be 'gpt2'" in message
+    assert "found nothing" in message
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"a": NaN', "\udcff", "[" * 100_000])
+def test_unreadable_config(folder: Path, text: str) -> None:
+    (folder / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert "config.json" in refusal(folder).replace(str(folder), "")
+
+
+def test_fewer_rows_than_tokens(folder: Path) -> None:
+    change_config(folder, vocab_size=299)
+    message = refusal(folder)
+    assert "299" in message
+    assert "embedding rows" in message
+
+
+# What is refused: tensors
+
+
+def test_a_missing_tensor_is_named_with_its_shape(folder: Path) -> None:
+    weights = random_weights(**SIZES)
+    del weights["h.1.mlp.c_fc.weight"]
+    write_weights(folder, weights)
+    message = refusal(folder)
+    assert "h.1.mlp.c_fc.weight is missing" in message
+    assert "[16, 64]" in message
+
+
+def test_a_misshapen_tensor_is_named_with_both_shapes(folder: Path) -> None:
+    weights = random_weights(**SIZES)
+    weights["h.0.attn.c_attn.weight"] = weights["h.0.attn.c_attn.weight"].T.copy()
+    write_weights(folder, weights)
+    message = refusal(folder)
+    assert "h.0.attn.c_attn.weight" in message
+    assert "[48, 16]" in message
+    assert "[16, 48]" in message
+
+
+def test_layers_that_the_config_does_not_know_are_refused(folder: Path) -> None:
+    change_config(folder, n_layer=1)
+    message = refusal(folder)
+    assert "h.1." in message
+    assert "n_layer 1" in message
+
+
+def test_a_tensor_stored_twice_is_refused(folder: Path) -> None:
+    weights = random_weights(**SIZES)
+    write_weights(folder, weights | {"transformer.ln_f.bias": weights["ln_f.bias"]})
+    assert "stored twice" in refusal(folder)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_none_are_refused_with_their_place(folder: Path, value: float) -> None:
+    weights = random_weights(**SIZES)
+    weights["h.1.attn.c_proj.weight"][3, 5] = value
+    write_weights(folder, weights)
+    with open_checkpoint(folder) as checkpoint:
+        with pytest.raises(CheckpointError, match=r"h\.1\.attn\.c_proj\.weight .* \[3, 5\]"):
+            checkpoint.read("h.1.attn.c_proj.weight")
+        with pytest.raises(CheckpointError, match="finite"):
+            checkpoint.fingerprint()
+
+
+def test_a_weight_of_another_type_is_refused(folder: Path) -> None:
+    tensors = {name: encode(tensor, "fp32") for name, tensor in random_weights(**SIZES).items()}
+    tensors["ln_f.bias"] = ("F64", (16,), bytes(128))
+    write_safetensors(folder / "model.safetensors", tensors)
+    with open_checkpoint(folder) as checkpoint, pytest.raises(CheckpointError, match="F64"):
+        checkpoint.read("ln_f.bias")
+
+
+def test_masks_may_have_any_type(folder: Path) -> None:
+    tensors = {name: encode(tensor, "fp32") for name, tensor in random_weights(**SIZES).items()}
+    tensors["h.0.attn.bias"] = ("BOOL", (1, 1, 4, 4), bytes(16))
+    write_safetensors(folder / "model.safetensors", tensors)
+    open_checkpoint(folder).close()
+
+
+# What is refused: files
+
+
+def test_no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    assert "model.safetensors" in refusal(folder)
+
+
+def test_pytorch_files_are_refused_with_the_reason(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    message = refusal(folder)
+    assert "can run code" in message
+    assert "safe_serialization" in message
+
+
+def test_no_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    message = refusal(folder)
+    assert "tokenizer.json" in message
+    assert "merges.txt" in message
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    assert "no folder" in refusal(tmp_path / "absent")
+
+
+def test_a_file_instead_of_a_folder(folder: Path) -> None:
+    assert "choose the folder" in refusal(folder / "model.safetensors")
+
+
+def test_expected_shapes_are_those_of_gpt2(tmp_path: Path) -> None:
+    with open_checkpoint(make_tiny(tmp_path / "x", layers=1, width=8, inner=24)) as checkpoint:
+        shapes = expected_shapes(checkpoint.config)
+    assert shapes["h.0.mlp.c_fc.weight"] == (8, 24)
+    assert shapes["h.0.mlp.c_proj.weight"] == (24, 8)
+    assert len(shapes) == 2 + 12 + 2 + 1

@@ -1,0 +1,317 @@
+"""A conversion is all or nothing, and its result is what the checkpoint was."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from explorer.engine.session import Session
+from explorer.errors import CheckpointError, JobCancelledError, ModelError
+from explorer.manifest import BUILD_NAMES, Manifest
+from explorer.weights import convert as conversion
+from explorer.weights.convert import add_build, convert, graph_spec, has_build
+from tests.reference import load_reference
+from tests.tiny import make_tiny, random_weights, write_weights
+
+SIZES = {"layers": 2, "width": 16, "context": 64, "rows": 300}
+
+
+def quiet(fraction: float, text: str) -> None:
+    assert 0 <= fraction <= 1
+    assert text
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return make_tiny(tmp_path / "source")
+
+
+def contents(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_a_model_folder_has_what_the_engine_needs(source: Path, tmp_path: Path) -> None:
+    manifest = convert(source, tmp_path / "out" / "model", BUILD_NAMES, "tiny", quiet)
+    folder = tmp_path / "out" / "model"
+    assert contents(tmp_path / "out") == {
+        "model",
+        "model/model.json",
+        "model/tokenizer.json",
+        "model/source",
+        *(f"model/source/{path.name}" for path in source.iterdir()),
+        *(f"model/{build}" for build in BUILD_NAMES),
+        *(
+            f"model/{build}/{file}"
+            for build in BUILD_NAMES
+            for file in ("model.onnx", "weights.bin")
+        ),
+    }
+    assert Manifest.read(folder) == manifest
+    assert manifest.name == "tiny"
+    assert (manifest.layers, manifest.heads, manifest.width, manifest.context) == (2, 2, 16, 64)
+    assert (manifest.vocabulary, manifest.end_of_text) == (300, 299)
+    assert manifest.parameters == sum(tensor.size for tensor in random_weights(**SIZES).values())
+    for name, digest in manifest.hashes.items():
+        data = (folder / "source" / name).read_bytes()
+        assert data == (source / name).read_bytes()
+        assert digest == hashlib.sha256(data).hexdigest()
+    for name, build in manifest.builds.items():
+        size = sum(path.stat().st_size for path in (folder / name).iterdir())
+        assert build.bytes == size
+        assert has_build(folder, manifest, name)
+    assert len({build.fingerprint for build in manifest.builds.values()}) == len(BUILD_NAMES)
+
+
+def test_the_weights_of_the_graph_are_those_of_the_checkpoint(source: Path, tmp_path: Path) -> None:
+    convert(source, tmp_path / "m", ["cpu-fp32"], "tiny", quiet)
+    model = onnx.load(tmp_path / "m" / "cpu-fp32" / "model.onnx")
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    weights = random_weights(**SIZES)
+    for name in ("wpe.weight", "h.0.mlp.c_fc.weight", "h.1.mlp.c_proj.bias", "ln_f.weight"):
+        assert np.array_equal(stored[name], weights[name])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"heads": 4, "inner": 24, "holes": (7, 9), "rows": 310, "head": "own", "context": 9},
+        {"dtype": "fp16", "shards": 3, "prefix": "", "vocabulary": 7, "width": 6},
+    ],
+    ids=str,
+)
+def test_a_converted_model_computes_what_the_checkpoint_says(tmp_path: Path, shape: dict) -> None:
+    source = make_tiny(tmp_path / "source", **shape)
+    manifest = convert(source, tmp_path / "m", ["cpu-fp32"], "odd", quiet)
+    ids = [0, 3, 5, 3, 1]
+    expected = load_reference(source).logits(ids)[-1]  # [rows]
+    session = Session(tmp_path / "m", "cpu-fp32", "cpu", 1)
+    logits = session.prefill(session.cache(1), ids).logits(0)  # [V]
+    session.close()
+    assert len(logits) == manifest.vocabulary
+    drawable = [i for i in range(manifest.vocabulary) if i not in shape.get("holes", ())]
+    assert np.allclose(logits[drawable], expected[drawable], rtol=1e-4, atol=1e-4)
+    assert all(logits[i] == -np.inf for i in shape.get("holes", ()))
+
+
+def test_sizes_reach_the_graph(tmp_path: Path) -> None:
+    folder = make_tiny(
+        tmp_path / "odd", heads=4, inner=24, holes=(7, 9), rows=310, head="own", context=9
+    )
+    with conversion.open_checkpoint(folder) as checkpoint:
+        spec = graph_spec(checkpoint)
+    assert (spec.layers, spec.heads, spec.width, spec.context, spec.inner) == (2, 4, 16, 9, 24)
+    assert (spec.vocabulary, spec.undrawable, spec.tied) == (300, (7, 9), False)
+    assert (spec.head_size, spec.kv_head_size) == (4, 8)
+    manifest = convert(folder, tmp_path / "m", ["cpu-int8"], "odd", quiet)
+    assert manifest.builds["cpu-int8"].kv_head_size == 8
+
+
+def test_progress_grows_and_says_what_is_done(source: Path, tmp_path: Path) -> None:
+    told: list[tuple[float, str]] = []
+    convert(
+        source, tmp_path / "m", ["cpu-fp32", "cpu-int4"], "tiny", lambda *said: told.append(said)
+    )
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert (fractions[0], fractions[-1]) == (0, 1)
+    texts = [text for _, text in told]
+    for build in ("cpu-fp32", "cpu-int4"):
+        assert any(build in text for text in texts)
+
+
+def test_without_a_copy_the_source_stays_where_it_is(source: Path, tmp_path: Path) -> None:
+    manifest = convert(source, tmp_path / "m", ["cpu-int8"], "tiny", quiet, copy_source=False)
+    assert not (tmp_path / "m" / "source").exists()
+    assert manifest.hashes["config.json"]
+    grown = add_build(tmp_path / "m", "cpu-fp32", quiet, source)
+    assert set(grown.builds) == {"cpu-int8", "cpu-fp32"}
+
+
+def test_the_same_source_gives_the_same_fingerprints(source: Path, tmp_path: Path) -> None:
+    one = convert(source, tmp_path / "one", ["cpu-int8"], "one", quiet)
+    other = make_tiny(tmp_path / "other", shards=2, prefix="", tokenizer="vocab.json")
+    two = convert(other, tmp_path / "two", ["cpu-int8"], "two", quiet, copy_source=False)
+    assert one.fingerprint == two.fingerprint
+    assert one.builds["cpu-int8"].fingerprint == two.builds["cpu-int8"].fingerprint
+    weights = [tmp_path / name / "cpu-int8" / "weights.bin" for name in ("one", "two")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+# Nothing is left behind
+
+
+class CancelAt:
+    """A progress function that cancels at its n-th call."""
+
+    def __init__(self, call: int) -> None:
+        self.left = call
+
+    def __call__(self, fraction: float, text: str) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise JobCancelledError("Cancelled.")
+
+
+def test_cancelled_at_any_moment_nothing_is_left(source: Path, tmp_path: Path) -> None:
+    calls: list[float] = []
+    work = tmp_path / "work"
+    convert(source, work / "m", ["cpu-int8"], "tiny", lambda fraction, _: calls.append(fraction))
+    shutil.rmtree(work)
+    assert len(calls) > 10
+    for call in range(len(calls) - 1):  # the last one comes after the rename
+        with pytest.raises(JobCancelledError):
+            convert(source, work / "m", ["cpu-int8"], "tiny", CancelAt(call))
+        assert not work.exists() or contents(work) == set()
+
+
+def test_a_refusal_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    weights = random_weights(**SIZES)
+    weights["ln_f.bias"][3] = np.nan
+    write_weights(source, weights)
+    work = tmp_path / "work"
+    for copy in (True, False):
+        with pytest.raises(CheckpointError, match="finite"):
+            convert(source, work / "m", ["cpu-fp32"], "tiny", quiet, copy)
+        assert contents(work) == set()
+
+
+def test_what_a_killed_conversion_left_is_in_nobodys_way(source: Path, tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from explorer.weights.convert import convert\n"
+        "def progress(fraction, text):\n    if fraction > 0.6: os.kill(os.getpid(), 9)\n"
+        "convert(Path(sys.argv[1]), Path(sys.argv[2]), ['cpu-int8'], 'tiny', progress)"
+    )
+    target = tmp_path / "work" / "m"
+    command = [sys.executable, "-c", script, str(source), str(target)]
+    result = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+    assert result.returncode != 0
+    assert not target.exists()
+    assert (tmp_path / "work" / "m.part").is_dir()
+    convert(source, target, ["cpu-int8"], "tiny", quiet)
+    assert not (tmp_path / "work" / "m.part").exists()
+
+
+def test_an_existing_model_is_not_replaced(source: Path, tmp_path: Path) -> None:
+    convert(source, tmp_path / "m", ["cpu-int8"], "tiny", quiet)
+    before = contents(tmp_path / "m")
+    with pytest.raises(ModelError, match="exists already"):
+        convert(source, tmp_path / "m", ["cpu-fp32"], "tiny", quiet)
+    assert contents(tmp_path / "m") == before
+    assert not (tmp_path / "m.part").exists()
+
+
+def test_an_unknown_build_names_the_known_ones(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cpu-fp32, cpu-int8, cpu-int4, cuda-fp16"):
+        convert(source, tmp_path / "m", ["cpu-int3"], "tiny", quiet)
+    assert not (tmp_path / "m.part").exists()
+
+
+def test_too_little_room_is_said_before_anything_is_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(ModelError, match="too little room"):
+        convert(source, tmp_path / "work" / "m", ["cpu-fp32"], "tiny", quiet)
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSPC, "is full"),
+        (errno.EROFS, "cannot be written"),
+        (errno.EACCES, "cannot be written"),
+        (errno.EIO, "failed"),
+    ],
+)
+def test_a_disk_that_refuses(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, "what the system says")
+
+    monkeypatch.setattr(conversion, "write_graph", refuse)
+    work = tmp_path / "work"
+    with pytest.raises(ModelError, match=words) as caught:
+        convert(source, work / "m", ["cpu-fp32"], "tiny", quiet)
+    assert str(work) in str(caught.value)
+    assert contents(work) == set()
+
+
+# One more build
+
+
+def test_a_missing_build_is_made_from_the_kept_source(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    first = convert(source, folder, ["cpu-int8"], "tiny", quiet)
+    shutil.rmtree(source)
+    second = add_build(folder, "cpu-fp32", quiet)
+    assert set(second.builds) == {"cpu-int8", "cpu-fp32"}
+    assert second.builds["cpu-int8"] == first.builds["cpu-int8"]
+    assert Manifest.read(folder) == second
+    assert add_build(folder, "cpu-fp32", CancelAt(0)) == second  # nothing to do
+
+
+def test_a_cancelled_build_leaves_the_model_as_it_was(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    convert(source, folder, ["cpu-int8"], "tiny", quiet)
+    before = contents(folder)
+    with pytest.raises(JobCancelledError):
+        add_build(folder, "cpu-fp32", CancelAt(4))
+    assert contents(folder) == before
+
+
+def _cut(folder: Path) -> None:
+    (folder / "cpu-int8" / "weights.bin").write_bytes(b"")
+
+
+def _lose(folder: Path) -> None:
+    (folder / "cpu-int8" / "model.onnx").unlink()
+
+
+def _forget(folder: Path) -> None:
+    values = json.loads((folder / "model.json").read_text())
+    values["builds"] = {}
+    (folder / "model.json").write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize("damage", [_cut, _lose, _forget])
+def test_a_broken_build_is_made_again(
+    source: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "m"
+    before = convert(source, folder, ["cpu-int8"], "tiny", quiet)
+    damage(folder)
+    assert not has_build(folder, Manifest.read(folder), "cpu-int8")
+    assert add_build(folder, "cpu-int8", quiet) == before
+    assert has_build(folder, before, "cpu-int8")
+
+
+def test_a_source_that_changed_is_noticed(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    convert(source, folder, ["cpu-int8"], "tiny", quiet)
+    write_weights(folder / "source", random_weights(**SIZES, seed=9))
+    with pytest.raises(ModelError, match="has changed"):
+        add_build(folder, "cpu-fp32", quiet)
+    assert not (folder / "cpu-fp32").exists()
+    assert not (folder / "cpu-fp32.part").exists()
+
+
+def test_a_source_that_is_gone_is_said(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    convert(source, folder, ["cpu-int8"], "tiny", quiet)
+    shutil.rmtree(folder / "source")
+    with pytest.raises(ModelError, match="import the model again"):
+        add_build(folder, "cpu-fp32", quiet)
