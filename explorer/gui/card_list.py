@@ -42,7 +42,7 @@ class CardDelegate(QStyledItemDelegate):
         """Return one height for all cards, whatever they say: a long list is laid out at once."""
         metrics = QFontMetrics(option.font)
         notes = QFontMetrics(_note_font(option.font))
-        height = self._lines * metrics.lineSpacing() + notes.lineSpacing() + 7 * UNIT
+        height = self._lines * metrics.lineSpacing() + notes.lineSpacing() + 6 * UNIT
         return QSize(40 * UNIT, height)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:

@@ -71,6 +71,8 @@ class ExportDialog(QDialog):
         self.export = QPushButton("Export")
         self.export.setProperty("role", "primary")
         self.export.setDefault(True)
+        for press in (self.close_button, self.export):
+            press.setAccessibleName(press.text())
         self._arrange()
         self.formats.idClicked.connect(self._on_format)
         self.file.textEdited.connect(self._on_edited)
@@ -85,6 +87,7 @@ class ExportDialog(QDialog):
         column.addWidget(self.heading)
         for number, (_, suffix, words, purpose) in enumerate(FORMATS):
             button = QRadioButton(f"{words} ({suffix})")
+            button.setAccessibleName(words)
             button.setAccessibleDescription(purpose)
             self.formats.addButton(button, number)
             pair = QVBoxLayout()

@@ -24,7 +24,7 @@ from explorer.errors import ExplorerError
 from explorer.gui.card_list import CardList
 from explorer.gui.card_model import Card, CardModel, first_words
 from explorer.gui.controls import label
-from explorer.gui.theme import GAP, PADDING, UNIT
+from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import counts, local_time, number_of
 from explorer.library.history import History, HuntSummary
 
@@ -203,6 +203,7 @@ class HistoryPage(QWidget):
     def _write(self, summary: HuntSummary) -> None:
         hunt = summary.hunt
         self.prompt.setText(hunt.prompt_text or UNCONDITIONAL)
+        set_role(self.prompt, "human" if hunt.prompt_text else "muted")
         tries = number_of(summary.counts.tries, "try", "tries")
         self.tally.setText(" · ".join(filter(None, (tries, counts(summary.counts)))))
         most = number_of(hunt.recipe.max_tokens, "token")

@@ -81,11 +81,11 @@ class PromptEditor(QTextEdit):
         super().keyPressEvent(event)
 
     def sizeHint(self) -> QSize:
-        """Ask for about five lines; the panel gives more where it has more."""
-        return QSize(super().sizeHint().width(), 32 * UNIT)
+        """Ask for no more than the minimum: the field takes what the others leave it."""
+        return self.minimumSizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        """Be content with three."""
+        """Be content with three lines."""
         return QSize(super().minimumSizeHint().width(), 22 * UNIT)
 
 
@@ -122,6 +122,7 @@ class PromptPanel(QWidget):
             "Ticked, it starts a new document, as between the texts the model was trained on.\n"
             "Unticked, it is ordinary text, as OpenAI's own encoder reads it."
         )
+        self.control.setAccessibleName(f"{END_OF_TEXT} is the control token")
         self.control.hide()
         self.origin.hide()
         self._arrange()

@@ -190,6 +190,7 @@ class RecipePanel(QWidget):
     def _make_buttons(self) -> None:
         self.generate = KeyButton("Generate", ("Ctrl", "Enter"), role="primary")
         self.stop = KeyButton("Stop", ("Esc",), role="primary")
+        self.stop.setAccessibleName("Stop all tries")
         self.stop.setToolTip("Ends every try that streams and keeps what it has written")
         self.new_hunt = QPushButton("New hunt")
         self.new_hunt.setProperty("role", "quiet")

@@ -137,6 +137,7 @@ class SampleView(QDialog):
         self.show()
         self.raise_()
         self.activateWindow()
+        self.text.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _show_sample(self) -> None:
         sample = self._sample
@@ -160,12 +161,14 @@ class SampleView(QDialog):
         spaced.setLineHeight(LINE_HEIGHT, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
         cursor.setBlockFormat(spaced)
         muted, human, machine = (_format(name) for name in ("muted", "human", "text"))
+        muted.setFontPointSize(self.note.font().pointSizeF())
         cursor.insertText("Prompt, human-written\n", muted)
         if sample.hunt.prompt_text:
             cursor.insertText(sample.hunt.prompt_text, human)
         else:
             cursor.insertText("None: the model started on its own.", muted)
-        cursor.insertText(f"\n\nCompletion, {sample.caption}\n", muted)
+        cursor.insertText("\n\n", human)
+        cursor.insertText("Completion, machine-written\n", muted)
         cursor.insertText(sample.text, machine)
         cursor.movePosition(QTextCursor.MoveOperation.Start)
         self.text.setTextCursor(cursor)

@@ -1,0 +1,53 @@
+"""A small real library for the panels: hunts with rejected and kept tries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from explorer.library.collections_ import Collections
+from explorer.library.database import Database
+from explorer.library.history import History
+from explorer.library.ledger import Ledger, ModelRef, TryEnd
+from explorer.library.records import Hunt
+from explorer.library.samples import Samples
+from explorer.recipe import Recipe
+
+MODEL = ModelRef("ab12" * 16, "demo", "cpu-int8", "{}")
+
+
+class Shelf:
+    """A library in a folder, and the few lines that fill it."""
+
+    def __init__(self, folder: Path, *, writable: bool = True) -> None:
+        self.database = Database.open(folder / "library.sqlite", writable=writable)
+        self.ledger = Ledger(self.database)
+        self.samples = Samples(self.database)
+        self.collections = Collections(self.database)
+        self.history = History(self.database)
+
+    def hunt(self, prompt: str = "Once upon a time", recipe: Recipe | None = None) -> Hunt:
+        """Begin a new hunt."""
+        ids = tuple(prompt.encode())
+        return self.ledger.open_hunt(prompt, ids, MODEL, recipe or Recipe(), new=True)
+
+    def attempt(self, hunt: Hunt, text: str, verdict: str = "") -> int:
+        """Write a finished try, judged or not, and return its id."""
+        index = self.ledger.reserve_index(hunt.id)
+        key = self.ledger.begin_try(hunt.id, index, 0, "CPU, 2 cores", {"onnxruntime": "1.31"})
+        ids = tuple(range(1, 4))
+        self.ledger.end_try(key, TryEnd("max_tokens", ids, text, (-1.0,) * 3, 0.5))
+        if verdict:
+            collection = self.collections.default().id if verdict == "kept" else None
+            self.ledger.decide([(key, verdict)], collection=collection)
+        return key
+
+    def keep(self, text: str, rejects: int = 0, hunt: Hunt | None = None) -> int:
+        """Keep a try after some rejected ones; return its id."""
+        hunt = hunt or self.hunt()
+        for number in range(rejects):
+            self.attempt(hunt, f"no {number}", "rejected")
+        return self.attempt(hunt, text, "kept")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.database.close()

@@ -1,0 +1,212 @@
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QAbstractItemModelTester
+
+from explorer.gui.card_model import CARD
+from explorer.gui.collection_panel import EMPTY, CollectionPanel
+from tests.gui.controls_of import nameless
+from tests.gui.shelf import Shelf
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    shelf = Shelf(tmp_path)
+    yield shelf
+    shelf.close()
+
+
+@pytest.fixture
+def panel(shelf, qtbot):
+    panel = CollectionPanel(shelf.samples, shelf.collections)
+    panel.tester = QAbstractItemModelTester(
+        panel.list.model, QAbstractItemModelTester.FailureReportingMode.Fatal
+    )
+    qtbot.addWidget(panel)
+    panel.resize(300, 600)
+    panel.show()
+    return panel
+
+
+def cards(panel):
+    model = panel.list.model
+    return [model.index(row).data(CARD) for row in range(model.rowCount())]
+
+
+def choose(panel, words):
+    panel.menu.aboutToShow.emit()
+    action = next(each for each in panel.menu.actions() if each.text().startswith(words))
+    action.trigger()
+
+
+def name(panel, qtbot, text):
+    panel.name.setText(text)
+    qtbot.keyClick(panel.name, Qt.Key.Key_Return)
+
+
+def test_every_control_has_a_name(panel):
+    assert nameless(panel) == []
+
+
+def test_an_empty_collection_says_what_belongs_there(panel):
+    assert panel.list.nothing.text() == EMPTY
+    assert panel.amount.text() == "0 samples"
+
+
+def test_samples_are_newest_first_with_what_they_cost(panel, shelf):
+    hunt = shelf.hunt()
+    shelf.keep("The first\n\none of them", 0, hunt)
+    shelf.keep("The second", 6, hunt)
+    panel.refresh()
+    assert [(card.words, card.lead, card.rest) for card in cards(panel)] == [
+        ("The second", "7 tries", "k 40 · T 1.0 · demo"),
+        ("The first one of them", "first try", "k 40 · T 1.0 · demo"),
+    ]
+    assert panel.amount.text() == "2 samples"
+
+
+def test_removing_can_be_undone_as_often_as_it_was_done(panel, shelf, qtbot):
+    kept = [shelf.keep(f"sample {number}") for number in range(3)]
+    panel.refresh()
+    panel.remove_sample(kept[0])
+    panel.remove_sample(kept[2])
+    assert [card.words for card in cards(panel)] == ["sample 1"]
+    panel.undo.click()
+    panel.undo.click()
+    assert [card.words for card in cards(panel)] == ["sample 2", "sample 1", "sample 0"]
+    assert not panel.undo.isVisible()
+
+
+def test_the_delete_key_removes_with_undo(panel, shelf, qtbot):
+    shelf.keep("sample")
+    panel.refresh()
+    panel.activateWindow()
+    panel.list.view.setFocus()
+    qtbot.waitUntil(panel.list.view.hasFocus)
+    panel.list.view.setCurrentIndex(panel.list.model.index(0))
+    qtbot.keyClick(panel.list.view, Qt.Key.Key_Delete)
+    assert cards(panel) == []
+    assert panel.undo.isVisible()
+
+
+def test_a_collection_is_created_shown_and_reported(panel, shelf, qtbot):
+    shelf.keep("in the first")
+    choose(panel, "New")
+    with qtbot.waitSignal(panel.collection_changed) as changed:
+        name(panel, qtbot, "Unicorns & co")
+    assert changed.args == [panel.collection()]
+    assert panel.heading.text() == "Unicorns & co ▾"
+    assert cards(panel) == []
+    choose(panel, "Kept samples")
+    assert [card.words for card in cards(panel)] == ["in the first"]
+
+
+def test_a_name_that_is_taken_is_refused_with_a_sentence(panel, shelf, qtbot):
+    choose(panel, "New")
+    with qtbot.waitSignal(panel.message) as said:
+        name(panel, qtbot, "Kept samples")
+    assert "already" in said.args[0]
+    assert panel.name.isVisible()  # what was typed is not lost
+    qtbot.keyClick(panel.name, Qt.Key.Key_Escape)
+    assert not panel.name.isVisible()
+    assert len(shelf.collections.list()) == 1
+
+
+def test_a_collection_is_renamed(panel, shelf, qtbot):
+    choose(panel, "Rename")
+    assert panel.name.text() == "Kept samples"
+    name(panel, qtbot, "Favourites")
+    assert panel.heading.text() == "Favourites ▾"
+    assert [each.name for each in shelf.collections.list()] == ["Favourites"]
+
+
+def test_a_deleted_collection_comes_back_with_its_samples(panel, shelf, qtbot):
+    shelf.keep("a sample")
+    panel.refresh()
+    first = panel.collection()
+    with qtbot.waitSignal(panel.collection_changed):
+        choose(panel, "Delete")
+    assert panel.undo_words.text() == "“Kept samples” deleted with 1 sample."
+    assert panel.collection() != first
+    panel.undo.click()
+    assert panel.collection() == first
+    assert [card.words for card in cards(panel)] == ["a sample"]
+
+
+def test_a_sample_moves_and_comes_back(panel, shelf, qtbot):
+    key = shelf.keep("a sample")
+    other = shelf.collections.create("Other")
+    panel.refresh()
+    panel.move_sample(key, other.id)
+    assert cards(panel) == []
+    panel.undo.click()
+    assert [card.words for card in cards(panel)] == ["a sample"]
+
+
+def test_the_menu_of_a_sample(panel, shelf, qtbot):
+    key = shelf.keep("the text", 2)
+    other = shelf.collections.create("Other")
+    panel.refresh()
+    actions = {action.text(): action for action in panel.sample_menu(key).actions()}
+    actions["Copy text"].trigger()
+    assert QGuiApplication.clipboard().text() == "the text"
+    actions["Copy with caption"].trigger()
+    copied = QGuiApplication.clipboard().text()
+    assert "machine-written, 3 tries (2 rejected)" in copied
+    assert "Once upon a time" in copied
+    with qtbot.waitSignal(panel.opened) as opened:
+        actions["Open"].trigger()
+    assert opened.args == [key]
+    actions["Move to"].menu().actions()[0].trigger()
+    assert shelf.samples.ids(other.id) == [key]
+
+
+def test_export_is_asked_for(panel, qtbot):
+    with qtbot.waitSignal(panel.export_requested) as asked:
+        choose(panel, "Export")
+    assert asked.args == [panel.collection()]
+
+
+def test_the_filter_looks_into_text_prompt_and_note(panel, shelf, qtbot):
+    shelf.keep("about orcs")
+    noted = shelf.keep("nothing")
+    shelf.samples.set_note(noted, "the one with Orcs")
+    shelf.keep("other", 0, shelf.hunt("Orcs and elves"))
+    shelf.keep("not this one")
+    panel.refresh()
+    panel.list.filter.setText("ORCS")
+    qtbot.waitUntil(lambda: not panel.list.filtering())
+    assert [card.words for card in cards(panel)] == ["other", "nothing", "about orcs"]
+
+
+def test_stepping_goes_through_the_list_and_stops_at_its_ends(panel, shelf, qtbot):
+    kept = [shelf.keep(f"sample {number}") for number in range(2)]
+    panel.refresh()
+    panel.list.choose(kept[1])
+    with qtbot.waitSignal(panel.opened) as opened:
+        panel.step(1)
+    assert opened.args == [kept[0]]
+    with qtbot.assertNotEmitted(panel.opened):
+        panel.step(1)
+
+
+def test_a_read_only_library_shows_samples_and_explains_refusals(tmp_path, qtbot):
+    shelf = Shelf(tmp_path)
+    key = shelf.keep("a sample")
+    shelf.close()
+    reading = Shelf(tmp_path, writable=False)
+    panel = CollectionPanel(reading.samples, reading.collections)
+    qtbot.addWidget(panel)
+    with qtbot.waitSignal(panel.message) as said:
+        panel.remove_sample(key)
+    assert said.args[0].endswith(".")
+    assert [card.words for card in cards(panel)] == ["a sample"]
+    reading.close()
+
+
+def test_a_read_only_library_without_collections_is_empty(tmp_path, qtbot):
+    reading = Shelf(tmp_path, writable=False)
+    panel = CollectionPanel(reading.samples, reading.collections)
+    qtbot.addWidget(panel)
+    assert cards(panel) == []
+    reading.close()

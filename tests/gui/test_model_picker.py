@@ -1,0 +1,171 @@
+from dataclasses import dataclass
+
+import pytest
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QFileDialog
+
+from explorer.gui.model_picker import ModelPicker, dropped_folder, parameters
+from explorer.manifest import BUILD_NAMES, Build, Manifest
+from tests.gui.controls_of import nameless
+
+
+@dataclass
+class Model:
+    name: str
+    manifest: Manifest | None = None
+    problem: str = ""
+
+
+def manifest(name, *builds):
+    made = {
+        build: Build(build, "cpu", "int8", "f" * 64, kv_head_size=32, top=64) for build in builds
+    }
+    return Manifest(name, "a" * 64, 6, 8, 256, 512, 8192, 0, 7_000_000, builds=made)
+
+
+DEMO = Model("demo", manifest("demo", "cpu-int8"))
+SMALL = Model("gpt2", manifest("gpt2", "cpu-fp32", "cpu-int4"))
+BROKEN = Model("broken", None, "model.json is damaged; remove the model and import it again.")
+
+
+@pytest.fixture
+def picker(qtbot):
+    picker = ModelPicker()
+    qtbot.addWidget(picker)
+    picker.show()
+    picker.set_models([DEMO, SMALL, BROKEN], "demo", "cpu-int8")
+    return picker
+
+
+def test_every_control_has_a_name(picker):
+    assert nameless(picker) == []
+
+
+def test_models_are_shown_with_their_size_and_builds(picker):
+    assert [picker.models.itemText(row) for row in range(3)] == [
+        "demo · 7 M",
+        "gpt2 · 7 M",
+        "broken",
+    ]
+    assert picker.current() == ("demo", "cpu-int8")
+    builds = [picker.builds.itemText(row) for row in range(picker.builds.count())]
+    assert builds == [
+        "cpu-fp32, to be made",
+        "cpu-int8",
+        "cpu-int4, to be made",
+        "cuda-fp16, to be made",
+    ]
+
+
+def test_a_broken_model_is_grey_and_says_why(picker):
+    assert not picker.models.model().item(2).isEnabled()
+    assert picker.models.itemData(2, Qt.ItemDataRole.ToolTipRole) == BROKEN.problem
+    picker.set_models([BROKEN], "broken")
+    assert picker.problem.isVisible()
+    assert picker.problem.text() == BROKEN.problem
+
+
+def test_choosing_a_model_reports_it_with_a_build_that_it_has(picker, qtbot):
+    with qtbot.waitSignal(picker.model_chosen) as chosen:
+        picker.models.setFocus()
+        qtbot.keyClick(picker.models, Qt.Key.Key_Down)
+    assert chosen.args == ["gpt2", "cpu-int8"]  # the build asked for stays asked for
+
+
+def test_choosing_a_build_reports_it_even_where_it_must_be_made(picker, qtbot):
+    with qtbot.waitSignal(picker.model_chosen) as chosen:
+        qtbot.keyClick(picker.builds, Qt.Key.Key_Down)
+    assert chosen.args == ["demo", "cpu-int4"]
+
+
+def test_telling_it_the_models_reports_nothing(picker, qtbot):
+    with qtbot.assertNotEmitted(picker.model_chosen):
+        picker.set_models([SMALL, DEMO], "gpt2")
+    assert picker.current() == ("gpt2", "cpu-fp32")
+    assert picker.current()[1] in BUILD_NAMES
+
+
+def test_no_model_at_all_is_said(picker):
+    picker.set_models([])
+    assert not picker.models.isEnabled()
+    assert picker.current() == ("", "")
+    assert picker.models.placeholderText() == "none installed"
+
+
+def test_progress_shows_a_line_and_a_cancel(picker, qtbot):
+    assert not picker.cancel.isVisible()
+    picker.set_progress(0.25, "Making cpu-int8 of gpt2")
+    assert picker.cancel.isVisible()
+    assert picker.bar.value() == picker.bar.maximum() // 4
+    assert not picker.import_button.isEnabled()
+    picker.set_progress(None, "Reading")
+    assert picker.bar.maximum() == 0  # busy: nobody knows how long
+    with qtbot.waitSignal(picker.cancel_requested):
+        picker.cancel.click()
+    picker.set_progress(None, "")
+    assert not picker.cancel.isVisible()
+    assert picker.import_button.isEnabled()
+
+
+def mime(*paths):
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return data
+
+
+def drop(picker, data):
+    where, copy = QPointF(5, 5), Qt.DropAction.CopyAction
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(where.toPoint(), copy, data, buttons, keys)
+    QApplication.sendEvent(picker, enter)
+    if enter.isAccepted():
+        assert picker.heading.text() == "Drop it to import it"
+        QApplication.sendEvent(picker, QDropEvent(where, copy, data, buttons, keys))
+    return enter.isAccepted()
+
+
+def test_a_dropped_folder_is_imported(picker, qtbot, tmp_path):
+    with qtbot.waitSignal(picker.import_requested) as asked:
+        assert drop(picker, mime(tmp_path))
+    assert asked.args == [tmp_path]
+    assert picker.heading.text() == "Model"
+
+
+def test_other_drops_are_refused(picker, tmp_path):
+    stray = tmp_path / "holiday.jpg"
+    stray.touch()
+    assert not drop(picker, mime(stray))
+    assert not drop(picker, mime(tmp_path, tmp_path))
+    picker.set_progress(0.5, "Making a build")
+    assert not drop(picker, mime(tmp_path))
+
+
+def test_a_file_of_a_checkpoint_stands_for_its_folder(tmp_path):
+    config = tmp_path / "config.json"
+    config.touch()
+    assert dropped_folder(mime(config)) == tmp_path
+
+
+def test_the_folder_dialog_does_not_block(picker, qtbot, tmp_path):
+    picker.ask_for_folder()
+    dialog = picker.findChild(QFileDialog)
+    with qtbot.waitSignal(picker.import_requested) as asked:
+        dialog.fileSelected.emit(str(tmp_path))
+    assert asked.args == [tmp_path]
+    dialog.close()
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (7, "7"),
+        (30_000, "30 k"),
+        (6_967_296, "7 M"),
+        (124_439_808, "124 M"),
+        (1_557_611_200, "1.6 B"),
+        (13 * 10**9, "13 B"),
+    ],
+)
+def test_parameters_are_written_as_people_say_them(count, words):
+    assert parameters(count) == words
