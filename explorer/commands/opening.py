@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import cast
 
@@ -34,7 +36,12 @@ class Model:
     @property
     def versions(self) -> dict[str, str]:
         """What a sample records: the versions that its numbers depend on."""
-        return {**self.session.versions, "sample-explorer": version()}
+        return {
+            "sample-explorer": version(),
+            "python": platform.python_version(),
+            "tokenizers": metadata.version("tokenizers"),
+            **self.session.versions,
+        }
 
     def describe(self) -> dict[str, str]:
         """Return what an export says of the model."""

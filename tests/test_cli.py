@@ -1,0 +1,430 @@
+"""The command line: what each command prints, what each error says, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from explorer.__main__ import main
+from explorer.commands.console import Progress
+from explorer.commands.opening import choose_build
+from explorer.errors import InputError
+from explorer.library.collections_ import Collections
+from explorer.library.database import Database
+from explorer.library.history import History
+from explorer.library.ledger import Hunt, Ledger
+from explorer.library.statistics import Counts
+from explorer.paths import Paths
+from tests.tiny import make_tiny
+
+ROOT = Path(__file__).resolve().parents[1]
+GENERATE = ["generate", "--model", "tiny", "--prompt", "The lion", "--max-tokens", "12"]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with one imported model, ``tiny``."""
+    folder = tmp_path_factory.mktemp("cli")
+    make_tiny(folder / "gpt2", context=160)
+    assert main(["--data-dir", str(folder), "models", "import", str(folder / "gpt2"),
+                 "--precision", "fp32", "--name", "tiny"]) == 0  # fmt: skip
+    assert main(["--data-dir", str(folder), "generate", "--model", "tiny", "--prompt", "a"]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command and returns exit code, stdout and stderr."""
+
+    def run(*words: str, data_dir: Path = home) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(["--data-dir", str(data_dir), *words])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def objects(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def hunts(database: Database) -> list[tuple[Hunt, Counts]]:
+    history = History(database)
+    return [(summary.hunt, summary.counts) for summary in history.page(history.ids())]
+
+
+def command(home: Path, *words: str, **options: object) -> subprocess.Popen[str]:
+    line = [sys.executable, str(ROOT / "main.py"), "--data-dir", str(home), *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", **options)
+
+
+# generate
+
+
+def test_jsonl_has_the_promised_fields_in_order_of_index(run: Run) -> None:
+    code, out, err = run(*GENERATE, "--seed", "7", "--count", "5", "--lanes", "3", "--jsonl")
+    assert (code, err) == (0, "")
+    found = objects(out)
+    assert [value["index"] for value in found] == [0, 1, 2, 3, 4]
+    assert list(found[0]) == [
+        "id", "ended", "length", "text", "prompt", "seed", "index", "tokens", "logprobs", "recipe",
+        "model",
+    ]  # fmt: skip
+    for value in found:
+        assert value["length"] == len(value["tokens"]) == len(value["logprobs"]) <= 12
+        assert all(logprob <= 0 for logprob in value["logprobs"])
+        assert (value["prompt"], value["seed"]) == ("The lion", 7)
+        assert value["recipe"]["top_k"] == 40
+        assert value["model"]["name"] == "tiny"
+        assert value["model"]["build"] == "cpu-int8"
+
+
+def test_a_candidate_is_the_same_whatever_the_lanes(run: Run) -> None:
+    outputs = [
+        run(*GENERATE, "--seed", "1", "--count", "6", "--lanes", lanes, "--jsonl")[1]
+        for lanes in ("1", "2", "6", "16")
+    ]
+    assert len(set(outputs)) == 1
+
+
+def test_a_drawn_seed_is_told_and_repeats(run: Run) -> None:
+    first = objects(run(*GENERATE, "--jsonl")[1])[0]
+    again = objects(run(*GENERATE, "--jsonl", "--seed", str(first["seed"]))[1])[0]
+    assert again == first
+    assert objects(run(*GENERATE, "--jsonl")[1])[0]["seed"] != first["seed"]
+
+
+def test_one_completion_into_a_pipe_is_nothing_but_its_text(run: Run) -> None:
+    expected = objects(run(*GENERATE, "--seed", "3", "--jsonl")[1])[0]["text"]
+    assert run(*GENERATE, "--seed", "3") == (0, expected + "\n", "")
+
+
+def test_several_completions_come_in_labelled_blocks(run: Run) -> None:
+    expected = objects(run(*GENERATE, "--seed", "3", "--count", "3", "--jsonl")[1])
+    for lanes in ("1", "3"):
+        code, out, _ = run(*GENERATE, "--seed", "3", "--count", "3", "--lanes", lanes)
+        assert code == 0
+        assert out.count("[machine-written; ") == 3
+        places = [out.index(f"======== {value['index']} ========\n{value['text']}\n")
+                  for value in expected]  # fmt: skip
+        assert places == sorted(places)
+
+
+def test_a_prompt_file_is_taken_as_it_is(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_bytes("Où\r\n “x”\n".encode())
+    words = ["generate", "--model", "tiny", "--max-tokens", "1", "--jsonl"]
+    code, out, _ = run(*words, "--prompt-file", str(tmp_path / "prompt.txt"))
+    assert code == 0
+    assert objects(out)[0]["prompt"] == "Où\r\n “x”\n"
+
+
+def test_an_unconditional_candidate_has_an_empty_prompt(run: Run) -> None:
+    code, out, _ = run("generate", "--model", "tiny", "--unconditional", "--max-tokens", "4",
+                       "--jsonl")  # fmt: skip
+    assert code == 0
+    assert objects(out)[0]["prompt"] == ""
+
+
+def test_every_setting_reaches_the_recipe(run: Run) -> None:
+    code, out, _ = run(*GENERATE, "--top-k", "5", "--temperature", "0.5", "--top-p", "0.9",
+                       "--top-p-rule", "openai", "--end-of-text", "never", "--jsonl")  # fmt: skip
+    assert code == 0
+    assert objects(out)[0]["recipe"] == {
+        "top_k": 5, "temperature": 0.5, "top_p": 0.9, "top_p_rule": "openai", "max_tokens": 12,
+        "end_of_text": "never",
+    }  # fmt: skip
+
+
+def test_a_gpt2_folder_can_be_named_by_its_path(run: Run, home: Path) -> None:
+    words = ["--prompt", "The lion", "--max-tokens", "12", "--seed", "1", "--jsonl"]
+    by_path = objects(run("generate", "--model", str(home / "gpt2"), *words)[1])[0]
+    by_name = objects(run("generate", "--model", "tiny", *words)[1])[0]
+    assert by_path["tokens"] == by_name["tokens"]
+
+
+# generate --record
+
+
+def test_nothing_is_recorded_unless_asked(run: Run, home: Path, tmp_path: Path) -> None:
+    run("generate", "--model", str(home / "gpt2"), "--prompt", "a", data_dir=tmp_path)
+    assert not Paths.default(tmp_path).library.exists()
+
+
+def test_recorded_tries_are_unread_and_the_hunt_goes_on(
+    run: Run, home: Path, tmp_path: Path
+) -> None:
+    words = ["generate", "--model", str(home / "gpt2"), "--prompt", "The lion", "--jsonl"]
+    words += ["--record", "--max-tokens", "6"]
+    first = objects(run(*words, "--count", "3", data_dir=tmp_path)[1])
+    second = objects(run(*words, "--count", "2", data_dir=tmp_path)[1])
+    assert [value["index"] for value in [*first, *second]] == [0, 1, 2, 3, 4]
+    assert len({value["seed"] for value in [*first, *second]}) == 1
+    other = objects(run(*words, "--seed", "9", data_dir=tmp_path)[1])
+    assert [(value["index"], value["seed"]) for value in other] == [(0, 9)]
+    with Database.open(Paths.default(tmp_path).library) as database:
+        ledger = Ledger(database)
+        newest, oldest = hunts(database)
+        assert (newest[1].unread, oldest[1].unread, oldest[1].tries) == (1, 5, 5)
+        tries = ledger.tries(oldest[0].id)
+        assert [list(attempt.end.ids) for attempt in tries if attempt.end] == [
+            value["tokens"] for value in [*first, *second]
+        ]
+        assert tries[0].end
+        assert tries[0].end.text == first[0]["text"]
+        assert tries[0].versions["sample-explorer"]
+        assert [policy.until_keep for policy in ledger.policies(oldest[0].id)] == [False]
+
+
+def test_recording_beside_a_running_window_is_refused(run: Run, home: Path, tmp_path: Path) -> None:
+    with Database.open(Paths.default(tmp_path).library):
+        code, out, err = run("generate", "--model", str(home / "gpt2"), "--prompt", "a",
+                             "--record", data_dir=tmp_path)  # fmt: skip
+    assert (code, out) == (1, "")
+    assert "already runs" in err
+
+
+# Ctrl+C and pipes
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
+@pytest.mark.parametrize("extra", [[], ["--record"]])
+def test_ctrl_c_keeps_what_was_finished(home: Path, tmp_path: Path, extra: list[str]) -> None:
+    words = ["generate", "--model", str(home / "gpt2"), "--prompt", "The", "--max-tokens", "9"]
+    process = command(tmp_path, *words, "--count", "1000000", "--jsonl", *extra)
+    assert process.stdout
+    lines = [process.stdout.readline() for _ in range(3)]
+    process.send_signal(signal.SIGINT)
+    rest, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == ""
+    printed = objects("".join(lines) + rest)
+    assert [value["index"] for value in printed] == list(range(len(printed)))
+    if extra:
+        with Database.open(Paths.default(tmp_path).library) as database:
+            ((hunt, _),) = hunts(database)
+            ended = [attempt.end for attempt in Ledger(database).tries(hunt.id)]
+            assert all(ended)  # nothing was left open, so nothing reads as a crash
+            whole = [end for end in ended if end and end.reason != "stopped"]
+            assert len(whole) == len(printed)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGPIPE there")
+def test_a_reader_that_has_seen_enough_is_no_error(home: Path) -> None:
+    process = command(home, *GENERATE, "--count", "1000000", "--jsonl")
+    assert process.stdout
+    assert process.stderr
+    assert json.loads(process.stdout.readline())["index"] == 0
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_commands_run_without_qt(home: Path) -> None:
+    script = (
+        "import sys; from explorer.__main__ import main; code = main(sys.argv[1:]);"
+        "print(code, [name for name in sys.modules if name.startswith('PySide6')])"
+    )
+    line = [sys.executable, "-c", script, "--data-dir", str(home), *GENERATE]
+    found = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert found.stdout.splitlines()[-1] == "0 []"
+
+
+# score
+
+
+def test_score_gives_every_token(run: Run, tmp_path: Path) -> None:
+    text = "The lion and the mouse\n were in “the” house."
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    words = ["score", "--model", "tiny", "--file", str(tmp_path / "text.txt")]
+    code, out, err = run(*words, "--jsonl")
+    assert (code, err) == (0, "")
+    found = objects(out)
+    assert list(found[0]) == ["token", "id", "logprob", "rank", "entropy"]
+    assert found[0]["token"].startswith("T")
+    assert all(value["logprob"] <= 0 <= value["rank"] < 300 for value in found)
+    code, out, _ = run(*words)
+    assert code == 0
+    assert len(out.splitlines()) == len(found) + 2
+    assert "bits a byte" in out
+
+
+def test_score_agrees_with_what_generate_says(run: Run, tmp_path: Path) -> None:
+    words = ["generate", "--model", "tiny", "--unconditional", "--seed", "2", "--top-k", "0"]
+    words += ["--max-tokens", "8", "--end-of-text", "never", "--jsonl"]
+    made = objects(run(*words)[1])[0]
+    (tmp_path / "text.txt").write_text(made["text"], encoding="utf-8")
+    out = run("score", "--model", "tiny", "--file", str(tmp_path / "text.txt"), "--jsonl")[1]
+    scored = objects(out)
+    if [value["id"] for value in scored] == made["tokens"]:  # the text may be cut otherwise
+        assert [value["logprob"] for value in scored] == pytest.approx(made["logprobs"], abs=1e-3)
+
+
+# models
+
+
+def test_models_are_imported_listed_and_removed(run: Run, home: Path, tmp_path: Path) -> None:
+    code, out, _ = run("models", "import", str(home / "gpt2"), "--name", "Other one",
+                       "--precision", "int4", data_dir=tmp_path)  # fmt: skip
+    assert code == 0
+    assert "Other one" in out
+    assert "cpu-int4" in out
+    listed = run("models", "list", data_dir=tmp_path)[1]
+    assert listed.startswith("demo: ")
+    assert "Other one: 0.0 M parameters, context 160, vocabulary 300; cpu-int4" in listed
+    assert run("models", "remove", "Other one", data_dir=tmp_path)[0] == 0
+    assert "Other one" not in run("models", "list", data_dir=tmp_path)[1]
+
+
+# export
+
+
+def test_a_collection_is_exported(run: Run, home: Path, tmp_path: Path) -> None:
+    words = ["generate", "--model", str(home / "gpt2"), "--prompt", "The lion", "--count", "2"]
+    run(*words, "--record", "--max-tokens", "5", data_dir=tmp_path)
+    with Database.open(Paths.default(tmp_path).library) as database:
+        collection = Collections(database).create("Lions")
+        ledger = Ledger(database)
+        ((hunt, _),) = hunts(database)
+        rejected, kept = ledger.tries(hunt.id)
+        ledger.decide([(rejected.id, "rejected")])
+        ledger.decide([(kept.id, "kept")], collection=collection.id)
+    target = tmp_path / "lions.jsonl"
+    code, out, _ = run("export", "Lions", "--format", "jsonl", "--output", str(target),
+                       data_dir=tmp_path)  # fmt: skip
+    assert (code, out) == (0, f"1 sample written to {target}.\n")
+    (sample,) = objects(target.read_text())
+    assert sample["tries"] == 2
+    assert list(sample)[:4] == ["id", "ended", "length", "text"]
+    code, out, _ = run("export", "Lions", "--format", "markdown", "--output", "-",
+                       data_dir=tmp_path)  # fmt: skip
+    assert code == 0
+    assert "machine-written, 2 tries (1 rejected)" in out
+
+
+# bench
+
+
+def test_bench_ends_with_one_line_of_json(run: Run) -> None:
+    code, out, _ = run("bench", "--model", "tiny", "--precision", "fp32", "--lanes", "1", "3",
+                       "--json")  # fmt: skip
+    assert code == 0
+    figures = json.loads(out.splitlines()[-1])
+    assert {"prompt64_ms", "lanes1", "lanes3", "versions"} <= figures.keys()
+    assert figures["precision"] == "fp32"
+    assert all(figures[name] > 0 for name in ("prompt64_ms", "lanes1", "lanes3"))
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["generate", "--model", "tiny", "--prompt", "a", "--temperature", "-1"], 2, "from 0 to"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--top-k", "x"], 2, "a whole number"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--lanes", "17"], 2, "from 1 to 16"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--count", "0"], 2, "at least 1"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--seed", "-1"], 2, "The seed must"),
+        (["generate", "--model", "tiny", "--prompt", "a " * 300], 2, "160"),
+        (["generate", "--model", "tiny", "--prompt-file", "/no/such"], 2, "cannot be read"),
+        (["generate", "--model", "tiny"], 2, "--prompt"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--unconditional"], 2, "not allowed"),
+        (["generate", "--model", "nothing", "--prompt", "a"], 1, "demo, tiny"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda"], 1, "No NVIDIA"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--device", "cpu",
+          "--precision", "fp16"], 2, "NVIDIA GPU"),
+        (["score", "--model", "tiny", "--file", "/dev/null"], 2, "empty"),
+        (["models", "import", "/no/such/folder"], 2, "/no/such/folder"),
+        (["models", "remove", "demo"], 1, "demo"),
+        (["models"], 2, "ACTION"),
+        (["export", "No such", "--format", "html", "--output", "x.html"], 2, "No such"),
+        (["generat"], 2, "invalid choice"),
+        (["--frobnicate"], 2, "unrecognized"),
+    ],
+)  # fmt: skip
+def test_an_error_is_one_sentence_with_its_code(
+    run: Run, words: list[str], code: int, sentence: str
+) -> None:
+    found, out, err = run(*words)
+    assert (found, out) == (code, "")
+    assert sentence in err
+    assert err.startswith("sample-explorer")
+    assert err.endswith(".\n")
+    assert err.count("\n") == 1
+
+
+def test_only_debug_shows_where_an_error_came_from(run: Run, home: Path) -> None:
+    words = ["generate", "--model", "nothing", "--prompt", "a"]
+    assert "Traceback" not in run(*words)[2]
+    assert "Traceback" in run("--debug", *words)[2]
+
+
+def test_a_bug_is_said_as_one_and_shown_with_debug(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.commands.models.Store", lambda paths: 1 / 0)
+    code, _, err = run("models", "list")
+    assert code == 1
+    assert err.startswith("sample-explorer: unexpected ZeroDivisionError")
+    assert err.count("\n") == 1
+    with pytest.raises(ZeroDivisionError):
+        main(["--debug", "models", "list"])
+
+
+def test_version_and_help_end_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("sample-explorer 0.")
+    for words in ([], ["generate"], ["models", "import"]):
+        assert main([*words, "--help"]) == 0
+        assert "usage: sample-explorer" in capsys.readouterr().out
+
+
+def test_no_command_opens_the_window(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(
+        "explorer.app.run", lambda paths, debug: opened.append((paths.data, debug)) or 0
+    )
+    assert main(["--data-dir", str(home), "--debug"]) == 0
+    assert opened == [(home.resolve(), True)]
+
+
+# Choosing a build
+
+
+def test_the_build_follows_device_and_precision() -> None:
+    assert choose_build("cpu", None) == "cpu-int8"
+    assert choose_build("cuda", None) == "cuda-fp16"
+    assert choose_build("auto", "int4") == "cpu-int4"
+    assert choose_build("auto", "fp16") == "cuda-fp16"
+    with pytest.raises(InputError):
+        choose_build("cuda", "int8")
+
+
+def test_progress_stays_out_of_files(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file, Progress(file) as progress:
+        progress(0.5, "Half")
+    assert (tmp_path / "log").read_text() == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminal there")
+def test_progress_rewrites_one_line_of_a_terminal() -> None:
+    reader, writer = os.openpty()
+    with os.fdopen(writer, "w") as terminal:
+        with Progress(terminal) as progress:
+            progress(0.5, "Converting layer 10")
+            progress(1.0, "Done")
+        shown = os.read(reader, 1000).decode()
+    os.close(reader)
+    assert shown.startswith("\r 50% Converting layer 10\r100% Done ")
+    assert shown.endswith("\r")
+    assert "\n" not in shown

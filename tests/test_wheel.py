@@ -1,0 +1,113 @@
+"""The wheel: built, installed into a fresh environment, and run from another folder."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+WINDOWS = sys.platform == "win32"
+
+
+def pip(*words: str) -> None:
+    line = [sys.executable, "-m", "pip", "--disable-pip-version-check", *words]
+    found = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # With the build backend of this environment: nothing is downloaded.
+    pip("wheel", str(ROOT), "--no-deps", "--no-build-isolation", "--quiet", "-w", str(folder))
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts folder of an environment that has the wheel, and the dependencies of this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    make = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
+    subprocess.run(make, check=True)
+    scripts = folder / ("Scripts" if WINDOWS else "bin")
+    python = scripts / ("python.exe" if WINDOWS else "python")
+    pip("--python", str(python), "install", "--no-deps", "--no-index", "--quiet", str(wheel))
+    words = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    place = subprocess.run([python, "-c", words], capture_output=True, text=True, check=True)
+    # Files named in a .pth are not read again for more of them, so the checkout, which is installed
+    # here as editable, stays out.
+    here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    (Path(place.stdout.strip()) / "dependencies.pth").write_text("\n".join(sorted(here)))
+    return scripts
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Variables that name nothing of this checkout."""
+    unwanted = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "QT_QPA_PLATFORM")
+    return {name: value for name, value in os.environ.items() if name not in unwanted}
+
+
+def test_the_wheel_holds_the_program_its_resources_and_the_model(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for name in (
+        "explorer/app.py",
+        "explorer/resources/prompts.json",
+        "explorer/resources/icons/app.svg",
+        "explorer/models/demo/config.json",
+        "explorer/models/demo/model.safetensors",
+        "explorer/models/demo/tokenizer.json",
+        "explorer/models/demo/README.md",
+        "explorer/models/demo/CREDITS.tsv",
+    ):
+        assert name in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"explorer", "sample_explorer"}
+    assert not [name for name in names if "test_" in name or name.endswith((".part", ".pyc"))]
+    assert sum(info.file_size for info in zipfile.ZipFile(wheel).infolist()) < 40e6
+
+
+def test_the_installed_program_tests_itself_from_another_folder(
+    scripts: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    found = subprocess.run(
+        [scripts / ("sample-explorer.exe" if WINDOWS else "sample-explorer"), "--self-test"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    lines = found.stdout.splitlines()
+    assert [line.split(":")[0].split() for line in lines[1:4]] == [
+        ["ok", "window"],
+        ["ok", "library"],
+        ["ok", "engine"],
+    ]
+    assert list(tmp_path.iterdir()) == []  # it leaves nothing behind
+
+
+def test_it_is_the_installed_program_that_runs(
+    scripts: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    words = (
+        "import explorer; from explorer.paths import Paths; from explorer.version import version;"
+        "print(explorer.__file__, Paths.default().bundled_models, version(), sep='\\n')"
+    )
+    python = scripts / ("python.exe" if WINDOWS else "python")
+    line = [python, "-c", words]
+    found = subprocess.run(
+        line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    package, models, number = found.stdout.splitlines()
+    assert Path(package).is_relative_to(scripts.parent)
+    assert Path(models).is_relative_to(scripts.parent)
+    assert (Path(models) / "demo" / "config.json").is_file()
+    assert f'version = "{number}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
