@@ -17,9 +17,8 @@ only RULES:
 
 What the rules leave open is decided here:
 
-- Generate fills the free lanes. Only where that would start nothing are unread tries moved aside;
-  they stay unread. Tries that stream are left alone, unless their hunt is no longer the one on the
-  screen.
+- Generate fills the free lanes. Where every lane holds a finished, unread try, these move aside and
+  stay unread. Tries that stream are left alone, unless their hunt leaves the screen.
 - A verdict on a lane that still streams ends its try where it stands: what is kept is what was
   seen.
 - After a crash of the engine nothing restarts by itself; the lanes are free for the next Generate.
@@ -195,6 +194,8 @@ class Review:
         self.collection = collection
         screen.resize(lanes)
         free, aside = screen.free_lanes()
+        if not free:
+            screen.say("Every lane is taken: judge a try, or generate again when all have ended.")
         with opened.transaction():
             opened.ledger.set_policy(opened.hunt.id, *self._policy)
             fresh = [screen.new(lane) for lane in free]

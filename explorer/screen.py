@@ -184,10 +184,12 @@ class Screen:
     def free_lanes(self) -> tuple[list[int], list[Candidate]]:
         """Return the lanes that Generate fills, and the unread tries that move aside for it."""
         lanes = range(len(self.seating))
-        if free := [lane for lane in lanes if not self.seating.open_in(lane)]:
+        free = [lane for lane in lanes if not self.seating.open_in(lane)]
+        if free or self.running:
             return free, []
-        idle = [lane for lane in lanes if not any(c.running for c in self.seating.open_in(lane))]
-        return idle, [candidate for lane in idle for candidate in self.seating.open_in(lane)]
+        return list(lanes), [
+            candidate for lane in lanes for candidate in self.seating.open_in(lane)
+        ]
 
     def freed_by(self, done: Collection[Candidate], stands: Standing) -> list[int]:
         """Return the lanes of ``done`` that have nothing open any more under these verdicts."""

@@ -64,6 +64,14 @@ def test_generate_moves_unread_tries_aside_where_nothing_else_could_start(stream
     assert streaming.review.counts.unread == 4
 
 
+def test_generate_says_where_nothing_is_free_while_something_streams(streaming):
+    streaming.finish(0, 1)
+    streaming.generate()
+    assert streaming.indices() == [0, 1, 2, 3]
+    (notice,) = streaming.review.take_notices()
+    assert "Every lane is taken" in notice
+
+
 def test_fewer_lanes_end_what_streams_in_the_others(streaming):
     streaming.generate(lanes=2)
     assert streaming.indices() == [0, 1]
