@@ -305,10 +305,12 @@ def test_whoever_waited_finds_the_work_done(store: Store, paths: Paths) -> None:
     paths.model_cache.mkdir(parents=True)
     lock = FileLock(paths.model_cache / ".lock")
     results: list[Path] = []
-    threads = [
-        threading.Thread(target=lambda: results.append(Store(paths).ensure("demo")))
-        for _ in range(2)
-    ]
+    told: list[str] = []
+
+    def work() -> None:
+        results.append(Store(paths).ensure("demo", progress=lambda _, text: told.append(text)))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
     time.sleep(0.2)
@@ -317,6 +319,8 @@ def test_whoever_waited_finds_the_work_done(store: Store, paths: Paths) -> None:
         thread.join()
     assert len(results) == 2
     assert results[0] == results[1]
+    assert "Waiting for another conversion" in told
+    assert told.count("Done") == 1
 
 
 def test_leftovers_go_at_the_next_import(store: Store, source: Path, paths: Paths) -> None:
