@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import reprlib
 from collections.abc import Callable
@@ -39,7 +40,8 @@ class Source:
 
     def has(self, name: str) -> bool:
         """Return whether something of this name is in the folder, whatever it is."""
-        return (self.folder / name).exists()
+        # Not Path.exists, which raises where the folder may not be searched.
+        return os.path.exists(self.folder / name)
 
     def path(self, name: str) -> Path:
         """Return the real path of a regular file in this folder.

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ from explorer.weights.convert import (
     explained,
     has_build,
 )
-from explorer.weights.source import Source
+from explorer.weights.source import Source, shown
 
 DEFAULT_BUILD = "cpu-int8"
 RESERVED = "demo"
@@ -90,12 +91,13 @@ class Store:
         for model in models:
             if model.name == str(name_or_dir):
                 return model
-        folder = Path(name_or_dir).expanduser()
-        if folder.is_dir():
-            return self._by_path(folder.resolve(), models)
+        # os.path answers False where Path raises: a name too long, a home that nobody has.
+        folder = os.path.expanduser(name_or_dir)
+        if folder and os.path.isdir(folder):
+            return self._by_path(Path(folder).resolve(), models)
         names = ", ".join(model.name for model in models) or "none"
         raise ModelError(
-            f"There is no model or folder {str(name_or_dir)!r}; installed models: {names}."
+            f"There is no model or folder {shown(str(name_or_dir))}; installed models: {names}."
         )
 
     def ensure(
@@ -138,6 +140,7 @@ class Store:
         :class:`ModelError`, and whatever ``progress`` raises; nothing is left behind then.
         """
         wanted = None if name is None else check_name(name)
+        source = Source(source).folder
         target = self._paths.models
         with self._alone(target / (wanted or "new"), progress):
             taken = {RESERVED, *(model.name.casefold() for model in self.list())}
@@ -275,9 +278,8 @@ def _allowed(char: str) -> bool:
     return char.isalnum() or char in " ._-+"
 
 
-def _free_name(source: Path, taken: set[str]) -> str:
+def _free_name(folder: Path, taken: set[str]) -> str:
     """Return a name made from that of a folder, with a number where it is taken."""
-    folder = source.expanduser().resolve()
     # A Hugging Face cache: models--openai-community--gpt2/snapshots/<revision>.
     cached = folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
     base = folder.parent.parent.name.split("--")[-1] if cached else folder.name

@@ -14,6 +14,7 @@ import pytest
 
 from explorer.errors import CheckpointError, InputError, JobCancelledError, ModelError
 from explorer.lock import FileLock
+from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.weights.store import Store, check_name
 from tests.tiny import make_tiny
@@ -53,6 +54,15 @@ def test_the_bundled_model_is_listed_before_it_is_made(store: Store, paths: Path
     (model,) = store.list()
     assert (model.name, model.bundled, model.manifest, model.problem) == ("demo", True, None, "")
     assert not paths.data.exists()
+
+
+def test_the_real_demonstration_model_is_usable(tmp_path: Path) -> None:
+    folder = Store(Paths.default(tmp_path)).ensure("demo", "cpu-int4")
+    manifest = Manifest.read(folder)
+    assert manifest.name == "demo"
+    assert manifest.context >= 512
+    assert manifest.end_of_text is not None
+    assert manifest.parameters > 1_000_000
 
 
 def test_its_builds_are_made_at_first_use_with_progress(store: Store, paths: Paths) -> None:
@@ -253,6 +263,14 @@ def test_an_unknown_name_lists_the_known_ones(store: Store, source: Path) -> Non
         store.find("two")
     with pytest.raises(ModelError, match="imported models: one"):
         store.remove("two")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 5000, "a\0b", "~nobody-has-this-name/x", "\udcff"])
+def test_names_that_are_no_paths_either(store: Store, name: str) -> None:
+    with pytest.raises(ModelError, match="There is no model or folder"):
+        store.find(name)
+    with pytest.raises(CheckpointError):
+        store.import_folder(Path(name) / "x")
 
 
 # Two at once, and what is left of the dead
