@@ -150,10 +150,10 @@ class Lanes:
                 self._end(candidate, "dropped")
         self._waiting.append(_Candidate(start, prompt, uniforms, self._tokens.decoder()))
 
-    def drop(self, key: Key) -> None:
-        """Forget a candidate: it ends as ``dropped`` if it still runs."""
+    def drop(self, key: Key | None = None) -> None:
+        """Forget one candidate, or all: ``dropped``, if it still runs."""
         for candidate in self._candidates():
-            if candidate.start.key == key:
+            if key is None or candidate.start.key == key:
                 self._end(candidate, "dropped")
 
     def stop(self, key: Key | None = None) -> None:

@@ -94,11 +94,15 @@ class FakeSession:
     ) -> FakeOutput:
         assert ids
         assert start + len(ids) <= self.manifest.context
-        if stop is not None and stop():
-            raise EngineError("Stopped.")
+        finished = time.monotonic() + self.seconds * len(ids) / 64
+        while True:
+            if stop is not None and stop():
+                raise EngineError("Reading the prompt was stopped.")
+            if time.monotonic() >= finished:
+                break
+            time.sleep(0.005)
         if self.fails is not None:
             raise EngineError(self.fails)
-        time.sleep(self.seconds * len(ids) / 64)
         states = [self._feed(cache, 0, start + at, token) for at, token in enumerate(ids)]
         self.prefilled.append((start, len(ids)))
         return FakeOutput(self, states if rows == "all" else states[-1:])

@@ -1,0 +1,234 @@
+"""The engine in a process of its own, as the window sees it: send commands, poll events.
+
+A driver that crashes or a machine without memory must not take the window along, and drawing must
+not slow the tokens, so the engine (explorer/engine/child.py) runs in a spawned process. Nothing
+here waits for it: one thread writes what was sent, one reads what comes, and :meth:`poll` only
+looks. When the process dies, :meth:`poll` says so once, starts another and loads the same model
+there. Candidates that were streaming are lost; who counts them concludes that.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import queue
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+
+from explorer.engine import child
+from explorer.engine.messages import (
+    Command,
+    Crashed,
+    Ended,
+    Event,
+    Key,
+    Load,
+    Quit,
+    Ready,
+    Refused,
+    Start,
+)
+
+CRASHES = 3
+CRASH_SECONDS = 60.0
+"""After so many crashes within so many seconds no new process is started by itself."""
+
+_END_SECONDS = 2.0
+"""How long a process may take to be gone after its pipes have closed."""
+
+
+class EngineProcess:
+    """An engine that cannot take its owner down; it starts with the object.
+
+    All methods belong to one thread and return at once. While the engine is idle, poll it now and
+    then all the same (once a second will do): that is how a dead process is noticed.
+    """
+
+    def __init__(
+        self,
+        opener: child.Opener = child.open_model,
+        log: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``opener`` must be importable by name; ``log`` is the file of the engine's own log."""
+        self._opener = opener
+        self._log = log
+        self._clock = clock
+        self._load: Load | None = None
+        self._loading = 0
+        self._streaming: set[Key] = set()
+        self._said: list[Event] = []  # by this side; for the next poll
+        self._last_words = ""
+        self._quitting = False
+        self._crashes: deque[float] = deque(maxlen=CRASHES)
+        self._worker: _Worker | None = _Worker(opener, log)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the engine; None where none runs."""
+        return None if self._worker is None else self._worker.pid
+
+    @property
+    def busy(self) -> bool:
+        """Whether events are to come: a model loads or a candidate streams."""
+        return bool(self._loading or self._streaming or self._said)
+
+    def send(self, *commands: Command) -> None:
+        """Send commands as one message: all of them are carried out between the same two steps."""
+        loads = [command for command in commands if isinstance(command, Load)]
+        if self._worker is None and loads:  # given up before; a person tries again
+            self._crashes.clear()
+            self._quitting = False
+            self._worker = _Worker(self._opener, self._log)
+        if self._worker is None:
+            sentence = "The engine is not running; choose a model to start it again."
+            starts = [command for command in commands if isinstance(command, Start)]
+            self._said += [Refused(start.key, sentence) for start in starts]
+            return
+        self._loading += len(loads)
+        self._load = loads[-1] if loads else self._load
+        self._quitting |= any(isinstance(command, Quit) for command in commands)
+        self._streaming.update([start.key for start in commands if isinstance(start, Start)])
+        self._worker.send(commands)
+
+    def poll(self, timeout: float = 0.0) -> list[Event]:
+        """Return what has happened since the last call; wait for it at most ``timeout`` seconds."""
+        events, self._said = self._said, []
+        if self._worker is None:
+            return events
+        for message in self._worker.received(0.0 if events else timeout):
+            if message is None and self._quitting:
+                self.close()
+                break
+            if message is None:
+                events.append(self._crashed(self._worker))
+                break
+            for event in message:
+                if isinstance(event, Crashed):
+                    self._last_words = event.message
+                else:
+                    self._note(event)
+                    events.append(event)
+        return events
+
+    def close(self) -> None:
+        """End the process; a second call does nothing."""
+        if self._worker is not None:
+            self._worker.close()
+        self._worker = None
+        self._loading = 0
+        self._streaming.clear()
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Ready():
+                self._loading -= 1
+            case Refused(key=None):
+                self._loading -= 1
+                self._load = None  # a new process would refuse it too
+            case Ended(key=key) | Refused(key=key):
+                self._streaming.discard(key)
+            case _:
+                pass
+
+    def _crashed(self, dead: _Worker) -> Crashed:
+        reason = self._last_words or dead.how_it_ended()
+        dead.close()
+        self._last_words, self._loading = "", 0
+        self._streaming.clear()
+        now = self._clock()
+        self._crashes.append(now)
+        if len(self._crashes) == CRASHES and now - self._crashes[0] < CRASH_SECONDS:
+            self._worker = None
+            return Crashed(
+                f"The engine stopped {CRASHES} times within a minute ({reason}); choose another "
+                "model, precision or device.",
+                restarting=False,
+            )
+        self._worker = _Worker(self._opener, self._log)
+        if self._load is not None:
+            self._loading = 1
+            self._worker.send((self._load,))
+        return Crashed(
+            f"The engine stopped ({reason}); it is being started again.", restarting=True
+        )
+
+
+class _Worker:
+    """One process, the pipes to it, and the two threads that serve them."""
+
+    def __init__(self, opener: child.Opener, log: Path | None) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy the window's threads
+        commands, self._outgoing = context.Pipe(duplex=False)
+        self._incoming, events = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=child.main, args=(commands, events, opener, log), name="engine", daemon=True
+        )
+        self._process.start()
+        # The child has them now. Ours must close, or its death would not end the pipe.
+        commands.close()
+        events.close()
+        self.pid = self._process.pid
+        self._unsent: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._received: queue.SimpleQueue[list[Event] | None] = queue.SimpleQueue()
+        self._threads = [
+            Thread(target=_write, args=(self._outgoing, self._unsent), daemon=True),
+            Thread(target=_read, args=(self._incoming, self._received), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, commands: tuple[Command, ...]) -> None:
+        self._unsent.put(pickle.dumps(commands))
+
+    def received(self, timeout: float) -> list[list[Event] | None]:
+        """Return the messages that have come; the last is None where the process has ended."""
+        messages: list[list[Event] | None] = []
+        try:
+            if timeout > 0:
+                messages.append(self._received.get(timeout=timeout))
+            while True:
+                messages.append(self._received.get_nowait())
+        except queue.Empty:
+            return messages
+
+    def how_it_ended(self) -> str:
+        self._process.join(_END_SECONDS)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f"ended by {signal.Signals(-code).name}"
+        return f"exit code {code}"
+
+    def close(self) -> None:
+        """End the process at once, whatever it is doing: it holds nothing that could be lost."""
+        self._process.kill()
+        self._process.join()
+        self._unsent.put(None)
+        for thread in self._threads:  # both pipes have closed
+            thread.join()
+        self._outgoing.close()
+        self._incoming.close()
+        self._process.close()
+
+
+def _write(pipe: Connection, unsent: queue.SimpleQueue[bytes | None]) -> None:
+    try:
+        while (message := unsent.get()) is not None:
+            pipe.send_bytes(message)
+    except OSError:
+        pass  # the process is gone; the reading thread says so
+
+
+def _read(pipe: Connection, received: queue.SimpleQueue[list[Event] | None]) -> None:
+    try:
+        while True:
+            received.put(pipe.recv())
+    except (EOFError, OSError):
+        pass
+    finally:  # also where a message cannot be read: a dead process left half of it
+        received.put(None)
