@@ -27,15 +27,13 @@ from explorer.errors import (
     LibraryDamagedError,
     LibraryError,
     LibraryReadOnlyError,
-    LibraryTooNewError,
 )
+from explorer.library import migrations
 from explorer.library.lock import HeldError, Lock
-from explorer.library.migrations import MIGRATIONS
 
 Row = sqlite3.Row
 Value = str | int | float | bytes | None
 
-APPLICATION_ID: Final = 0x53616D70  # "Samp", in the file's header
 BUSY_SECONDS: Final = 5.0
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NOT_WRITABLE: Final = (
@@ -116,7 +114,7 @@ class Database:
         path = Path(":memory:")
         with _closed_on_error(sqlite3.connect(":memory:", isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row
-            _migrate(connection, path, 0)
+            migrations.migrate(connection, path, 0)
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute(f"PRAGMA query_only={'ON' if reason else 'OFF'}")
         return cls(connection, path, None, reason)
@@ -185,20 +183,20 @@ class Database:
         found = self.row(sql, parameters)
         return found[0] if found else None
 
-    def forget_deleted(self) -> None:
-        """Make deleted rows leave every file: the log is emptied, old backups are removed.
+    def erase_deleted(self) -> None:
+        """Make deleted hunts leave every byte of the library's files, old backups included.
 
-        Raises :class:`LibraryBusyError` where another program is just reading: the rows are
-        deleted, but their bytes stay in the log until the library is next opened.
+        Takes as long as copying the library. What does not succeed is made up for at the next
+        start: raises :class:`LibraryError` then, to say so.
         """
-        busy = self.value("PRAGMA wal_checkpoint(TRUNCATE)")
-        for backup in self.path.parent.glob(f"{self.path.name}.before-m*.bak*"):
-            backup.unlink(missing_ok=True)
-        if busy:
-            raise LibraryBusyError(
-                "It is deleted, but another program is reading the library, so its text leaves the"
-                " file only when Sample Explorer starts the next time."
-            )
+        try:
+            with _explained(self.path):
+                _erase(self._connection, self.path)
+        except LibraryError as error:
+            raise LibraryError(
+                "It is deleted, but its text leaves the file only when Sample Explorer starts the"
+                f" next time ({error})."
+            ) from error
 
     def close(self) -> None:
         """Close the file and let the next writer in; the second call does nothing."""
@@ -230,23 +228,28 @@ class _NotWritableError(Exception):
 def _open_writing(path: Path) -> sqlite3.Connection:
     with _closed_on_error(_connect(path, "mode=rwc")) as connection, _explained(path):
         try:
-            version = _version(connection, path)
+            version = migrations.version_of(connection, path)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA secure_delete=ON")
-            connection.execute("PRAGMA temp_store=MEMORY")
-            connection.execute("BEGIN IMMEDIATE")  # fails here, not at the first verdict
+            # A file that cannot be written says so here, not at the first verdict.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"PRAGMA user_version={version}")
             connection.execute("ROLLBACK")
             # What a killed program left in the log moves into the file, deleted text leaves it.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            if 0 < version < len(MIGRATIONS):
+            if 0 < version < migrations.latest():
                 _back_up(connection, path, version)
-            _migrate(connection, path, version)
+            migrations.migrate(connection, path, version)
         except sqlite3.OperationalError as error:
             if _code(error) in _NOT_WRITABLE:
                 raise _NotWritableError(str(error)) from error
             raise
         connection.execute("PRAGMA foreign_keys=ON")
+        if connection.execute("SELECT 1 FROM tombstones WHERE NOT erased").fetchone():
+            # A deletion was cut short; where it still cannot be finished, the next start tries.
+            with contextlib.suppress(LibraryError), _explained(path):
+                _erase(connection, path)
     return connection
 
 
@@ -257,10 +260,10 @@ def _open_reading(path: Path) -> sqlite3.Connection:
         except OSError as error:
             raise _unusable(path, error.strerror or str(error)) from error
         with _closed_on_error(connection):
-            version = _version(connection, path)
-        if version < len(MIGRATIONS):
+            version = migrations.version_of(connection, path)
+        if version < migrations.latest():
             with _closed_on_error(_in_memory(connection)) as connection:
-                _migrate(connection, path, version)
+                migrations.migrate(connection, path, version)
         connection.execute("PRAGMA query_only=ON")
         connection.row_factory = sqlite3.Row
         return connection
@@ -274,7 +277,7 @@ def _connect_reading(path: Path) -> sqlite3.Connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
             return connection
         except sqlite3.OperationalError as error:
-            if _code(error) != sqlite3.SQLITE_CANTOPEN:
+            if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
             connection.close()
     if not log.exists() or log.stat().st_size == 0:
@@ -306,43 +309,20 @@ def _in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
     return memory
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return how many migrations the file has taken; raise where it is not ours or too new."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID and (application or version or tables):
-        raise LibraryDamagedError(
-            f"{path} is not a library of Sample Explorer; move it away, or start with another"
-            " --data-dir."
-        )
-    if version > len(MIGRATIONS):
-        raise LibraryTooNewError(
-            f"The library {path} was made by a newer version of Sample Explorer (format {version},"
-            f" this one knows {len(MIGRATIONS)}); update the program, or start with another"
-            " --data-dir."
-        )
-    return int(version)
+def _erase(connection: sqlite3.Connection, path: Path) -> None:
+    """Rewrite the file without what was deleted.
 
-
-def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Take the steps after ``version``, each wholly or not at all."""
-    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            migration(connection.execute)
-            if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-                raise LibraryDamagedError(
-                    f"The library {path} has rows that point nowhere and cannot be brought up to"
-                    " date; put a copy in its place, or move it away to start with an empty one."
-                )
-            connection.execute(f"PRAGMA user_version={number}")
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    Zeroing deleted rows (``secure_delete``) is not enough: pages that were rearranged before keep
+    copies of rows in their unused space. Raises :class:`LibraryBusyError` where another program's
+    reading holds old pages in the log.
+    """
+    connection.execute("VACUUM")
+    connection.execute("UPDATE tombstones SET erased = 1")
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    for backup in path.parent.glob(f"{path.name}.before-m*.bak*"):
+        backup.unlink(missing_ok=True)
+    if busy:
+        raise LibraryBusyError("another program is reading it")
 
 
 def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:

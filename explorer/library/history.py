@@ -72,14 +72,14 @@ class History:
         """Remove every text, token id, note and verdict of a hunt, and its prompt; leave its
         counts.
 
-        Hunts that were steered from it repeat its text and go with it. There is no undo: the bytes
-        are overwritten, in the log too, and backups made before a migration are removed.
-        Raises :class:`LibraryError` where it is gone already, :class:`LibraryBusyError` where
-        another program's reading keeps the bytes in the log for now.
+        Hunts that were steered from it repeat its text and go with it. There is no undo: the file
+        is rewritten without its bytes, and backups made before a migration are removed. Raises
+        :class:`LibraryError` where it is gone already, or where the rewriting has to wait for the
+        next start (another program is reading, the disk is full); its rows are deleted then.
         """
         with self._database.transaction():
             tombstone = self._delete(hunt_id)
-        self._database.forget_deleted()
+        self._database.erase_deleted()
         return tombstone
 
     def tombstones(self) -> list[Tombstone]:

@@ -19,7 +19,8 @@ What the tables mean:
 - ``standing``: a view of the one verdict of each try that counts, RULES 5.
 - ``policies``: how refill was switched, because the interval of RULES 10 depends on it.
 - ``collections``, ``samples``: where a kept try lies. A sample counts only while its keep stands.
-- ``tombstones``: what remains of a deleted hunt, RULES 16.
+- ``tombstones``: what remains of a deleted hunt, RULES 16; ``erased`` once its bytes are
+  overwritten, not only its rows deleted.
 
 Counts are derived from rows, never stored; a tombstone is the one exception, since its rows are
 gone. Times are ISO 8601 in UTC with microseconds, so that text order is time order. Token ids are
@@ -29,8 +30,33 @@ little-endian int32, log-probabilities little-endian float32.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Protocol
 
-Execute = Callable[[str], object]
+from explorer.errors import LibraryDamagedError, LibraryTooNewError
+
+APPLICATION_ID: Final = 0x53616D70  # "Samp", in the file's header
+
+
+class Result(Protocol):
+    """What a statement gives back."""
+
+    def fetchone(self) -> Any:
+        """Return the next row, or None."""
+
+
+class Connection(Protocol):
+    """What taking steps needs of a connection to SQLite."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+
+    def execute(self, sql: str, /) -> Result:
+        """Run one statement."""
+
+
+Execute = Callable[[str], Result]
 """Runs one SQL statement inside the transaction of the migration."""
 
 _M001 = (
@@ -159,7 +185,8 @@ _M001 = (
         rejected INTEGER NOT NULL,
         skipped INTEGER NOT NULL,
         unread INTEGER NOT NULL,
-        crashed INTEGER NOT NULL
+        crashed INTEGER NOT NULL,
+        erased INTEGER NOT NULL DEFAULT 0 CHECK (erased IN (0, 1))
     )""",
     "INSERT INTO collections (name, created_at)"
     " VALUES ('Kept samples', strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now'))",
@@ -174,3 +201,50 @@ def m001_hunts_and_samples(execute: Execute) -> None:
 
 MIGRATIONS: tuple[Callable[[Execute], None], ...] = (m001_hunts_and_samples,)
 """All steps, oldest first; a file's ``user_version`` says how many of them it has taken."""
+
+
+def latest() -> int:
+    """Return the version of a library that has taken every step."""
+    return len(MIGRATIONS)
+
+
+def version_of(connection: Connection, path: Path) -> int:
+    """Return how many steps the file has taken; 0 of an empty one.
+
+    Raises :class:`LibraryDamagedError` for the file of another program,
+    :class:`LibraryTooNewError` for one that has taken steps we do not know.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
+        raise LibraryDamagedError(
+            f"{path} is not a library of Sample Explorer; move it away, or start with another"
+            " --data-dir."
+        )
+    if version > latest():
+        raise LibraryTooNewError(
+            f"The library {path} was made by a newer version of Sample Explorer (format {version},"
+            f" this one knows {latest()}); update the program, or start with another --data-dir."
+        )
+    return int(version)
+
+
+def migrate(connection: Connection, path: Path, version: int) -> None:
+    """Take the steps after ``version``, each wholly or not at all."""
+    for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            step(connection.execute)
+            if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+                raise LibraryDamagedError(
+                    f"The library {path} has rows that point nowhere and cannot be brought up to"
+                    " date; put a copy in its place, or move it away to start with an empty one."
+                )
+            connection.execute(f"PRAGMA user_version={number}")
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
