@@ -9,7 +9,8 @@ import numpy as np
 from safetensors import safe_open
 
 from explorer.manifest import Build, DeviceClass, Manifest, Precision
-from explorer.weights.graph import GraphSpec, Packing, Read, write_graph
+from explorer.weights.graph import GraphSpec, write_graph
+from explorer.weights.nodes import Packing, Read
 
 
 def reader(source: Path) -> Read:
@@ -62,7 +63,9 @@ def make_builds(
         (target / name).mkdir(exist_ok=True)
         device_class: DeviceClass = "cuda" if name.startswith("cuda") else "cpu"
         precision: Precision = name.split("-")[1]  # type: ignore[assignment]
-        used = write_graph(target / name, spec, precision, device_class, reader(source))
+        used = write_graph(
+            target / name, spec, precision, device_class, reader(source), packing=packing
+        )
         build = Build(
             name,
             device_class,

@@ -1,8 +1,9 @@
 """GPT-2's forward pass in plain numpy, float64: the oracle that every build is compared with.
 
-Follows openai/gpt-2, ``src/model.py``: token and position embedding; per layer norm, causal self-attention and
-residual, norm, two-layer network with the tanh form of gelu and residual; a last norm; logits against the token
-embedding. Nothing is cached, batched or clever. ``n`` is the number of tokens, ``e`` the width, ``h`` the heads.
+Follows openai/gpt-2, ``src/model.py``: token and position embedding; in every layer a norm, causal
+self-attention and residual, a norm, a two-layer network with the tanh form of gelu and residual; a
+last norm; logits against the token embedding. Nothing is cached, batched or clever. ``n`` is the
+number of tokens, ``e`` the width, ``h`` the heads.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def log_softmax(x: Array) -> Array:
 
 
 def load_reference(folder: Path) -> Reference:
-    """Read a GPT-2 folder in Hugging Face layout: config.json and every \\*.safetensors file in it."""
+    """Read a GPT-2 folder in Hugging Face layout: config.json and all its safetensors files."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     weights: dict[str, Array] = {}
     for path in sorted(folder.glob("*.safetensors")):

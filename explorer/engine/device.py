@@ -1,8 +1,8 @@
 """Which device a build runs on, and the sentence that says why it is not the GPU.
 
-Looking (NVML, the files of the CUDA libraries) and deciding are apart: :func:`look` gathers :class:`Facts`,
-:func:`decide` is a pure function of them. Only trying the provider tells whether CUDA really runs; the session does
-that and words a failure with :func:`cuda_failed`.
+Looking and deciding are apart: :func:`look` asks the driver's management library (NVML) and gathers
+:class:`Facts`, :func:`decide` is a pure function of them. Only trying the provider tells whether
+CUDA really runs; the session does that and words a failure with :func:`cuda_failed`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Choice:
 
 
 def decide(wish: DeviceWish, facts: Facts) -> Choice:
-    """Return the device to try for ``wish``, with the reason where a GPU was wanted and cannot be had."""
+    """Return the device to try for ``wish``, and why it is not the GPU where it is not."""
     if wish == "cpu":
         return Choice("cpu", "The CPU was chosen in the settings.")
     problem = _problem(facts)
@@ -73,7 +73,7 @@ def _problem(facts: Facts) -> str:
     if facts.driver is None:
         return "No NVIDIA driver was found, so the CPU is used."
     if not facts.gpus:
-        return f"NVIDIA driver {facts.driver} found, but no GPU; check that one is plugged in and visible."
+        return f"NVIDIA driver {facts.driver} found, but no GPU that it can use."
     branch = driver_branch(facts.driver)
     if branch is not None and branch < NEEDED_DRIVER:
         return f"NVIDIA driver {branch} found; CUDA 13 needs {NEEDED_DRIVER} or newer."
@@ -84,12 +84,12 @@ def _problem(facts: Facts) -> str:
             f"{gpu.name} has compute capability {found}; CUDA 13 needs {needed} (Turing) or newer."
         )
     if not facts.provider:
-        return "A GPU was found, but onnxruntime is installed without CUDA; install onnxruntime-gpu instead."
+        return "This onnxruntime has no CUDA; install onnxruntime-gpu in its place."
     return ""
 
 
 def driver_branch(version: str) -> int | None:
-    """Return the branch of a driver version: 580 for ``580.65.06``; None where it cannot be read."""
+    """Return the branch of a driver version: 580 for ``580.65.06``; None where it has none."""
     match = re.match(r"\s*(\d{3,4})\b", version)
     return int(match[1]) if match else None
 
@@ -106,9 +106,9 @@ def cuda_failed(message: str) -> str:
     if library:
         return f"CUDA did not start because {library[1]} is missing; {_INSTALL}."
     if re.search(r"libcudnn|cudnn\d*\w*\.dll", message):
-        return "CUDA did not start because cuDNN could not be loaded; remove it or install one for CUDA 13."
+        return "CUDA did not start because of cuDNN; remove it or install one for CUDA 13."
     if re.search(r"out of memory|CUDA_ERROR_OUT_OF_MEMORY|CUDA failure 2\b", message):
-        return "The GPU has too little free memory for this model; close other programs or choose the CPU."
+        return "The GPU has too little free memory; close other programs or choose the CPU."
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     detail = lines[0][:200].rstrip(".") if lines else f"no reason given; {_INSTALL}"
     return f"CUDA did not start ({detail})."
@@ -117,7 +117,7 @@ def cuda_failed(message: str) -> str:
 def look(provider: bool, load: Callable[[str], Any] | None = None) -> Facts:
     """Ask the NVIDIA driver what is there, through NVML, which starts no CUDA context.
 
-    ``provider`` says whether onnxruntime has the CUDA provider; ``load`` opens a shared library by name.
+    ``provider`` says whether onnxruntime has the CUDA provider; ``load`` opens a shared library.
     """
     system = platform.system()
     if system == "Darwin":
@@ -163,7 +163,7 @@ def _gpus(nvml: Any) -> tuple[Gpu, ...]:
 
 
 def physical_cores(cpus: Sequence[int] | None = None, topology: Path | None = None) -> int:
-    """Return how many physical cores this process may use; two hyper-threads of one core count once.
+    """Return how many physical cores this process may use; threads of one core count once.
 
     ``cpus`` are the processors it may run on, ``topology`` the folder where Linux describes them.
     """

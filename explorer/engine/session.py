@@ -1,10 +1,13 @@
 """One build of a model, open on one device: the only file that knows onnxruntime.
 
-The graph (explorer/weights/graph.py) reads a prompt and makes steps. Here its buffers are made once and bound
-once for every number of rows, so that a step writes a few integers, runs, and reads results where they already
-are. Keys and values stay in the caller's :class:`Cache`; past and present are the same memory.
+The graph (explorer/weights/graph.py) reads a prompt and makes steps. Here its buffers are bound
+once for every number of rows, so that a step writes a few integers, runs, and finds its results
+where they always are. Past and present keys and values are the same memory, in the caller's
+:class:`Cache`.
 
-On CUDA every buffer has a copy on the device; the steps are captured as CUDA graphs where the provider can.
+A row's results must not depend on its neighbours. Three things make it so: every kernel computes a
+row from that row alone; the kernels whose order of summing changes with the number of rows get
+padded numbers of them; and ``total_sequence_length`` of a step is always the whole context.
 """
 
 from __future__ import annotations
@@ -13,17 +16,18 @@ import contextlib
 import io
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import DTypeLike, NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from explorer.engine import device as devices
+from explorer.engine.buffers import Array, Cache, Output, Place, Sizes
 from explorer.engine.messages import DeviceWish
 from explorer.errors import DeviceError, EngineError, ModelError
 from explorer.manifest import Build, Manifest
@@ -32,173 +36,26 @@ CHUNK = 256
 """Tokens of a prompt that are read in one call."""
 
 _STOP_INTERVAL = 0.02
-"""Seconds between two looks at whether a prompt that is being read should stop."""
+"""Seconds between two looks at whether the prompt that is being read should stop."""
 
-# What onnxruntime raises: each is a child of Exception alone, so they are named.
+_CUDA_ROWS = (8, 16)
+"""Steps on a GPU always have one of these numbers of rows: cuBLAS chooses its kernels by it, and
+idle rows cost nearly nothing while the weights are what has to be read."""
+
+
+def _is_error(kind: object) -> TypeGuard[type[Exception]]:
+    return isinstance(kind, type) and issubclass(kind, Exception)
+
+
 _ORT_ERRORS: tuple[type[Exception], ...] = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoSuchFile,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
     RuntimeError,
+    *(kind for kind in vars(ort_state).values() if _is_error(kind)),
 )
+"""Everything that onnxruntime raises: its own classes have no parent in common but Exception."""
 
 
 class InterruptedPrefillError(EngineError):
     """A prompt was stopped while it was being read; the cache holds nothing of use."""
-
-
-class _Array:
-    """A numpy array that the model reads or writes: the same memory on the CPU, a copy on a GPU."""
-
-    def __init__(self, shape: Sequence[int], dtype: DTypeLike, place: str) -> None:
-        self.host = np.zeros(tuple(shape), dtype)
-        self._place = place
-        self._device: ort.OrtValue | None = None
-        if place != "cpu":
-            self._device = ort.OrtValue.ortvalue_from_numpy(self.host, place, 0)
-
-    def push(self) -> None:
-        """Make what was written to ``host`` visible to the model."""
-        if self._device is not None:
-            self._device.update_inplace(self.host)
-
-    def pull(self) -> None:
-        """Make what the model wrote visible in ``host``."""
-        if self._device is not None:
-            self.host[...] = self._device.numpy()
-
-    def bind(self, binding: ort.IOBinding, name: str, *, output: bool = False) -> None:
-        """Bind the whole array to a graph input or output."""
-        pointer = self.host.ctypes.data if self._device is None else self._device.data_ptr()
-        bind = binding.bind_output if output else binding.bind_input
-        bind(name, self._place, 0, self.host.dtype.type, self.host.shape, pointer)
-
-
-class Output:
-    """Logits of R rows, valid until the session's next call."""
-
-    top_logits: NDArray[np.float32]  # [R, K]
-    """Descending, ties by lower id; -inf where fewer than K ids can be drawn."""
-    top_ids: NDArray[np.int64]  # [R, K]
-    logsumexp: NDArray[np.float32]  # [R]
-
-    def __init__(self, rows: int, padded: int, graph: _GraphSizes, place: str) -> None:
-        """Make room for ``padded`` rows, of which the first ``rows`` are shown."""
-        self._top_logits = _Array((padded, graph.top), np.float32, place)
-        self._top_ids = _Array((padded, graph.top), np.int64, place)
-        self._logsumexp = _Array((padded, 1), np.float32, place)
-        self._logits = _Array((padded, graph.columns), np.float32, place)
-        self._vocabulary = graph.vocabulary
-        self._fetched = False
-        self.top_logits = self._top_logits.host[:rows]
-        self.top_ids = self._top_ids.host[:rows]
-        self.logsumexp = self._logsumexp.host[:rows, 0]
-
-    def logits(self, row: int) -> NDArray[np.float32]:
-        """Return all logits [V] of one row; -inf for ids that are never drawn."""
-        if not self._fetched:  # from a GPU only when somebody asks
-            self._logits.pull()
-            self._fetched = True
-        return self._logits.host[row, : self._vocabulary]
-
-    def bind(self, binding: ort.IOBinding) -> None:
-        """Bind to the graph's outputs."""
-        self._top_logits.bind(binding, "top_logits", output=True)
-        self._top_ids.bind(binding, "top_ids", output=True)
-        self._logsumexp.bind(binding, "logsumexp", output=True)
-        self._logits.bind(binding, "logits", output=True)
-
-    def pull(self) -> None:
-        """Fetch the small results from the device."""
-        self._fetched = False
-        self._top_logits.pull()
-        self._top_ids.pull()
-        self._logsumexp.pull()
-
-
-@dataclass(frozen=True, slots=True)
-class _GraphSizes:
-    """What the buffers need to know of a graph."""
-
-    caches: int
-    """Key and value buffers: two a layer."""
-    kv_shape: tuple[int, int, int]  # (H, C, D)
-    kv_dtype: np.dtype[Any]
-    top: int
-    columns: int
-    """Columns of ``logits``: the vocabulary in whole blocks."""
-    vocabulary: int
-
-    @property
-    def context(self) -> int:
-        return self.kv_shape[1]
-
-
-class Cache:
-    """Keys and values of up to ``rows`` sequences; memory is touched only as positions are filled."""
-
-    def __init__(self, rows: int, graph: _GraphSizes, place: str) -> None:
-        """Made by :meth:`Session.cache`."""
-        self.rows = rows
-        self._shape = (rows, *graph.kv_shape)
-        self._dtype = graph.kv_dtype.type
-        self._place = place
-        self._arrays: list[NDArray[Any]] = []
-        self._values: list[ort.OrtValue] = []
-        if place == "cpu":
-            # Zeros come from the system untouched: positions that are never filled cost no memory.
-            self._arrays = [np.zeros(self._shape, self._dtype) for _ in range(graph.caches)]
-            self._pointers = [array.ctypes.data for array in self._arrays]
-        else:
-            make = ort.OrtValue.ortvalue_from_shape_and_type
-            self._values = [make(self._shape, self._dtype, place, 0) for _ in range(graph.caches)]
-            self._pointers = [value.data_ptr() for value in self._values]
-        self._calls: dict[int, _Call] = {}
-
-    def call(self, rows: int, make: Callable[[], _Call]) -> _Call:
-        """Return the bound step for ``rows`` rows, made on first use."""
-        if rows not in self._calls:
-            self._calls[rows] = make()
-        return self._calls[rows]
-
-    def bind(self, binding: ort.IOBinding, rows: int) -> None:
-        """Bind the first ``rows`` sequences as past and present: the graph writes in place."""
-        shape = (rows, *self._shape[1:])
-        for name, pointer in self._named():
-            binding.bind_input(f"past.{name}", self._place, 0, self._dtype, shape, pointer)
-            binding.bind_output(f"present.{name}", self._place, 0, self._dtype, shape, pointer)
-
-    def copy_row(
-        self, row: int, target: Cache, target_row: int, positions: int, session: Any
-    ) -> None:
-        """Copy the first ``positions`` positions of a row to a row of ``target``."""
-        if self._place == "cpu":
-            for source, sink in zip(self._arrays, target._arrays, strict=True):  # noqa: SLF001
-                sink[target_row, :, :positions] = source[row, :, :positions]
-        else:
-            # The positions of a row are in one piece a head; whole rows are in one piece, and a GPU
-            # moves them faster than it could be told about the small ones.
-            sinks = target.row_values(target_row, session)
-            ort.copy_tensors(self.row_values(row, session), sinks)
-
-    def row_values(self, row: int, session: Any) -> list[Any]:
-        """Return one row of every buffer as a value [1, H, C, D] that shares its memory."""
-        shape = (1, *self._shape[1:])
-        size = np.dtype(self._dtype).itemsize * int(np.prod(shape))
-        binding = session.io_binding()  # the one door from a pointer to a value
-        for name, pointer in self._named():
-            place, kind = self._place, self._dtype
-            binding.bind_output(f"present.{name}", place, 0, kind, shape, pointer + row * size)
-        values: list[Any] = binding.get_outputs()
-        return values
-
-    def _named(self) -> Iterator[tuple[str, int]]:
-        for index, pointer in enumerate(self._pointers):
-            yield f"{index // 2}.{'value' if index % 2 else 'key'}", pointer
 
 
 class _Call:
@@ -211,29 +68,30 @@ class _Call:
         tokens: tuple[int, int],
         output: Output,
         rows: Sequence[int],
-        place: str,
-        graph_id: int,
+        place: Place,
+        graph_id: int = -1,
     ) -> None:
-        batch, _ = tokens
+        """Bind; ``rows`` of the B*S positions get logits; ``graph_id`` -1 captures nothing."""
+        host = Place("cpu")
         self.output = output
-        self.ids = _Array(tokens, np.int64, place)
-        self.positions = _Array(tokens, np.int64, place)
-        self.seqlens = _Array((batch,), np.int32, place)
-        self.total = _Array((), np.int32, "cpu")
-        self._rows = _Array((len(rows),), np.int64, place)
+        self.ids = Array(tokens, np.int64, place)  # [B, S]
+        self.positions = Array(tokens, np.int64, place)  # [B, S]
+        self.seqlens = Array(tokens[:1], np.int32, place)  # [B]
+        self.total = Array((), np.int32, host)
+        self._rows = Array((len(rows),), np.int64, place)
         self._rows.host[:] = rows
         self._rows.push()
         self._session = session
         self._binding = session.io_binding()
         self.options = ort.RunOptions()
-        # -1 captures nothing. Unset, looking for it costs 50 microseconds a call.
+        # Unset, looking for it costs 50 microseconds a call.
         self.options.add_run_config_entry("gpu_graph_id", str(graph_id))
-        self.ids.bind(self._binding, "input_ids")
-        self.positions.bind(self._binding, "positions")
-        self.seqlens.bind(self._binding, "seqlens_k")
-        self.total.bind(self._binding, "total_sequence_length")
-        self._rows.bind(self._binding, "rows")
-        cache.bind(self._binding, batch)
+        self.ids.bind_input(self._binding, "input_ids")
+        self.positions.bind_input(self._binding, "positions")
+        self.seqlens.bind_input(self._binding, "seqlens_k")
+        self.total.bind_input(self._binding, "total_sequence_length")
+        self._rows.bind_input(self._binding, "rows")
+        cache.bind(self._binding, tokens[0])
         output.bind(self._binding)
 
     def run(self) -> Output:
@@ -247,35 +105,51 @@ class _Call:
 
 
 class Session:
-    """A build of a model folder, open on a device.
+    """A build of a model folder, open on a device. One thread at a time may use it."""
 
-    One thread at a time may use it. ``device`` is what really runs (``cpu`` or ``cuda``), ``device_name`` what
-    a person calls it, ``reason`` why it is not the GPU, ``versions`` what a sample records.
-    """
+    folder: Path
+    manifest: Manifest
+    build: Build
+    device: str
+    """What really runs: ``cpu`` or ``cuda``."""
+    device_name: str
+    """What a person calls it: ``CPU, 8 cores`` or ``NVIDIA H200``."""
+    reason: str
+    """Why it is not the GPU, as a sentence; empty on a GPU."""
+    versions: dict[str, str]
+    """Versions that a sample records."""
 
     def __init__(
         self, folder: Path, build: str, device: DeviceWish = "auto", threads: int = 0
     ) -> None:
         """Open ``folder/build``; ``threads`` inside an operator, 0 = physical cores.
 
-        Raises :class:`ModelError` where the build is missing or broken and :class:`DeviceError` where the device
-        cannot be used.
+        Raises :class:`ModelError` where the build is missing or broken and :class:`DeviceError`
+        where the device cannot be used.
         """
+        self.folder = folder
         self.manifest = Manifest.read(folder)
         self.build = _find_build(self.manifest, folder, build)
+        graph = _graph_file(folder / build)
         cores = devices.physical_cores()
-        self._place, self.reason, self.device_name = _choose(self.build, device, cores)
-        self.device = self._place
-        self._inner = _open(_graph_file(folder / build), self._place, threads or cores, folder)
+        self.device, self.reason, self.device_name = _choose(self.build, device, cores)
+        self._place = Place(self.device, None if self.device == "cpu" else _device_block)
+        self._inner = _open(graph, self.device, threads or cores)
         self._sizes = _sizes(self._inner, self.manifest, self.build, folder)
-        self._prompt_output: dict[int, Output] = {}
-        self._graph_ids = itertools.count(1)
         self.versions = {"onnxruntime": ort.__version__, "numpy": np.__version__}
+        self._prompt_output: tuple[int, Output] | None = None
+        self._steps: weakref.WeakKeyDictionary[Cache, dict[int, _Call]]
+        self._steps = weakref.WeakKeyDictionary()
+        self._graph_ids = itertools.count(1)
+        # Known for the CPUs that were measured; other CPUs have other kernels, so look.
+        self._even_rows = self.build.even_rows
+        self._even_rows = self._even_rows or (self.device == "cpu" and not self._rows_agree())
 
     def cache(self, rows: int) -> Cache:
-        """Return an empty cache for ``rows`` sequences."""
-        # An odd number of steps may need one row of padding.
-        return Cache(rows + (self.build.even_rows and rows % 2), self._sizes, self._place)
+        """Return an empty cache for ``rows`` sequences; one of one row is for reading prompts."""
+        # On a GPU the padding takes real memory, which a prompt does not need.
+        padded = 1 if rows == 1 and self.device == "cuda" else self._padded(rows)
+        return Cache(padded, self._sizes, self._place)
 
     def prefill(
         self,
@@ -288,11 +162,11 @@ class Session:
         progress: Callable[[int, int], None] | None = None,
         rows: Literal["last", "all"] = "last",
     ) -> Output:
-        """Read ``ids`` at positions start, start+1, ... of row 0, whose earlier positions are filled.
+        """Read ``ids`` at positions start, start+1, ... of row 0; earlier positions are filled.
 
-        Returns the logits that follow the last token, or those that follow every token of the last chunk.
-        ``progress(done, total)`` is called after every chunk; ``stop`` is asked from another thread while one
-        runs. Raises :class:`InterruptedPrefillError` when it answers True.
+        Returns the logits that follow the last token or, with ``all``, every token of the last
+        chunk. ``progress(done, total)`` is called after every chunk; ``stop`` is asked from another
+        thread while one runs. Raises :class:`InterruptedPrefillError` when it answers True.
         """
         if not ids or start < 0 or start + len(ids) > self._sizes.context:
             raise ValueError(f"{len(ids)} tokens at {start} do not fit into {self._sizes.context}")
@@ -300,74 +174,98 @@ class Session:
             part = ids[begin : begin + chunk]
             call = self._prompt_call(cache, part, start + begin, rows)
             with _stopping(stop, call.options):
-                try:
-                    output = call.run()
-                except _ORT_ERRORS as error:
-                    if call.options.terminate:
-                        raise InterruptedPrefillError("Reading the prompt was stopped.") from error
-                    raise self._failed(error) from error
+                output = self._run(call)
             if progress is not None:
                 progress(begin + len(part), len(ids))
         return output
 
+    def step(self, cache: Cache, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> Output:
+        """Give row r of ``cache`` the token ``tokens[r]`` at ``positions[r]``, for b rows from 0.
+
+        The result of a row does not depend on the other rows, nor on how many there are. Rows after
+        the first b may be used for padding: what they held is lost.
+        """
+        b = len(tokens)
+        calls = self._steps.setdefault(cache, {})
+        call = calls.get(b)
+        if call is None:
+            call = calls[b] = self._step_call(cache, b)
+        if not 0 <= positions.min() <= positions.max() < self._sizes.context:
+            raise ValueError(f"positions {positions} are not inside {self._sizes.context}")
+        call.ids.host[:b, 0] = tokens
+        call.positions.host[:b, 0] = positions
+        call.seqlens.host[:b] = positions
+        return self._run(call)
+
+    def copy_row(
+        self, source: Cache, source_row: int, target: Cache, target_row: int, positions: int
+    ) -> None:
+        """Copy the first ``positions`` keys and values of a row to another."""
+        if self._place.make is None:
+            source.copy_row(source_row, target, target_row, positions)
+            return
+        # The positions of a row are one piece a head; a whole row is one piece, and a GPU moves it
+        # faster than it could be told about the small ones.
+        blocks = source.row_blocks(source_row, self._inner.io_binding())
+        ort.copy_tensors(blocks, target.row_blocks(target_row, self._inner.io_binding()))
+
+    def close(self) -> None:
+        """Free the model and everything bound to it."""
+        self._steps.clear()
+        self._prompt_output = None
+        self._inner = None
+
     def _prompt_call(self, cache: Cache, part: Sequence[int], start: int, rows: str) -> _Call:
         n = len(part)
         wanted = range(n) if rows == "all" else range(n - 1, n)
-        output = self._prompt_output.get(len(wanted))
-        if output is None:  # the last size used is kept: scoring repeats it
+        if self._prompt_output is None or self._prompt_output[0] != len(wanted):
             output = Output(len(wanted), len(wanted), self._sizes, self._place)
-            self._prompt_output = {len(wanted): output}
-        call = _Call(self._inner, cache, (1, n), output, wanted, self._place, -1)
+            self._prompt_output = len(wanted), output
+        call = _Call(self._inner, cache, (1, n), self._prompt_output[1], wanted, self._place)
         call.ids.host[0] = part
         call.positions.host[0] = np.arange(start, start + n)
         call.seqlens.host[:] = start + n - 1
         call.total.host[...] = start + n
         return call
 
-    def step(self, cache: Cache, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> Output:
-        """Give row r of ``cache`` the token ``tokens[r]`` at ``positions[r]``, for the first b rows.
-
-        A row's result does not depend on the other rows, nor on how many there are. The row after the last may be
-        used for padding: what it held is lost.
-        """
-        b = len(tokens)
-        call = cache.call(b, lambda: self._step_call(cache, b))
-        if not 0 <= positions.min() <= positions.max() < self._sizes.context:
-            raise ValueError(f"position {positions.max()} is outside {self._sizes.context}")
-        call.ids.host[:b, 0] = tokens
-        call.positions.host[:b, 0] = positions
-        call.seqlens.host[:b] = positions
-        try:
-            return call.run()
-        except _ORT_ERRORS as error:
-            raise self._failed(error) from error
-
     def _step_call(self, cache: Cache, rows: int) -> _Call:
-        padded = rows + (self.build.even_rows and rows % 2)
-        if not 0 < padded <= cache.rows:
+        padded = self._padded(rows)
+        if not 0 < rows <= padded <= cache.rows:
             raise ValueError(f"{rows} rows do not fit into a cache of {cache.rows}")
         output = Output(rows, padded, self._sizes, self._place)
-        graph_id = next(self._graph_ids) if self._place == "cuda" else -1
-        call = _Call(self._inner, cache, (padded, 1), output, range(padded), self._place, graph_id)
-        # At least the longest row and never 1, which would mean a prompt. Constant, so nothing depends on neighbours.
+        graph_id = -1 if self.device == "cpu" else next(self._graph_ids)
+        tokens = (padded, 1)
+        call = _Call(self._inner, cache, tokens, output, range(padded), self._place, graph_id)
+        # Allowed is anything from the longest row to C, but not 1: that would mean a prompt.
         call.total.host[...] = self._sizes.context
         return call
 
-    def copy_row(
-        self, source: Cache, source_row: int, target: Cache, target_row: int, positions: int
-    ) -> None:
-        """Copy the first ``positions`` keys and values of a row to another."""
-        source.copy_row(source_row, target, target_row, positions, self._inner)
+    def _padded(self, rows: int) -> int:
+        """Return how many rows a step of ``rows`` rows has, idle ones included."""
+        if self.device == "cpu":
+            return rows + (rows % 2 if self._even_rows else 0)
+        return next((number for number in _CUDA_ROWS if rows <= number), rows)
 
-    def close(self) -> None:
-        """Free the model; caches keep their memory until they are dropped."""
-        self._inner = None
-        self._prompt_output = {}
+    def _rows_agree(self) -> bool:
+        """Try whether equal rows get equal bits in steps of 1, 2 and 3 rows."""
+        if self._sizes.context < 2:
+            return True
+        cache = self.cache(3)
+        found = []
+        for rows in (1, 2, 3):
+            output = self.step(cache, np.zeros(rows, np.int64), np.ones(rows, np.int64))
+            found += [output.logits(row).tobytes() for row in range(rows)]
+        return len(set(found)) == 1
 
-    def _failed(self, error: Exception) -> EngineError:
-        if self._place == "cuda":
-            return DeviceError(devices.cuda_failed(str(error)))
-        return EngineError(f"The model could not run ({_first_line(error)}).")
+    def _run(self, call: _Call) -> Output:
+        try:
+            return call.run()
+        except _ORT_ERRORS as error:
+            if call.options.terminate:
+                raise InterruptedPrefillError("Reading the prompt was stopped.") from error
+            if self.device == "cuda":
+                raise DeviceError(devices.cuda_failed(str(error))) from error
+            raise EngineError(f"The model could not run ({_first_line(error)}).") from error
 
 
 @contextlib.contextmanager
@@ -396,100 +294,109 @@ def _stopping(stop: Callable[[], bool] | None, options: Any) -> Iterator[None]:
 
 
 def _find_build(manifest: Manifest, folder: Path, name: str) -> Build:
-    try:
-        return manifest.builds[name]
-    except KeyError:
+    if name not in manifest.builds:
         there = ", ".join(sorted(manifest.builds)) or "none"
-        raise ModelError(
-            f"{manifest.name} has no build {name!r} in {folder} (it has: {there}); make it first."
-        ) from None
+        raise ModelError(f"{manifest.name} in {folder} has no build {name}; it has: {there}.")
+    return manifest.builds[name]
 
 
 def _graph_file(folder: Path) -> Path:
-    """Return the graph of a build after a look at its two files."""
-    graph, weights = folder / "model.onnx", folder / "weights.bin"
-    for path in (graph, weights):
-        if not path.is_file() or path.resolve().parent != folder.resolve():
-            raise ModelError(
-                f"{path} is missing or leads elsewhere; remove the model and import it again."
-            )
-    return graph
+    """Return the graph of a build, after a look at its two files."""
+    for path in (folder / "model.onnx", folder / "weights.bin"):
+        if not path.is_file():
+            raise ModelError(f"{path} is missing; remove the model and import it again.")
+        # What onnxruntime refuses to follow out of the folder must not be a link out of it either.
+        if path.resolve().parent != folder.resolve():
+            raise ModelError(f"{path} leads out of its folder; remove the model.")
+    return folder / "model.onnx"
 
 
 def _choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, str, str]:
-    """Return (place, reason, name) for a build that was made for one class of device."""
-    providers = ort.get_available_providers()
-    facts = devices.look("CUDAExecutionProvider" in providers)
+    """Return (device, reason, name) for a build, which is made for one class of device."""
+    facts = devices.look("CUDAExecutionProvider" in ort.get_available_providers())
     choice = devices.decide(wish, facts)
     if build.device_class == "cuda":
         if choice.device != "cuda":
-            raise DeviceError(f"{build.name} needs a GPU: {choice.reason}")
+            raise DeviceError(f"{build.name} needs a GPU. {choice.reason}")
         return "cuda", "", facts.gpus[0].name
     if wish == "cuda":
-        reason = choice.reason or f"{build.name} runs on the CPU only; choose cuda-fp16."
-        raise DeviceError(reason)
-    reason = choice.reason or f"{build.name} was made for the CPU; choose cuda-fp16 for the GPU."
+        raise DeviceError(choice.reason or f"{build.name} is made for the CPU; use cuda-fp16.")
+    reason = choice.reason or f"{build.name} is made for the CPU; cuda-fp16 would use the GPU."
     return "cpu", reason, f"CPU, {cores} core{'s' if cores > 1 else ''}"
 
 
-def _open(graph: Path, place: str, threads: int, folder: Path) -> Any:
+def _open(graph: Path, device: str, threads: int) -> Any:
+    ort.disable_telemetry_events()
     options = ort.SessionOptions()
-    # The graph is written in its fused form; higher levels only take time.
+    # The graph is written in its fused form; higher levels would only take time.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    ort.disable_telemetry_events()
-    if place == "cuda":
+    options.log_severity_level = 4  # what matters is raised
+    if device == "cuda":
         return _open_cuda(graph, options)
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except _ORT_ERRORS as error:
         raise ModelError(
-            f"{graph} cannot be opened ({_first_line(error)}); remove the model and import it again."
+            f"{graph} cannot be opened ({_first_line(error)}); import the model again."
         ) from error
 
 
 def _open_cuda(graph: Path, options: Any) -> Any:
+    """Open on the GPU, with captured graphs where the provider can."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said):  # it prints what it does not find
+        # Without cuDNN: its attention would take the place of the faster kernel for steps.
         ort.preload_dlls(cudnn=False)
-    # Everything on the GPU or a clear failure: one node on the CPU would make every step slow.
+    # All on the GPU or a clear failure: one node on the CPU would slow every step.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    provider = ("CUDAExecutionProvider", {"device_id": "0", "enable_cuda_graph": "1"})
-    try:
-        session = ort.InferenceSession(graph, options, providers=[provider])
-    except _ORT_ERRORS as error:
-        raise DeviceError(devices.cuda_failed(f"{said.getvalue()}\n{error}")) from error
-    if session.get_providers()[0] != "CUDAExecutionProvider":
-        raise DeviceError(devices.cuda_failed(said.getvalue()))
-    return session
+    failure = said.getvalue()
+    for capture in ("1", "0"):
+        provider = ("CUDAExecutionProvider", {"device_id": "0", "enable_cuda_graph": capture})
+        try:
+            session = ort.InferenceSession(graph, options, providers=[provider])
+        except _ORT_ERRORS as error:
+            failure += f"\n{error}"
+            continue
+        # A provider that cannot load is left out silently; only this list tells.
+        if session.get_providers()[0] == "CUDAExecutionProvider":
+            return session
+    raise DeviceError(devices.cuda_failed(failure))
 
 
-def _sizes(session: Any, manifest: Manifest, build: Build, folder: Path) -> _GraphSizes:
+def _device_block(shape: Sequence[int], dtype: DTypeLike) -> Any:
+    return ort.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(dtype).type, "cuda", 0)
+
+
+def _sizes(session: Any, manifest: Manifest, build: Build, folder: Path) -> Sizes:
     """Read the sizes from the graph and compare them with what the manifest says."""
     inputs = {value.name: value for value in session.get_inputs()}
-    outputs = {value.name: value.shape for value in session.get_outputs()}
-    caches = [name for name in inputs if name.startswith("past.")]
+    outputs = {value.name: value for value in session.get_outputs()}
+    expected = (manifest.heads, manifest.context, build.kv_head_size)
     try:
-        shape = tuple(inputs["past.0.key"].shape[1:])
-        kind = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-        sizes = _GraphSizes(
-            len(caches),
-            shape,
-            np.dtype(kind[inputs["past.0.key"].type]),
-            outputs["top_logits"][1],
-            outputs["logits"][1],
+        kv = inputs["past.0.key"]
+        kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+        sizes = Sizes(
+            sum(name.startswith("past.") for name in inputs),
+            tuple(kv.shape[1:]),
+            np.dtype(kinds[kv.type]),
+            outputs["top_logits"].shape[1],
+            outputs["logits"].shape[1],
             manifest.vocabulary,
         )
-        expected = (manifest.heads, manifest.context, build.kv_head_size)
-        fits = shape == expected and sizes.caches == 2 * manifest.layers
-        if not fits or sizes.top != build.top or sizes.columns < manifest.vocabulary:
-            raise ValueError("its sizes are not those of model.json")
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        right = (
+            sizes.kv_shape == expected
+            and sizes.caches == 2 * manifest.layers
+            and sizes.top == build.top
+            and sizes.columns >= manifest.vocabulary
+        )
+    except (KeyError, IndexError, TypeError):
+        right = False
+    if not right:
         raise ModelError(
-            f"{folder / build.name} is not a build of this model ({error}); remove the model and import it again."
-        ) from error
+            f"{folder / build.name} does not fit {folder / 'model.json'}; import the model again."
+        )
     return sizes
 
 

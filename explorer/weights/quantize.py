@@ -1,8 +1,9 @@
 """Weights in few bits, packed the way ``com.microsoft.MatMulNBits`` reads them.
 
-A matrix is cut along its inputs into blocks; the weights of one block share one scale. Quantising is symmetric:
-a stored number q stands for ``(q - 2**(bits-1)) * scale``, so there are no zero points to read. The kernels
-quantise activations by row and block in the same way, which is why one row never sees another.
+A matrix is cut along its inputs into blocks; the weights of one block share one scale. Quantising
+is symmetric: a stored number q stands for ``(q - 2**(bits-1)) * scale``, so there are no zero
+points to read. The kernels quantise activations by row and block in the same way, which is why one
+row never sees another.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 _SLAB = 1 << 22
 """Weights quantised at a time: bounds the temporaries to some tens of megabytes."""
 
-# Fractions of the plain scale that are tried for every block of 4-bit weights: clipping the one largest weight
-# a little often costs less than coarser steps for all the others.
+# Fractions of the plain scale that are tried for every block of 4-bit weights: clipping its one
+# largest weight a little often costs less than coarser steps for all the others.
 _CLIPPING = (1.0, 0.95, 0.9, 0.85, 0.8)
 
 
@@ -54,7 +55,8 @@ def dequantize(packed: Packed, bits: int, inputs: int) -> NDArray[np.float32]:
     if bits == 4:  # the even input is in the low half of a byte
         data = np.stack((data & 15, data >> 4), axis=-1).reshape(*data.shape[:2], -1)
     values = (data.astype(np.float32) - 2 ** (bits - 1)) * packed.scales[:, :, None]
-    return values.reshape(len(data), -1)[:, :inputs]
+    matrix: NDArray[np.float32] = values.reshape(len(data), -1)[:, :inputs]
+    return matrix
 
 
 def _levels8(cells: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -64,7 +66,7 @@ def _levels8(cells: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.
 
 
 def _levels4(cells: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Quantise ``cells`` [n, blocks, block] to -8..7, stored as 0..15, with the least squared error.
+    """Quantise ``cells`` [n, blocks, block] to -8..7, stored as 0..15, with least squared error.
 
     The scale's sign is chosen so that the largest weight of a block falls on -8, the longer side.
     """
@@ -87,8 +89,8 @@ def _levels4(cells: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.
 def _round(
     cells: NDArray[np.float32], scale: NDArray[np.float32], low: int, high: int, zero: int
 ) -> NDArray[np.uint8]:
-    """Return ``cells / scale`` rounded into low..high and moved by ``zero``; all ``zero`` where scale is 0."""
-    # A scale below the smallest normal number has no finite inverse; such a block is zero for every purpose.
+    """Return ``cells / scale`` in low..high, moved by ``zero``; all ``zero`` where scale is 0."""
+    # The inverse of a subnormal scale may be infinite; such a block is zero for every purpose.
     usable = np.abs(scale) > np.finfo(np.float32).tiny
     inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=usable)
     levels = np.rint(cells * inverse[:, :, None]).clip(low, high)

@@ -1,0 +1,210 @@
+"""The memory that a graph reads and writes: small arrays, results, keys and values.
+
+On the CPU the model works directly on numpy arrays. On a GPU every array has a twin on the device,
+made by the :class:`Place`; ``push`` and ``pull`` move what changed. Nothing here knows the runtime:
+a binding is anything that takes pointers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class Block(Protocol):
+    """An array on a device (``onnxruntime.OrtValue`` is one)."""
+
+    def data_ptr(self) -> int:
+        """Return its address on the device."""
+        ...
+
+    def numpy(self) -> NDArray[Any]:
+        """Return a copy on the host."""
+        ...
+
+    def update_inplace(self, array: NDArray[Any], /) -> None:
+        """Overwrite it from the host."""
+        ...
+
+
+class Binding(Protocol):
+    """Connects a graph's inputs and outputs to memory (``onnxruntime.IOBinding`` is one)."""
+
+    def bind_input(
+        self, name: str, device: str, index: int, dtype: Any, shape: Sequence[int], pointer: int
+    ) -> None:
+        """Let the graph read an input at ``pointer``."""
+        ...
+
+    def bind_output(
+        self, name: str, device: str, index: int, dtype: Any, shape: Sequence[int], pointer: int
+    ) -> None:
+        """Let the graph write an output at ``pointer``."""
+        ...
+
+    def get_outputs(self) -> Sequence[Block]:
+        """Return the bound outputs in the order in which they were bound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model runs."""
+
+    name: str
+    """``cpu`` or ``cuda``, as the runtime calls it."""
+    make: Callable[[Sequence[int], DTypeLike], Block] | None = None
+    """Makes an array on the device; None where numpy's memory is the model's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the buffers need to know of a graph."""
+
+    caches: int
+    """Key and value buffers: two a layer."""
+    kv_shape: tuple[int, int, int]
+    """(H, C, D) of one row."""
+    kv_dtype: np.dtype[Any]
+    top: int
+    """K."""
+    columns: int
+    """Columns of ``logits``: the vocabulary in whole blocks."""
+    vocabulary: int
+
+    @property
+    def context(self) -> int:
+        """C: positions of a row."""
+        return self.kv_shape[1]
+
+
+class Array:
+    """A numpy array, ``host``, that a graph reads or writes."""
+
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike, place: Place) -> None:
+        """Make it of zeros."""
+        self.host: NDArray[Any] = np.zeros(tuple(shape), dtype)
+        self._place = place.name
+        self._block = place.make(shape, dtype) if place.make else None
+        self.push()
+
+    def push(self) -> None:
+        """Make what was written to ``host`` visible to the model."""
+        if self._block is not None:
+            self._block.update_inplace(self.host)
+
+    def pull(self) -> None:
+        """Make what the model wrote visible in ``host``."""
+        if self._block is not None:
+            self.host[...] = self._block.numpy()
+
+    def bind_input(self, binding: Binding, name: str) -> None:
+        """Let the graph read it as ``name``."""
+        binding.bind_input(name, self._place, 0, self._type, self.host.shape, self._pointer)
+
+    def bind_output(self, binding: Binding, name: str) -> None:
+        """Let the graph write it as ``name``."""
+        binding.bind_output(name, self._place, 0, self._type, self.host.shape, self._pointer)
+
+    @property
+    def _type(self) -> Any:
+        return self.host.dtype.type
+
+    @property
+    def _pointer(self) -> int:
+        return self.host.ctypes.data if self._block is None else self._block.data_ptr()
+
+
+class Output:
+    """Logits of R rows, valid until the session's next call."""
+
+    top_logits: NDArray[np.float32]  # [R, K]
+    """Descending, ties by lower id; -inf where fewer than K ids can be drawn."""
+    top_ids: NDArray[np.int64]  # [R, K]
+    logsumexp: NDArray[np.float32]  # [R]
+
+    def __init__(self, rows: int, padded: int, sizes: Sizes, place: Place) -> None:
+        """Make room for ``padded`` rows, of which the first ``rows`` are shown."""
+        self._top_logits = Array((padded, sizes.top), np.float32, place)
+        self._top_ids = Array((padded, sizes.top), np.int64, place)
+        self._logsumexp = Array((padded, 1), np.float32, place)
+        self._logits = Array((padded, sizes.columns), np.float32, place)
+        self._vocabulary = sizes.vocabulary
+        self._fetched = False
+        self.top_logits = self._top_logits.host[:rows]
+        self.top_ids = self._top_ids.host[:rows]
+        self.logsumexp = self._logsumexp.host[:rows, 0]
+
+    def logits(self, row: int) -> NDArray[np.float32]:
+        """Return all logits [V] of one row; -inf for ids that are never drawn."""
+        if not self._fetched:  # from a GPU only when somebody asks
+            self._logits.pull()
+            self._fetched = True
+        full: NDArray[np.float32] = self._logits.host[row, : self._vocabulary]
+        return full
+
+    def bind(self, binding: Binding) -> None:
+        """Bind to the graph's outputs."""
+        self._top_logits.bind_output(binding, "top_logits")
+        self._top_ids.bind_output(binding, "top_ids")
+        self._logsumexp.bind_output(binding, "logsumexp")
+        self._logits.bind_output(binding, "logits")
+
+    def pull(self) -> None:
+        """Fetch the small results from the device."""
+        self._fetched = False
+        self._top_logits.pull()
+        self._top_ids.pull()
+        self._logsumexp.pull()
+
+
+class Cache:
+    """Keys and values of up to ``rows`` sequences; made by ``Session.cache``."""
+
+    def __init__(self, rows: int, sizes: Sizes, place: Place) -> None:
+        """Make one buffer [rows, H, C, D] for the keys and one for the values of every layer."""
+        self.rows = rows
+        self._shape = (rows, *sizes.kv_shape)
+        self._type = sizes.kv_dtype.type
+        self._place = place.name
+        self._arrays: list[NDArray[Any]] = []
+        self._blocks: list[Block] = []
+        if place.make is None:
+            # Zeros come from the system untouched: positions that are never filled cost no memory.
+            self._arrays = [np.zeros(self._shape, self._type) for _ in range(sizes.caches)]
+            self._pointers = [array.ctypes.data for array in self._arrays]
+        else:
+            self._blocks = [place.make(self._shape, self._type) for _ in range(sizes.caches)]
+            self._pointers = [block.data_ptr() for block in self._blocks]
+
+    def bind(self, binding: Binding, rows: int) -> None:
+        """Bind the first ``rows`` sequences as past and present: the graph writes in place."""
+        shape = (rows, *self._shape[1:])
+        for name, pointer in self._named():
+            binding.bind_input(f"past.{name}", self._place, 0, self._type, shape, pointer)
+            binding.bind_output(f"present.{name}", self._place, 0, self._type, shape, pointer)
+
+    def copy_row(self, row: int, target: Cache, target_row: int, positions: int) -> None:
+        """Copy the first ``positions`` positions of a row to a row of ``target``, on the CPU."""
+        for source, sink in zip(self._arrays, target._arrays, strict=True):
+            sink[target_row, :, :positions] = source[row, :, :positions]
+
+    def row_blocks(self, row: int, binding: Binding) -> Sequence[Block]:
+        """Return one row of every buffer as an array [1, H, C, D] that shares its memory.
+
+        A fresh ``binding`` is the runtime's only way from an address to an array.
+        """
+        shape = (1, *self._shape[1:])
+        offset = row * int(np.prod(shape)) * np.dtype(self._type).itemsize
+        for name, pointer in self._named():
+            name = f"present.{name}"
+            binding.bind_output(name, self._place, 0, self._type, shape, pointer + offset)
+        return binding.get_outputs()
+
+    def _named(self) -> Iterator[tuple[str, int]]:
+        for index, pointer in enumerate(self._pointers):
+            yield f"{index // 2}.{'value' if index % 2 else 'key'}", pointer

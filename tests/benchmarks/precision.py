@@ -1,0 +1,231 @@
+"""Measure what the precisions and block sizes of CPU builds cost: the table of docs/precision.md.
+
+    python -m tests.benchmarks.precision --model models/demo --text FILE [--held-out 40]
+    python -m tests.benchmarks.precision --random
+
+The first form compares every packing with fp32 on a text: Kullback-Leibler divergence of the
+next-token distribution, how often the likeliest token stays the same, bits per byte. The second
+makes a GPT-2 of 124M shapes with random weights, for speed alone. Both say for which numbers of
+rows (1 to 16) a row's bits differ from those it has among 16. Speeds are tokens a second summed
+over lanes, medians of rounds in which all packings take turns, so that a busy machine is busy for
+all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from explorer.engine.session import Session
+from explorer.weights.nodes import Packing
+from tests.builds import make_builds
+from tests.tiny import random_weights, write_weights
+
+PACKINGS = {
+    "fp32": Packing(None, None, False),
+    **{f"int8/{block}": Packing(8, block, False) for block in (16, 32, 64, 128)},
+    **{f"int4/{block}": Packing(4, block, False) for block in (16, 32, 64, 128)},
+}
+
+WIDEST = 16
+
+
+def main() -> None:
+    """Run the comparison and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, help="GPT-2 folder to compare on a text")
+    parser.add_argument("--random", action="store_true", help="random weights, 124M shapes")
+    parser.add_argument("--text", type=Path, help="plain text or .xz, documents apart")
+    parser.add_argument("--held-out", type=int, default=40, help="take every n-th document")
+    parser.add_argument("--tokens", type=int, default=8192, help="tokens of text to compare")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=list(PACKINGS))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        source = _random_model(folder / "source") if arguments.random else arguments.model
+        sessions = {
+            name: _open(source, folder, name, arguments.threads)
+            for name in PACKINGS
+            if name in arguments.only
+        }
+        speeds = _speeds(sessions, arguments.rounds)
+        quality = {}
+        if arguments.text:
+            ids, sizes = _windows(
+                source, arguments.text, arguments.held_out, sessions, arguments.tokens
+            )
+            quality = _quality(sessions, ids, sizes)
+        _print(sessions, speeds, quality)
+
+
+def _random_model(folder: Path) -> Path:
+    folder.mkdir()
+    write_weights(folder, random_weights(layers=12, width=768, context=1024, rows=50257))
+    config = {
+        "n_layer": 12,
+        "n_head": 12,
+        "n_embd": 768,
+        "n_positions": 1024,
+        "vocab_size": 50257,
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+def _open(source: Path, folder: Path, name: str, threads: int) -> Session:
+    target = folder / name.replace("/", "-")
+    build = f"cpu-{name.split('/')[0]}"
+    make_builds(source, target, build, packing=PACKINGS[name])
+    session = Session(target, build, "cpu", threads)
+    session._even_rows = False  # what the kernels do by themselves
+    return session
+
+
+def _speeds(sessions: dict[str, Session], rounds: int) -> dict[str, list[float]]:
+    """Return, a packing, seconds of: a step of 1, 2 and 8 rows at position 64, a prompt of 64."""
+    seconds: dict[str, list[list[float]]] = {name: [[], [], [], []] for name in sessions}
+    for _ in range(rounds):
+        for name, session in sessions.items():
+            for column, rows in enumerate((1, 2, 8)):
+                seconds[name][column] += _time_steps(session, rows)
+            cache, ids = session.cache(1), list(range(64))
+            session.prefill(cache, ids)
+            for _ in range(3):
+                begin = time.perf_counter()
+                session.prefill(cache, ids)
+                seconds[name][3].append(time.perf_counter() - begin)
+    return {name: [statistics.median(c) for c in columns] for name, columns in seconds.items()}
+
+
+def _time_steps(session: Session, rows: int) -> list[float]:
+    cache = session.cache(rows)
+    tokens = np.arange(rows)
+    seconds = []
+    for position in range(64, 84):
+        begin = time.perf_counter()
+        session.step(cache, tokens, np.full(rows, position))
+        seconds.append(time.perf_counter() - begin)
+    return seconds[4:]
+
+
+def _rows_that_differ(session: Session) -> list[int]:
+    """Return the numbers of rows at which some row has other bits than among 16."""
+    vocabulary = session.manifest.vocabulary
+    tokens = np.random.default_rng(0).integers(0, vocabulary, (8, WIDEST))
+    expected = _logits(session, tokens)
+    return [
+        rows
+        for rows in range(1, WIDEST)
+        if not np.array_equal(_logits(session, tokens[:, :rows]), expected[:, :rows])
+    ]
+
+
+def _logits(session: Session, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the logits of steps that feed ``tokens`` [steps, rows]."""
+    rows = tokens.shape[1]
+    cache = session.cache(rows)
+    found = []
+    for position, row in enumerate(tokens):
+        output = session.step(cache, row, np.full(rows, position))
+        found.append([output.logits(r).copy() for r in range(rows)])
+    return np.array(found)  # [steps, rows, V]
+
+
+def _windows(
+    source: Path, path: Path, held_out: int, sessions: dict[str, Session], count: int
+) -> tuple[list[list[int]], int]:
+    """Return windows of held-out text as ids, each as long as the context, and their bytes."""
+    data = path.read_bytes()
+    text = (lzma.decompress(data) if path.suffix == ".xz" else data).decode()
+    documents = text.split("<|endoftext|>\n")[held_out - 1 :: held_out]
+    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+    context = next(iter(sessions.values())).manifest.context
+    windows = []
+    for document in documents:
+        ids = tokenizer.encode(document[:20000]).ids
+        windows += [ids[i : i + context] for i in range(0, len(ids) - context, context)][:2]
+    windows = windows[: max(1, count // context)]
+    size = sum(len(tokenizer.decode(window[1:]).encode()) for window in windows)
+    return windows, size
+
+
+def _quality(
+    sessions: dict[str, Session], windows: Sequence[Sequence[int]], size: int
+) -> dict[str, list[float]]:
+    """Return, a packing: mean and 99.9% quantile of KL from fp32, same top token, bits a byte."""
+    divergences: dict[str, list[float]] = {name: [] for name in sessions}
+    same = dict.fromkeys(sessions, 0)
+    bits = dict.fromkeys(sessions, 0.0)
+    for window in windows:
+        exact = _logprobs(sessions["fp32"], window)
+        chosen = np.arange(len(window) - 1), np.array(window[1:])
+        for name, session in sessions.items():
+            found = _logprobs(session, window)
+            divergence = (np.exp(exact) * (exact - found)).sum(axis=1)
+            divergences[name] += divergence.tolist()
+            same[name] += int((exact.argmax(1) == found.argmax(1)).sum())
+            bits[name] -= found[chosen].sum() / np.log(2)
+    count = sum(len(window) for window in windows)
+    return {
+        name: [
+            float(np.mean(divergences[name])),
+            float(np.quantile(divergences[name], 0.999)),
+            same[name] / count,
+            bits[name] / size,
+        ]
+        for name in sessions
+    }
+
+
+def _logprobs(session: Session, ids: Sequence[int]) -> NDArray[np.float64]:
+    """Return natural log-probabilities of what follows each token: [n, V]."""
+    cache, parts = session.cache(1), []
+    for begin in range(0, len(ids), 256):
+        part = ids[begin : begin + 256]
+        output = session.prefill(cache, part, begin, rows="all")
+        parts += [output.logits(row).astype(np.float64) for row in range(len(part))]
+    logits = np.array(parts)
+    top = logits.max(axis=1, keepdims=True)
+    return logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+
+
+def _print(
+    sessions: dict[str, Session], speeds: dict[str, list[float]], quality: dict[str, list[float]]
+) -> None:
+    heads = ["packing", "MB", "1 lane", "2 lanes", "8 lanes", "prompt 64", "rows that differ"]
+    if quality:
+        heads += ["KL mean", "KL 99.9%", "same top", "bits/byte"]
+    print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
+    for name, session in sessions.items():
+        one, two, eight, prompt = speeds[name]
+        weights = session.folder / session.build.name / "weights.bin"
+        differing = _rows_that_differ(session)
+        cells = [
+            name,
+            f"{weights.stat().st_size / 1e6:.0f}",
+            f"{1 / one:.0f}",
+            f"{2 / two:.0f}",
+            f"{8 / eight:.0f}",
+            f"{prompt * 1e3:.1f} ms",
+            ", ".join(map(str, differing)) or "none",
+        ]
+        if quality:
+            mean, tail, same, bits = quality[name]
+            cells += [f"{mean:.2e}", f"{tail:.2e}", f"{same:.2%}", f"{bits:.4f}"]
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
