@@ -38,7 +38,8 @@ from explorer.errors import EngineError, ExplorerError, PromptError
 from explorer.recipe import Recipe
 
 if TYPE_CHECKING:
-    from explorer.engine.session import Cache, Output, Session
+    from explorer.engine.buffers import Cache, Output
+    from explorer.engine.session import Session
     from explorer.engine.tokens import TextDecoder, Tokens
 
 CHUNK = 256
