@@ -55,7 +55,7 @@ def run(paths: Paths, debug: bool = False) -> int:
     app.setApplicationDisplayName("Sample Explorer")
     app.setApplicationVersion(version())
     app.setDesktopFileName(APP_NAME)
-    program = start(paths, app, EngineProcess())
+    program = start(paths, app, EngineProcess(log=log_file and log_file.with_name("engine.log")))
     sys.excepthook = functools.partial(_on_bug, program, log_file)
     program.window.show()
     # After the first picture: what takes long must not delay it.

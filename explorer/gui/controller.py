@@ -33,7 +33,7 @@ from explorer.engine.messages import (
     Steps,
 )
 from explorer.engine.tokens import Tokens
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, VerdictError
 from explorer.library.records import ModelRef
 from explorer.manifest import Manifest
 from explorer.recipe import Recipe
@@ -41,7 +41,10 @@ from explorer.review import Judgement, Review
 
 FRAME_MS = 16
 IDLE_MS = 400
-REPAINT_S = 1 / 30
+REPAINT_S = 1 / 31
+"""A lane is painted at most 30 times a second, which two frames of 16 ms just allow."""
+LANES_A_FRAME = 4
+SPEED_S = 0.25
 RATE_WINDOW_S = 1.0
 
 
@@ -113,8 +116,9 @@ class Controller(QObject):
         self.loaded: Loaded | None = None
         self.ready: Ready | None = None
         self._clock = clock
-        self._painted = 0.0
+        self._painted: dict[int, float] = {}  # when, by lane
         self._dirty: set[int] = set()
+        self._speed_said = 0.0
         self._running = False
         self._rates: dict[int, deque[tuple[float, int]]] = {}
         self._timer = QTimer(self)
@@ -243,8 +247,7 @@ class Controller(QObject):
             with self._explained():
                 self._take(events)
         now = self._clock()
-        if now - self._painted >= REPAINT_S:
-            self._repaint(now)
+        self._repaint(now)
         self._pace()
 
     def shut_down(self) -> None:
@@ -281,8 +284,9 @@ class Controller(QObject):
                             history.append((now, 1))
                 case Ended():
                     self._rates.pop(event.lane, None)
+        before = self.review.counts
         self._send(self.review.receive(events))
-        if any(isinstance(event, Ended | Crashed | Refused) for event in events):
+        if self.review.counts != before:
             self.counts_changed.emit()
 
     def _send(self, commands: Sequence[Command]) -> None:
@@ -300,16 +304,26 @@ class Controller(QObject):
 
     def _after(self) -> None:
         """Show at once what a person has just done."""
-        self._repaint(self._clock())
+        self._repaint(self._clock(), at_once=True)
         self.counts_changed.emit()
         self._pace()
 
-    def _repaint(self, now: float) -> None:
-        changed = self.review.take_changed()
-        if not changed:
-            return
-        self._painted = now
-        self.lanes_changed.emit(sorted(changed))
+    def _repaint(self, now: float, at_once: bool = False) -> None:
+        """Let changed lanes be painted: those that waited longest first, a few a frame."""
+        self._dirty |= self.review.take_changed()
+        due = sorted(self._dirty, key=lambda lane: self._painted.get(lane, 0.0))
+        if not at_once:
+            late = now - REPAINT_S
+            due = [lane for lane in due if self._painted.get(lane, 0.0) <= late][:LANES_A_FRAME]
+        if due:
+            self._dirty.difference_update(due)
+            self._painted.update(dict.fromkeys(due, now))
+            self.lanes_changed.emit(due)
+        if now - self._speed_said >= SPEED_S:
+            self._speed_said = now
+            self._say_speed(now)
+
+    def _say_speed(self, now: float) -> None:
         streaming = [s for s in self.review.seats if s.state == "streaming"]
         total = sum(_rate(self._rates.get(s.lane, ()), now) or 0.0 for s in streaming)
         self.speed_changed.emit(total, len(streaming))
@@ -324,7 +338,7 @@ class Controller(QObject):
             self._running = running
             self.running_changed.emit(running)
             if not running:
-                self._repaint(self._clock())
+                self._repaint(self._clock(), at_once=True)
                 self.speed_changed.emit(0.0, 0)
 
     @contextmanager
@@ -333,6 +347,9 @@ class Controller(QObject):
         said: list[str] = []
         try:
             yield said
+        except VerdictError as error:  # a key pressed a moment too early: no lasting notice
+            said.append(str(error))
+            self.message.emit(str(error), "news")
         except ExplorerError as error:
             said.append(str(error))
             self.message.emit(str(error), "problem")

@@ -228,6 +228,8 @@ class ExplorePage(QSplitter):
     def _show_counts(self) -> None:
         review = self._review
         self.strip.show_ledger(review.counts, review.interval, review.caption, review.prompt_tries)
+        # What a kept try cost may have changed without its lane: an unread one came in beside it.
+        self._paint([seat.lane for seat in review.seats if seat.caption])
         self._show_note()
 
     def _show_note(self) -> None:

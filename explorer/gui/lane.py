@@ -6,7 +6,7 @@ changes size while text arrives: header and footer have fixed heights, the text 
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtCore import QElapsedTimer, QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -36,6 +36,7 @@ ENDS = {
 VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped": ("→", "Skipped")}
 
 FOOTER_HEIGHT = 52
+FIGURES_MS = 150
 _ROOM_FOR_KEYS = 322
 _ROOM_FOR_WORDS = 236
 _ROOM_FOR_CAPTION = 300
@@ -56,6 +57,7 @@ class Lane(QFrame):
         self.number = number
         self._shown: tuple[object, int] | None = None  # (candidate, characters shown)
         self._why_not = ""
+        self._since_figures = QElapsedTimer()
         self._seat: tuple[Seat, str] | None = None
         self.setProperty("role", "lane")
         self.setProperty("chosen", "false")
@@ -120,7 +122,10 @@ class Lane(QFrame):
         self._index.setText(f"#{seat.index}" if seat.index is not None else "#…")
         self._dot.setVisible(streaming)
         self._state.setText(state)
-        self._figures.setText(self._count(seat, rate if streaming else None))
+        # Every change of a label lays the header out anew; nobody reads thirty figures a second.
+        if not streaming or self._since_figures.hasExpired(FIGURES_MS):
+            self._figures.setText(self._count(seat, rate if streaming else None))
+            self._since_figures.start()
         self._state.setVisible(not streaming or self.width() >= _ROOM_FOR_WORDS)
         self._show_text(seat, prompt)
         self.text.set_caret(streaming)
@@ -182,7 +187,7 @@ class Lane(QFrame):
         candidate = (seat.try_id, seat.index, prompt)
         known = self._shown[1] if self._shown and self._shown[0] == candidate else None
         if known is None or known > len(seat.text):
-            self.text.set_text(prompt, seat.text)
+            self.text.set_text(prompt, seat.text, follow=seat.state != "ended")
         else:
             self.text.append(seat.text[known:])
         self._shown = (candidate, len(seat.text))

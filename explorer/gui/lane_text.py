@@ -7,7 +7,7 @@ its end.
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QRectF, Qt
+from PySide6.QtCore import QEvent, QRectF, Qt, Slot
 from PySide6.QtGui import (
     QFontMetricsF,
     QKeyEvent,
@@ -59,29 +59,31 @@ class LaneText(QTextEdit):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.document().setDocumentMargin(0)
+        self.setCursorWidth(0)  # the only caret is the one that says more is coming
+        self._follow = True
+        self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
+        self.verticalScrollBar().rangeChanged.connect(self._on_range)
 
     def machine_text(self) -> str:
         """Return what the machine wrote, as it was given (the document normalises line ends)."""
         return self._machine
 
-    def set_text(self, prompt: str, machine: str) -> None:
-        """Show a candidate from its beginning."""
+    def set_text(self, prompt: str, machine: str, *, follow: bool = False) -> None:
+        """Show a candidate: from its beginning, or ``follow`` its end while it grows."""
         self._prompt, self._machine = prompt, machine
         self._rewrite()
-        self.verticalScrollBar().setValue(0)
+        self._follow = follow
+        bar = self.verticalScrollBar()
+        bar.setValue(bar.maximum() if follow else 0)
 
     def append(self, text: str) -> None:
         """Add streamed text; the view follows unless the person has scrolled away."""
         if not text:
             return
         self._machine += text
-        bar = self.verticalScrollBar()
-        follow = bar.value() >= bar.maximum() - 2
         cursor = QTextCursor(self.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         cursor.insertText(text, self._format("text"))
-        if follow:
-            bar.setValue(bar.maximum())
 
     def set_caret(self, shown: bool) -> None:
         """Show or hide the caret that says more text is coming."""
@@ -132,6 +134,15 @@ class LaneText(QTextEdit):
         if event.type() in looks and (self._prompt or self._machine):
             self._rewrite()
 
+    @Slot(int)
+    def _on_scrolled(self, value: int) -> None:
+        self._follow = value >= self.verticalScrollBar().maximum() - 2
+
+    @Slot(int, int)
+    def _on_range(self, _low: int, high: int) -> None:
+        if self._follow:
+            self.verticalScrollBar().setValue(high)
+
     def _rewrite(self) -> None:
         spacing = QTextBlockFormat()
         spacing.setLineHeight(
@@ -142,6 +153,7 @@ class LaneText(QTextEdit):
         cursor.setBlockFormat(spacing)
         cursor.insertText(self._prompt, self._format("human"))
         cursor.insertText(self._machine, self._format("text"))
+        self.moveCursor(QTextCursor.MoveOperation.Start)
 
     @staticmethod
     def _format(colour: str) -> QTextCharFormat:

@@ -27,7 +27,8 @@ from explorer.library.statistics import Counts, Interval
 CLAIM = 0.5
 """The announcement of 2019: "reasonable samples about 50 % of the time" for familiar topics."""
 
-_NARROW = 690
+_SPOKEN = {"crashed": "lost to a crash", "everywhere": "tries on this prompt over all hunts"}
+_NARROW = 700
 
 _FIGURES = (
     ("tries", "tries", ""),
@@ -37,6 +38,7 @@ _FIGURES = (
     ("unread", "unread", ""),
     ("streaming", "streaming", "muted"),
     ("crashed", "lost", "muted"),
+    ("everywhere", "all hunts", "muted"),
 )
 
 
@@ -108,8 +110,8 @@ class LedgerStrip(QFrame):
             "The dashed line marks 50 %, what the announcement of 2019 claimed for familiar topics."
         )
         self.rate, self.kind = QLabel(), QLabel()
-        self.caption, self.everywhere, self.policy = QLabel(), QLabel(), QLabel()
-        for label in (self.rate, self.kind, self.caption, self.everywhere, self.policy):
+        self.caption, self.policy = QLabel(), QLabel()
+        for label in (self.rate, self.kind, self.caption, self.policy):
             label.setProperty("role", "muted")
         self.policy.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         figures, rate, lower = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
@@ -150,18 +152,17 @@ class LedgerStrip(QFrame):
     ) -> None:
         """Show the counts of the hunt; ``prompt_tries`` are those on this prompt over all hunts."""
         for name, label in self.figures.items():
-            number = getattr(counts, name)
+            number = prompt_tries if name == "everywhere" else getattr(counts, name)
             label.setText(f"{number:,}".replace(",", "\u2009"))
-            label.setAccessibleName(f"{number} {name}")
+            label.setAccessibleName(f"{number} {_SPOKEN.get(name, name)}")
         self._columns["crashed"].setVisible(counts.crashed > 0)
+        self._columns["everywhere"].setToolTip(f"{prompt_tries} {_SPOKEN['everywhere']}")
         self.bar.show_interval(interval)
         judged = interval if interval is not None and interval.judged else None
         self.rate.setText(_rate(judged) if judged else "nothing")
         self.kind.setText(_why(judged) if judged else "judged yet")
         self.kind.setToolTip(f"A keeper takes {judged.expected_words}." if judged else "")
-        everywhere = f"{prompt_tries} tries on this prompt over all hunts"
-        words = [x for x in (caption, everywhere if prompt_tries else "") if x]
-        self.caption.setText("   ·   ".join(words) or "No tries yet")
+        self.caption.setText(caption or "no tries yet")
         self.all_tries.setVisible(counts.tries + counts.crashed > 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

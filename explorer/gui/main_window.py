@@ -214,11 +214,14 @@ class MainWindow(QMainWindow):
         if layout is not None and self.panel.parentWidget() is not home:
             layout.addWidget(self.panel)
             self.panel.show()
-        if page == HISTORY:
-            hunt = self.controller.review.hunt
-            self.history.set_running(hunt.id if hunt and self.controller.review.running else None)
-            self.history.refresh()
         self.pages.setCurrentIndex(page)
+        self._show_history()
+
+    def _show_history(self) -> None:
+        if self.pages.currentIndex() == HISTORY:
+            review = self.controller.review
+            self.history.set_running(review.hunt.id if review.hunt and review.running else None)
+            self.history.refresh()
 
     @Slot()
     def _show_tries(self) -> None:
@@ -257,6 +260,7 @@ class MainWindow(QMainWindow):
     @Slot(bool)
     def _on_running(self, running: bool) -> None:
         self.actions_.enable(("stop",), running)
+        self._show_history()
         if not running:
             self.status.show_progress(None)
         if self.tries.isVisible():

@@ -94,7 +94,7 @@ QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabl
 }
 QPlainTextEdit[role="human"], QTextEdit[role="human"] { color: $human; font-size: $text_size; padding: 8px; }
 QPlainTextEdit[role="machine"], QTextEdit[role="machine"] {
-    background: transparent; border: none; padding: 0; font-size: $text_size;
+    background: $panel; border: none; border-radius: 0; padding: 0; font-size: $text_size;
 }
 QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSpinBox::down-button {
     width: 14px; border: none; background: transparent;

@@ -1,0 +1,191 @@
+"""How smooth the window stays while 8 lanes stream, and what drawing costs the engine.
+
+    python tests/benchmarks/smoothness.py [--lanes 8] [--rate 2000] [--seconds 10] [--engine MODEL]
+
+Prints the gaps between frames with a scripted engine: a frame is a turn of the event loop in which a
+16 ms timer could run and everything that was asked to be painted is painted. With ``--engine`` it then
+runs the real engine, once polled by nobody but a loop and once by the whole window, and prints the
+ratio of the two speeds. Uses whatever platform Qt finds; set QT_QPA_PLATFORM=offscreen without one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication, QElapsedTimer, Qt, QTimer
+from PySide6.QtWidgets import QApplication
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from explorer import app as window_app  # noqa: E402
+from explorer.engine.messages import Load, Start, Steps  # noqa: E402
+from explorer.engine.process import EngineProcess  # noqa: E402
+from explorer.engine.tokens import Tokens  # noqa: E402
+from explorer.gui.controller import Loaded  # noqa: E402
+from explorer.manifest import Build, Manifest  # noqa: E402
+from explorer.paths import Paths  # noqa: E402
+from explorer.recipe import Recipe  # noqa: E402
+from explorer.settings import Settings  # noqa: E402
+from explorer.weights.store import Store  # noqa: E402
+from tests.gui.scripted_engine import ScriptedEngine  # noqa: E402
+
+PROMPT = "Once upon a time there was a miller who had three daughters and a donkey."
+
+
+def demo() -> Loaded:
+    """Return a model as the window knows it; the scripted engine loads nothing."""
+    build = Build("cpu-int8", "cpu", "int8", "f" * 64, 64, 64)
+    manifest = Manifest(
+        "demo", "a" * 64, 6, 6, 384, 100_000, 8192, 0, 7_000_000, builds={"cpu-int8": build}
+    )
+    folder = ROOT / "models" / "demo"
+    return Loaded(folder, manifest, "cpu-int8", Tokens.from_folder(folder))
+
+
+def open_window(folder: Path, lanes: int, engine: object, max_tokens: int) -> window_app.Program:
+    """Return a shown window of 1440 x 900 with so many lanes."""
+    app = QApplication.instance()
+    recipe = Recipe(max_tokens=max_tokens)
+    Settings(lanes=lanes, prompt=PROMPT, recipe=recipe.to_json()).save(folder / "settings.json")
+    program = window_app.start(Paths.default(folder), app, engine)
+    program.window.resize(1440, 900)
+    program.window.show()
+    return program
+
+
+def spin(seconds: float) -> list[float]:
+    """Run the event loop and return the gaps between turns of a 16 ms timer, in ms."""
+    gaps: list[float] = []
+    clock = QElapsedTimer()
+    clock.start()
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(lambda: gaps.append(clock.nsecsElapsed() / 1e6) or clock.restart())
+    timer.start(16)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QCoreApplication.processEvents()
+        time.sleep(0.0005)
+    timer.stop()
+    return gaps[1:]
+
+
+def measure_gaps(lanes: int, rate: float, seconds: float) -> None:
+    """Print the frame gaps at ``rate`` tokens/s over ``lanes`` lanes."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = ScriptedEngine(tokens_per_second=rate)
+        program = open_window(Path(folder), lanes, engine, 100_000)
+        window = program.window
+        window.controller.load(demo(), "auto")
+        spin(0.5)
+        window.do("generate")
+        spin(0.5)
+        before = sum(seat.tokens for seat in window.controller.review.seats)
+        began, cpu = time.monotonic(), time.process_time()
+        gaps = spin(seconds)
+        cpu = time.process_time() - cpu
+        took = time.monotonic() - began
+        shown = sum(seat.tokens for seat in window.controller.review.seats) - before
+        window.close()
+        program.close()
+    cuts = statistics.quantiles(gaps, n=100)
+    print(
+        f"{lanes} lanes, {shown / took:,.0f} tokens/s shown of {rate:,.0f}: frame gap"
+        f" median {statistics.median(gaps):.1f} ms, p95 {cuts[94]:.1f}, p99 {cuts[98]:.1f},"
+        f" worst {max(gaps):.1f} ({len(gaps)} frames; wanted: p99 below 50 ms);"
+        f" {100 * cpu / took:.0f} % of a core"
+    )
+
+
+def measure_cost(model: str, lanes: int, seconds: float) -> None:
+    """Print the engine's speed with the window over its speed without one."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = Store(Paths.default(folder)).ensure(model, "cpu-int8")
+        loaded = Loaded(path, Manifest.read(path), "cpu-int8", Tokens.from_folder(path))
+        alone = [bare_speed(loaded, lanes, seconds)]
+        shown = [window_speed(folder, loaded, lanes, seconds)]
+        alone.append(bare_speed(loaded, lanes, seconds))
+        shown.append(window_speed(folder, loaded, lanes, seconds))
+    ratio = statistics.mean(shown) / statistics.mean(alone)
+    print(
+        f"{model}, {lanes} lanes: {statistics.mean(alone):,.0f} tokens/s alone,"
+        f" {statistics.mean(shown):,.0f} with the window: ratio {ratio:.3f}"
+        " (wanted: at least 0.95 when the engine has a core of its own)"
+    )
+
+
+def bare_speed(loaded: Loaded, lanes: int, seconds: float) -> float:
+    """Return tokens/s of the engine process with nothing drawn."""
+    engine = EngineProcess()
+    recipe = Recipe(max_tokens=400, end_of_text="never")
+    prompt = tuple(loaded.tokens.encode(PROMPT))
+    engine.send(Load(loaded.folder, loaded.build, "cpu", 1))
+    index = lanes
+    engine.send(*(Start((1, n), n, 7, prompt, recipe) for n in range(lanes)))
+    tokens, began = 0, 0.0
+    while not began or time.monotonic() - began < seconds:
+        for event in engine.poll(0.016):
+            if isinstance(event, Steps):
+                began = began or time.monotonic()
+                tokens += len(event.tokens)
+            elif hasattr(event, "reason") and hasattr(event, "lane"):
+                engine.send(Start((1, index), event.lane, 7, prompt, recipe))
+                index += 1
+    speed = tokens / (time.monotonic() - began)
+    engine.close()
+    return speed
+
+
+def window_speed(folder: Path, loaded: Loaded, lanes: int, seconds: float) -> float:
+    """Return tokens/s of the engine process while the window shows them."""
+    program = open_window(folder, lanes, EngineProcess(), 400)
+    window = program.window
+    recipe = Recipe(max_tokens=400, end_of_text="never")
+    window.explore.recipe.set_recipe(recipe)
+    window.explore.recipe.set_policy(True, False)  # finished tries make room: it never pauses
+    window.explore.recipe.policy_changed.emit(True, False)
+    window.controller.load(loaded, "cpu", 1)
+    while window.controller.ready is None:
+        spin(0.05)
+    window.do("generate")
+    spin(0.5)
+    counted = [0]
+    taking = window.controller.review.receive
+
+    def count(events: object) -> object:
+        events = list(events)
+        counted[0] += sum(len(e.tokens) for e in events if isinstance(e, Steps))
+        return taking(events)
+
+    window.controller.review.receive = count
+    began = time.monotonic()
+    spin(seconds)
+    speed = counted[0] / (time.monotonic() - began)
+    window.close()
+    program.close()
+    return speed
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lanes", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=2000)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--engine", metavar="MODEL", help="also measure with the real engine")
+    args = parser.parse_args()
+    QApplication([])
+    measure_gaps(args.lanes, args.rate, args.seconds)
+    if args.engine:
+        measure_cost(args.engine, args.lanes, args.seconds)
+
+
+if __name__ == "__main__":
+    main()
