@@ -48,12 +48,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """
     source = Source(folder)
     config = read_config(source)
-    tokenizer = read_tokenizer(source)
-    if tokenizer.vocabulary > config.rows:
-        raise CheckpointError(
-            f"The tokenizer has ids up to {tokenizer.vocabulary - 1}, but the model has only "
-            f"{config.rows} embedding rows ({CONFIG_FILE}: vocab_size); they do not fit."
-        )
+    tokenizer = read_tokenizer(source, config.rows)
     files = _open_weights(source)
     try:
         return Checkpoint(source, config, tokenizer, files)

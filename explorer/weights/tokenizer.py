@@ -53,10 +53,11 @@ class _Parts(NamedTuple):
     ignore_merges: bool = False
 
 
-def read_tokenizer(source: Source) -> TokenizerFile:
+def read_tokenizer(source: Source, rows: int) -> TokenizerFile:
     """Read ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``, of a folder.
 
-    Raises :class:`CheckpointError` where none of them is there, or one is not byte-level BPE.
+    Raises :class:`CheckpointError` where none of them is there, one is not byte-level BPE, or a token
+    has no place among the ``rows`` embedding rows of the model.
     """
     if source.has("tokenizer.json"):
         parts = _from_tokenizer_json(source)
@@ -67,7 +68,9 @@ def read_tokenizer(source: Source) -> TokenizerFile:
             f"{source.folder} has no tokenizer: tokenizer.json is expected, "
             "or vocab.json together with merges.txt."
         )
-    return _canonical(parts)
+    # First of all: what cannot fit is not worth the seconds that a huge vocabulary takes.
+    _check_fit(parts, len(parts.vocab), rows)
+    return _canonical(parts, rows)
 
 
 def _from_tokenizer_json(source: Source) -> _Parts:
@@ -166,7 +169,15 @@ def _normalizer(value: Any, file: str) -> str | None:
             )
 
 
-def _canonical(parts: _Parts) -> TokenizerFile:
+def _check_fit(parts: _Parts, needed: int, rows: int) -> None:
+    if needed > rows:
+        raise CheckpointError(
+            f"{parts.file} needs {needed} embedding rows, but the model has only {rows} "
+            "(config.json: vocab_size); they do not belong together."
+        )
+
+
+def _canonical(parts: _Parts, rows: int) -> TokenizerFile:
     added = _check_added(parts)
     # An added token that is in the vocabulary too keeps its id there; one that is not would get the
     # next free id from the library, whatever its file says. So all of them go into the vocabulary.
@@ -180,6 +191,8 @@ def _canonical(parts: _Parts) -> TokenizerFile:
         )
     if not ids:
         raise CheckpointError(f"{parts.file} holds no tokens.")
+    vocabulary = max(by_id) + 1
+    _check_fit(parts, vocabulary, rows)
     byte_level = {"type": "ByteLevel", "trim_offsets": False, **parts.pre_tokenizer}
     values = {
         "version": "1.0",
@@ -205,7 +218,6 @@ def _canonical(parts: _Parts) -> TokenizerFile:
     }
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     _try(text, parts.file)
-    vocabulary = max(by_id) + 1
     holes = tuple(i for i in range(vocabulary) if i not in by_id)
     return TokenizerFile(text, vocabulary, ids.get(END_OF_TEXT), holes)
 

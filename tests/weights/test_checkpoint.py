@@ -196,8 +196,8 @@ def test_unreadable_config(folder: Path, text: str) -> None:
 def test_fewer_rows_than_tokens(folder: Path) -> None:
     change_config(folder, vocab_size=299)
     message = refusal(folder)
-    assert "299" in message
-    assert "embedding rows" in message
+    assert "needs 300 embedding rows" in message
+    assert "only 299" in message
 
 
 # What is refused: tensors

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import CheckpointError
+from explorer.weights import tokenizer
 from explorer.weights.checkpoint import open_checkpoint
 from explorer.weights.safetensors import MAX_HEADER, SafetensorsFile
 from tests.tiny import make_tiny
@@ -298,6 +299,16 @@ def test_a_million_added_tokens(folder: Path) -> None:
     values["added_tokens"] = [{"id": i, "content": f"<{i}>"} for i in range(300, 400_000)]
     (folder / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
     assert "added tokens" in refused(folder)
+
+
+def test_a_million_tokens_are_counted_before_they_are_looked_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    values["model"]["vocab"] = {str(i): i for i in range(1_000_000)}
+    (folder / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
+    monkeypatch.delattr(tokenizer, "_canonical")
+    assert "needs 1000000 embedding rows" in refused(folder)
 
 
 # Paths

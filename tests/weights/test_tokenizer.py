@@ -22,7 +22,7 @@ GPT2 = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "gpt2_bp
 
 
 def read(folder: Path) -> TokenizerFile:
-    return read_tokenizer(Source(folder))
+    return read_tokenizer(Source(folder), 60_000)
 
 
 def refusal(folder: Path) -> str:
@@ -180,6 +180,7 @@ def _vocab(**values: object) -> Callable[[dict[str, Any]], object]:
         (_vocab(a=True), "whole number"),
         (_vocab(a=2**40), "whole number"),
         (_vocab(a=0), "same id 0"),
+        (_vocab(a=60_000), "needs 60001 embedding rows"),
         (_top(model=None), "model"),
         (_top(decoder=None), "decoder"),
         (_top(pre_tokenizer=None), "pre_tokenizer"),
