@@ -125,6 +125,11 @@ class Desktop:
         self.tool("windowfocus", "--sync", found)
         time.sleep(0.2)
 
+    def _window_of(self, running: subprocess.Popen[bytes]) -> str | None:
+        if running.poll() is not None:
+            raise AssertionError(f"the program ended with {running.returncode} before its window")
+        return self.window(TITLE)
+
     @contextlib.contextmanager
     def program(self, data: Path, *words: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         """Start ``main.py --data-dir data`` full screen; kill it if the block leaves it running."""
@@ -137,9 +142,8 @@ class Desktop:
                 cwd=data.parent,
             )
         try:
-            self.focus()
-            found = self.window(TITLE)
-            assert found is not None
+            found = wait_for("the window of the program", lambda: self._window_of(running))
+            self.tool("windowfocus", "--sync", found)
             self.tool("windowmove", found, "0", "0")
             self.tool("windowsize", "--sync", found, *map(str, self.size))
             yield running

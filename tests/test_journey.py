@@ -1,0 +1,188 @@
+"""The main job in the real program: keys in, pictures and files out, nothing replaced.
+
+Import a model, type, stream, reject two, keep one, quit, start again, find it with 3 tries, export
+it. A second journey kills the whole program in the middle of a decision, three times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.desktop import ROOT, Desktop, missing_tools, wait_for
+from tests.tiny import make_tiny
+
+pytestmark = [
+    pytest.mark.journey,
+    pytest.mark.skipif(
+        bool(missing_tools()) and "CI" not in os.environ,
+        reason="needs Xvfb and xdotool, which `make test` installs on Debian and Ubuntu",
+    ),
+]
+
+
+@pytest.fixture
+def desktop() -> Iterator[Desktop]:
+    with Desktop(1280, 800) as desktop:
+        yield desktop
+
+
+def rows(data: Path, question: str) -> list[tuple[Any, ...]]:
+    """Ask the library of a running program; [] while there is none yet."""
+    path = data / "library.sqlite"
+    if not path.exists():
+        return []
+    with contextlib.closing(
+        sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+    ) as connection:
+        try:
+            return connection.execute(question).fetchall()
+        except sqlite3.OperationalError:  # the schema is being made
+            return []
+
+
+def count(data: Path, question: str) -> int:
+    found = rows(data, question)
+    return int(found[0][0]) if found else 0
+
+
+def clean(log: Path) -> None:
+    """Fail on a traceback or a warning of Qt in what the program printed or logged."""
+    text = log.read_text(errors="replace")
+    for path in (log.parent / "data").glob("logs/*"):
+        text += path.read_text(errors="replace")
+    for bad in ("Traceback", "qt.", "QObject", "QWidget", "QPainter", "Warning", "CRITICAL"):
+        assert bad not in text, text
+
+
+def quit_program(desktop: Desktop, program: subprocess.Popen[bytes]) -> None:
+    desktop.focus()
+    desktop.key("ctrl+q")
+    wait_for("the program to end", lambda: program.poll() is not None)
+    assert program.returncode == 0
+
+
+def generate(desktop: Desktop, data: Path, prompt: str) -> None:
+    """Type a prompt and press Ctrl+Enter until four tries are on disk.
+
+    Before the engine has opened the model the window says so and starts nothing; a person waits
+    for a moment and presses again.
+    """
+
+    def four_tries() -> bool:
+        return count(data, "select count(*) from tries") >= 4
+
+    desktop.focus()
+    desktop.key("ctrl+l", "ctrl+a")
+    desktop.type(prompt)
+    for _ in range(30):
+        desktop.key("ctrl+Return")
+        with contextlib.suppress(AssertionError):
+            wait_for("four tries", four_tries, 2)
+            return
+    raise AssertionError("no four tries came")
+
+
+def reject(desktop: Desktop, data: Path) -> None:
+    """Reject the chosen lane; return when the verdict and the next try in its place are on disk."""
+    tries = count(data, "select count(*) from tries")
+    rejected = count(data, "select count(*) from verdicts where verdict = 'rejected'")
+    desktop.key("x")
+    wait_for(
+        "the verdict and the next try",
+        lambda: (
+            count(data, "select count(*) from verdicts where verdict = 'rejected'") == rejected + 1
+            and count(data, "select count(*) from tries") == tries + 1
+        ),
+    )
+
+
+def ready(desktop: Desktop, data: Path, model: str) -> None:
+    """Wait until the model's build stands and the window had a moment to load it."""
+    wait_for(f"the model {model}", lambda: list(data.glob(f"**/{model}*/cpu-*/model.onnx")), 120)
+
+
+def test_prompt_stream_reject_keep_quit_find_export(desktop: Desktop, tmp_path: Path) -> None:
+    data, log, tiny = tmp_path / "data", tmp_path / "out.log", tmp_path / "tiny-gpt2"
+    make_tiny(tiny)
+    with desktop.program(data, log=log) as program:
+        ready(desktop, data, "demo")
+        desktop.key("ctrl+o")
+        desktop.focus("Import")
+        desktop.type(str(tiny))
+        desktop.key("Return")
+        ready(desktop, data, "tiny-gpt2")
+        generate(desktop, data, "Once upon a time")
+        assert rows(data, "select name from models") == [("tiny-gpt2",)]
+        assert rows(data, "select text from prompts") == [("Once upon a time",)]
+        reject(desktop, data)
+        reject(desktop, data)
+        desktop.key("a")
+        wait_for("the sample", lambda: count(data, "select count(*) from samples") == 1)
+        quit_program(desktop, program)
+    with desktop.program(data, log=log) as program:
+        exported = tmp_path / "kept.jsonl"
+        desktop.key("ctrl+e")
+        desktop.focus("Export")
+        desktop.key("Tab", "ctrl+a")  # from the formats to the file
+        desktop.type(str(exported))
+        desktop.key("Return")
+        wait_for("the export", exported.exists)
+        desktop.key("Escape")
+        quit_program(desktop, program)
+    lines = [json.loads(line) for line in exported.read_text().splitlines()]
+    assert len(lines) == 1
+    assert lines[0]["tries"] == 3
+    assert lines[0]["rejected"] == 2
+    assert lines[0]["prompt"] == "Once upon a time"
+    assert lines[0]["caption"].startswith("machine-written, 3 tries (2 rejected")
+    clean(log)
+
+
+@pytest.mark.parametrize("decisions", [1, 2, 3])
+def test_a_kill_loses_no_verdict_that_was_shown(
+    desktop: Desktop, tmp_path: Path, decisions: int
+) -> None:
+    data, log = tmp_path / "data", tmp_path / "out.log"
+    with desktop.program(data, log=log) as program:
+        ready(desktop, data, "demo")
+        generate(desktop, data, "The old captain")
+        for _ in range(decisions):
+            reject(desktop, data)
+        program.kill()
+        program.wait(10)
+    # What was acknowledged before the kill is what the next start finds, and nothing else is lost.
+    assert count(data, "select count(*) from verdicts where verdict = 'rejected'") == decisions
+    with desktop.program(data, log=log) as program:
+        wait_for(
+            "the tries that were lost to be closed",
+            lambda: count(data, "select count(*) from tries t left join ends e on e.try_id = t.id"
+                          " where e.try_id is null") == 0,
+        )  # fmt: skip
+        assert rows(data, "pragma integrity_check") == [("ok",)]
+        quit_program(desktop, program)
+    assert count(data, "select count(*) from verdicts where verdict = 'rejected'") == decisions
+
+
+def test_the_program_without_a_display_says_so(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment["QT_QPA_PLATFORM"] = "xcb"
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), "--data-dir", str(tmp_path / "data")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "display" in done.stderr
