@@ -44,6 +44,7 @@ def make_builds(
     *names: str,
     spec: GraphSpec | None = None,
     packing: Packing | None = None,
+    read: Read | None = None,
 ) -> Path:
     """Write a model folder with the named builds (cpu-fp32, ...) and return it."""
     spec = spec or spec_of(source)
@@ -64,7 +65,7 @@ def make_builds(
         device_class: DeviceClass = "cuda" if name.startswith("cuda") else "cpu"
         precision: Precision = name.split("-")[1]  # type: ignore[assignment]
         used = write_graph(
-            target / name, spec, precision, device_class, reader(source), packing=packing
+            target / name, spec, precision, device_class, read or reader(source), packing=packing
         )
         build = Build(
             name,

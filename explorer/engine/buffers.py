@@ -46,10 +46,6 @@ class Binding(Protocol):
         """Let the graph write an output at ``pointer``."""
         ...
 
-    def get_outputs(self) -> Sequence[Block]:
-        """Return the bound outputs in the order in which they were bound."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -193,17 +189,22 @@ class Cache:
         for source, sink in zip(self._arrays, target._arrays, strict=True):
             sink[target_row, :, :positions] = source[row, :, :positions]
 
-    def row_blocks(self, row: int, binding: Binding) -> Sequence[Block]:
-        """Return one row of every buffer as an array [1, H, C, D] that shares its memory.
-
-        A fresh ``binding`` is the runtime's only way from an address to an array.
-        """
+    def copy_row_by(
+        self,
+        row: int,
+        target: Cache,
+        target_row: int,
+        binding: Binding,
+        run: Callable[[], None],
+    ) -> None:
+        """Copy a whole row, buffer by buffer, with a graph that copies ``x`` to ``y``."""
         shape = (1, *self._shape[1:])
-        offset = row * int(np.prod(shape)) * np.dtype(self._type).itemsize
-        for name, pointer in self._named():
-            name = f"present.{name}"
-            binding.bind_output(name, self._place, 0, self._type, shape, pointer + offset)
-        return binding.get_outputs()
+        size = int(np.prod(shape)) * np.dtype(self._type).itemsize
+        pairs = zip(self._pointers, target._pointers, strict=True)
+        for source, sink in pairs:
+            binding.bind_input("x", self._place, 0, self._type, shape, source + row * size)
+            binding.bind_output("y", self._place, 0, self._type, shape, sink + target_row * size)
+            run()
 
     def _named(self) -> Iterator[tuple[str, int]]:
         for index, pointer in enumerate(self._pointers):

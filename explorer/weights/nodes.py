@@ -125,7 +125,7 @@ class Nodes:
         """
         kind = kind or self.kind
         largest = float(np.abs(array).max(initial=0))
-        if largest > np.finfo(kind).max:
+        if largest > float(np.finfo(kind).max):
             raise CheckpointError(
                 f"{name} holds {largest:.3g}, too large for {kind.name}; choose another precision."
             )

@@ -1,0 +1,73 @@
+"""Quantised weights: packed as documented, as exact as their bits allow."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from explorer.weights import quantize as module
+from explorer.weights.quantize import dequantize, quantize
+
+WEIGHTS = arrays.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 9), st.integers(1, 70)),
+    elements=st.floats(-1e3, 1e3, width=32),
+)
+
+
+@given(WEIGHTS, st.sampled_from([16, 32, 64]))
+def test_int8_is_off_by_half_a_step_at_most(weight, block):
+    packed = quantize(weight, 8, block)
+    found = dequantize(packed, 8, weight.shape[1])
+    step = np.repeat(np.abs(packed.scales), block, axis=1)[:, : weight.shape[1]]
+    assert (np.abs(found - weight) <= 0.5001 * step + 1e-36).all()
+
+
+@given(WEIGHTS, st.sampled_from([16, 32]))
+def test_int4_is_no_worse_than_rounding_to_the_largest_weight(weight, block):
+    inputs = weight.shape[1]
+    found = dequantize(quantize(weight, 4, block), 4, inputs)
+    for start in range(0, inputs, block):
+        cell, got = weight[:, start : start + block], found[:, start : start + block]
+        largest = np.take_along_axis(cell, np.abs(cell).argmax(1)[:, None], 1)
+        scale = largest / np.float32(-8)
+        safe = np.where(np.abs(scale) > np.finfo(np.float32).tiny, scale, 1)
+        plain = np.rint(cell / safe).clip(-8, 7) * np.where(safe == scale, scale, 0)
+        assert np.square(got - cell).sum() <= np.square(plain - cell).sum() * 1.001 + 1e-6
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_shapes_are_those_of_the_operator(bits):
+    packed = quantize(np.ones((5, 33), np.float32), bits, 32)
+    assert packed.data.shape == (5, 2, 32 * bits // 8)
+    assert packed.data.dtype == np.uint8
+    assert packed.scales.shape == (5, 2)
+
+
+def test_the_even_input_is_in_the_low_half_of_a_byte():
+    weight = np.zeros((1, 16), np.float32)
+    weight[0, :3] = [-8, 3, 1]
+    packed = quantize(weight, 4, 16)
+    assert packed.scales[0, 0] == 1
+    assert packed.data[0, 0, 0] == (0 | (11 << 4))
+    assert packed.data[0, 0, 1] == (9 | (8 << 4))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("value", [0.0, 1e-45, -1e-39])
+def test_a_block_of_nothing_stays_finite(bits, value):
+    packed = quantize(np.full((2, 32), value, np.float32), bits, 32)
+    found = dequantize(packed, bits, 32)
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() <= 1e-38
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_slabs_change_nothing(bits, monkeypatch):
+    weight = np.random.default_rng(0).standard_normal((37, 50)).astype(np.float32)
+    whole = quantize(weight, bits, 32)
+    monkeypatch.setattr(module, "_SLAB", 256)
+    parts = quantize(weight, bits, 32)
+    assert np.array_equal(whole.data, parts.data)
+    assert np.array_equal(whole.scales, parts.scales)
