@@ -1,11 +1,12 @@
 """The view of a :class:`CardModel`: cards, a filter above them, a sentence where there is none.
 
-Filtering reads a slice of rows at a time between two frames, so that typing stays quick over a
-hundred thousand rows; matches appear as they are found.
+Both filtering and reading the ids of a long list go a slice at a time between two frames, so that
+nothing stalls over a hundred thousand rows: newest rows and first matches are there at once.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from PySide6.QtCore import QModelIndex, QPoint, QRect, QSize, Qt, QTimer, Signal
@@ -26,8 +27,15 @@ from explorer.gui.card_model import CARD, ID, WORDS, Card, CardModel, Index
 from explorer.gui.controls import label
 from explorer.gui.theme import UNIT, colour
 
-SLICE = 256
+SLICE = 64
 """Rows that the filter reads at once."""
+BUSY_SECONDS = 0.008
+"""How long it goes on with that before the window gets its turn."""
+HEAD, SWEEP = 512, 4096
+"""Ids that are read before a list is shown, and then between two frames."""
+
+ReadIds = Callable[[int, int | None], Sequence[int]]
+"""Reads at most so many ids that stand behind one id, or from the top."""
 
 
 class CardDelegate(QStyledItemDelegate):
@@ -126,6 +134,8 @@ class CardList(QWidget):
     """The context menu of a row: its id and where, in screen coordinates."""
     delete_asked = Signal(int)
     """The Delete key on a row."""
+    amount_changed = Signal(int)
+    """How many rows there are, the filter aside."""
 
     def __init__(
         self,
@@ -143,11 +153,16 @@ class CardList(QWidget):
         self._empty = empty
         self._all: list[int] = []
         self._found: list[int] = []
-        self._unread: list[int] = []
+        self._read_to = 0
         self._delegate = CardDelegate()
+        self._swept: list[int] = []
+        self._read_ids: ReadIds | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._on_slice)
+        self._sweep = QTimer(self)
+        self._sweep.setInterval(0)
+        self._sweep.timeout.connect(self._on_sweep)
         self.filter = QLineEdit()
         self.filter.setPlaceholderText("Filter")
         self.filter.setClearButtonEnabled(True)
@@ -181,8 +196,20 @@ class CardList(QWidget):
 
     def set_ids(self, ids: Sequence[int]) -> None:
         """Show these rows, newest first, or those of them that the filter lets through."""
-        self._all = list(ids)
-        self._start()
+        self._sweep.stop()
+        self._show_ids(list(ids))
+
+    def set_source(self, read: ReadIds) -> None:
+        """Show what ``read`` finds: its newest rows at once, the others soon after."""
+        head = list(read(HEAD, None))
+        if len(head) < HEAD:
+            self.set_ids(head)
+            return
+        self._read_ids, self._swept = read, head
+        known = set(head)
+        # Until the sweep is through, what stood below stays below: a new row moves nothing.
+        self._show_ids(head + [key for key in self._all if key not in known])
+        self._sweep.start()
 
     def set_empty(self, text: str) -> None:
         """Say something else where there is nothing."""
@@ -205,6 +232,10 @@ class CardList(QWidget):
         """Whether rows are still being searched."""
         return self._timer.isActive()
 
+    def sweeping(self) -> bool:
+        """Whether ids are still being read."""
+        return self._sweep.isActive()
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Delete asks for the removal of the current row; Escape empties the filter."""
         key = self.current()
@@ -215,11 +246,23 @@ class CardList(QWidget):
         else:
             super().keyPressEvent(event)
 
+    def _show_ids(self, ids: list[int]) -> None:
+        self._all = ids
+        self._start()
+        self.amount_changed.emit(len(ids))
+
+    def _on_sweep(self) -> None:
+        part = self._read_ids(SWEEP, self._swept[-1]) if self._read_ids is not None else []
+        self._swept.extend(part)
+        if len(part) < SWEEP:
+            self._sweep.stop()
+            self._show_ids(self._swept)
+
     def _start(self) -> None:
         needle = self.filter.text().strip()
         self._timer.stop()
         if needle:
-            self._found, self._unread = [], self._all[:]
+            self._found, self._read_to = [], 0
             self._timer.start()
             self._on_slice()
         else:
@@ -228,12 +271,16 @@ class CardList(QWidget):
 
     def _on_slice(self) -> None:
         needle = self.filter.text().strip()
-        part, self._unread = self._unread[:SLICE], self._unread[SLICE:]
-        found = list(self._search(part, needle))
-        self._found.extend(found)
-        if not self._unread:
-            self._timer.stop()
-        if found or len(self._found) != self.model.rowCount():
+        started = time.perf_counter()
+        busy = True
+        while busy:
+            part = self._all[self._read_to : self._read_to + SLICE]
+            self._read_to += SLICE
+            self._found.extend(self._search(part, needle))
+            if self._read_to >= len(self._all):
+                self._timer.stop()
+            busy = self.filtering() and time.perf_counter() - started < BUSY_SECONDS
+        if len(self._found) != self.model.rowCount() or not self.filtering():
             self.model.set_ids(self._found, reread=False)
         self._show_page()
 

@@ -29,6 +29,7 @@ from explorer.gui.theme import PADDING, UNIT
 from explorer.gui.wording import number_of, tries
 from explorer.library.collections_ import MAX_NAME, Collection, Collections
 from explorer.library.samples import Sample, Samples
+from explorer.library.search import Search
 
 EMPTY = "Samples that you keep appear here, with the number of tries each one took."
 
@@ -59,10 +60,15 @@ class CollectionPanel(QWidget):
     """Something to say in the status bar, an error among them."""
 
     def __init__(
-        self, samples: Samples, collections: Collections, parent: QWidget | None = None
+        self,
+        samples: Samples,
+        collections: Collections,
+        words: Search | None = None,
+        parent: QWidget | None = None,
     ) -> None:
-        """Show the oldest collection."""
+        """Show the oldest collection; ``words`` makes the filter quick over many samples."""
         super().__init__(parent)
+        self._words = words
         self._samples = samples
         self._collections = collections
         self._current: Collection | None = None
@@ -113,6 +119,7 @@ class CollectionPanel(QWidget):
         self.list.opened.connect(self.opened)
         self.list.menu_asked.connect(self._on_menu_asked)
         self.list.delete_asked.connect(self.remove_sample)
+        self.list.amount_changed.connect(self._on_amount)
         self.name.returnPressed.connect(self._on_name_entered)
         self.name.cancelled.connect(self._close_name)
         self.undo.clicked.connect(self._on_undo)
@@ -134,11 +141,17 @@ class CollectionPanel(QWidget):
 
     def refresh(self) -> None:
         """Read the collection again: something was kept, undone, moved or removed."""
-        self._current = self._find(self.collection())
+        if self._current is None:
+            self._current = self._find(None)
         current = self._current
-        self.heading.setText(f"{current.name if current else 'No collection'} ▾")
-        self.amount.setText(number_of(current.samples, "sample") if current else "")
-        self.list.set_ids(self._samples.ids(current.id) if current else [])
+        if current is None:
+            self.heading.setText("No collection ▾")
+            self.list.set_ids([])
+            return
+        self.heading.setText(f"{current.name} ▾")
+        self.list.set_source(
+            lambda limit, after: self._samples.ids(current.id, limit=limit, after=after)
+        )
 
     def step(self, rows: int) -> None:
         """Open the sample that stands ``rows`` below the current one, if there is one."""
@@ -175,11 +188,17 @@ class CollectionPanel(QWidget):
         return {sample.id: _card(sample) for sample in self._samples.page(ids)}
 
     def _search(self, ids: Sequence[int], needle: str) -> Iterable[int]:
+        if self._words is not None:
+            yield from self._words.samples(ids, needle)
+            return
         wanted = needle.casefold()
         for sample in self._samples.page(ids):
             texts = (sample.text, sample.hunt.prompt_text, sample.note, sample.hunt.model.name)
             if any(wanted in text.casefold() for text in texts):
                 yield sample.id
+
+    def _on_amount(self, amount: int) -> None:
+        self.amount.setText(number_of(amount, "sample") if self._current else "")
 
     # Collections
 
@@ -239,9 +258,9 @@ class CollectionPanel(QWidget):
             self.set_collection(made[0].id)
 
     def _on_delete(self) -> None:
-        gone = self._current
+        gone = self._find(self.collection())
+        inside = f" with {number_of(gone.samples, 'sample')}" if gone and gone.samples else ""
         if gone is not None and self._carry_out(lambda: self._collections.delete(gone.id)):
-            inside = f" with {number_of(gone.samples, 'sample')}" if gone.samples else ""
             self._offer(f"“{gone.name}” deleted{inside}.", lambda: self._bring_back(gone.id))
             after = self.collection()
             if after is not None:
@@ -299,6 +318,7 @@ class CollectionPanel(QWidget):
         except ExplorerError as error:
             self.message.emit(str(error))
             return False
+        self._current = self._find(self.collection())
         self.refresh()
         return True
 

@@ -27,6 +27,7 @@ from explorer.gui.controls import label
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import counts, local_time, number_of
 from explorer.library.history import History, HuntSummary
+from explorer.library.search import Search
 
 EMPTY = "Hunts appear here once you have generated something. Every try of each stays readable."
 UNCONDITIONAL = "No prompt: the model started on its own"
@@ -41,9 +42,15 @@ class HistoryPage(QWidget):
     """A hunt was deleted: its id."""
     message = Signal(str)
 
-    def __init__(self, history: History, parent: QWidget | None = None) -> None:
-        """Show the hunts of ``history``; call :meth:`refresh` when the page comes up."""
+    def __init__(
+        self, history: History, words: Search | None = None, parent: QWidget | None = None
+    ) -> None:
+        """Show the hunts of ``history``; call :meth:`refresh` when the page comes up.
+
+        ``words`` makes the filter quick over many hunts.
+        """
         super().__init__(parent)
+        self._words = words
         self._history = history
         self._summary: HuntSummary | None = None
         self._running: int | None = None
@@ -93,6 +100,9 @@ class HistoryPage(QWidget):
         return {each.hunt.id: _card(each) for each in self._history.page(ids)}
 
     def _search(self, ids: Sequence[int], needle: str) -> Iterable[int]:
+        if self._words is not None:
+            yield from self._words.hunts(ids, needle)
+            return
         wanted = needle.casefold()
         for each in self._history.page(ids):
             hunt = each.hunt
@@ -258,10 +268,10 @@ class HistoryPage(QWidget):
             self._history.delete(summary.hunt.id)
         except ExplorerError as error:
             self.message.emit(str(error))
+        self.confirm.hide()
+        self.refresh()
+        if summary.hunt.id in self._history.ids():
             return
-        finally:
-            self.confirm.hide()
-            self.refresh()
         if below := self.list.model.rowCount():
             self.list.view.setCurrentIndex(self.list.model.index(min(row, below - 1)))
         self.list.view.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -10,6 +10,7 @@ from explorer.library.history import History
 from explorer.library.ledger import Ledger, ModelRef, TryEnd
 from explorer.library.records import Hunt
 from explorer.library.samples import Samples
+from explorer.library.search import Search
 from explorer.recipe import Recipe
 
 MODEL = ModelRef("ab12" * 16, "demo", "cpu-int8", "{}")
@@ -24,6 +25,7 @@ class Shelf:
         self.samples = Samples(self.database)
         self.collections = Collections(self.database)
         self.history = History(self.database)
+        self.words = Search(self.database)
 
     def hunt(self, prompt: str = "Once upon a time", recipe: Recipe | None = None) -> Hunt:
         """Begin a new hunt."""

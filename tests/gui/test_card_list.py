@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QAbstractItemModelTester
 
-from explorer.gui.card_list import SLICE, CardList
+from explorer.gui import card_list
+from explorer.gui.card_list import HEAD, SLICE, SWEEP, CardList
 from explorer.gui.card_model import CARD, ID, PAGE, PAGES, Card, CardModel, first_words
 from tests.gui.controls_of import nameless
 
@@ -39,13 +40,23 @@ def model(shelf, qapp):
     return model
 
 
-@pytest.fixture
-def cards(model, shelf, qtbot):
+def shown(model, shelf, qtbot):
     cards = CardList(model, shelf.search, "Samples", "Nothing yet.")
     qtbot.addWidget(cards)
     cards.resize(300, 600)
     cards.show()
     return cards
+
+
+@pytest.fixture
+def cards(model, shelf, qtbot):
+    return shown(model, shelf, qtbot)
+
+
+@pytest.fixture
+def long_cards(shelf, qtbot):
+    """A list without the tester, which walks through every row after every change."""
+    return shown(CardModel(shelf.read), shelf, qtbot)
 
 
 def test_every_control_has_a_name(cards):
@@ -74,7 +85,8 @@ def test_one_new_row_on_top_is_reported_as_one(model, qtbot):
     assert removed.args[1:] == [11, 11]
 
 
-def test_rows_are_read_a_page_at_a_time_and_remembered(model, shelf):
+def test_rows_are_read_a_page_at_a_time_and_remembered(shelf, qapp):
+    model = CardModel(shelf.read)
     model.set_ids(range(MANY))
     shelf.asked.clear()
     model.card(7 * PAGE + 3)
@@ -97,12 +109,12 @@ def test_a_screen_reader_hears_the_whole_card(model):
     assert spoken == "words of 7. 7 tries. k 40"
 
 
-def test_a_hundred_thousand_rows_read_only_what_is_painted(cards, shelf, qtbot):
-    cards.set_ids(range(MANY))
-    cards.view.viewport().grab()
-    cards.view.scrollToBottom()
-    cards.view.viewport().grab()
-    assert cards.model.rowCount() == MANY
+def test_a_hundred_thousand_rows_read_only_what_is_painted(long_cards, shelf, qtbot):
+    long_cards.set_ids(range(MANY))
+    long_cards.view.viewport().grab()
+    long_cards.view.scrollToBottom()
+    long_cards.view.viewport().grab()
+    assert long_cards.model.rowCount() == MANY
     read = {key for page in shelf.asked for key in page}
     assert len(read) <= 6 * PAGE
     assert MANY - 1 in read
@@ -122,7 +134,8 @@ def test_an_empty_list_says_what_belongs_there(cards):
     assert not cards.filter.isVisible()
 
 
-def test_the_filter_finds_everything_slice_by_slice(cards, shelf, qtbot):
+def test_the_filter_finds_everything_slice_by_slice(cards, shelf, qtbot, monkeypatch):
+    monkeypatch.setattr(card_list, "BUSY_SECONDS", 1e-9)  # one slice, then the window's turn
     cards.set_ids(range(5 * SLICE))
     cards.filter.setText("77")
     assert cards.filtering()
@@ -178,3 +191,52 @@ def test_any_words_can_be_painted(cards, shelf, words):
 def test_first_words_are_one_line():
     assert first_words(" a\n\n b\tc ") == "a b c"
     assert len(first_words("long " * 1000)) == 240
+
+
+def source(ids):
+    """Return ``ids`` as the library gives them: so many, behind one of them."""
+
+    def read(limit, after):
+        start = 0 if after is None else ids.index(after) + 1
+        return ids[start : start + limit]
+
+    return read
+
+
+def test_a_long_list_shows_its_newest_rows_before_it_is_read(long_cards, qtbot):
+    ids = list(range(MANY))
+    long_cards.set_source(source(ids))
+    assert list(long_cards.model.ids()) == ids[:HEAD]
+    assert long_cards.sweeping()
+    with qtbot.waitSignal(long_cards.amount_changed, check_params_cb=lambda amount: amount == MANY):
+        pass
+    assert list(long_cards.model.ids()) == ids
+
+
+def test_a_new_row_on_a_long_list_is_there_at_once_and_moves_nothing(long_cards, qtbot):
+    ids = list(range(3 * SWEEP))
+    long_cards.set_source(source(ids))
+    qtbot.waitUntil(lambda: not long_cards.sweeping())
+    long_cards.choose(2 * SWEEP)
+    long_cards.set_source(source([-7, *ids]))
+    assert long_cards.model.ids()[0] == -7
+    assert len(long_cards.model.ids()) == len(ids) + 1
+    assert long_cards.current() == 2 * SWEEP
+    qtbot.waitUntil(lambda: not long_cards.sweeping())
+    assert list(long_cards.model.ids()) == [-7, *ids]
+
+
+def test_a_row_that_went_from_the_depth_is_gone_after_the_sweep(long_cards, qtbot):
+    ids = list(range(2 * SWEEP))
+    long_cards.set_source(source(ids))
+    qtbot.waitUntil(lambda: not long_cards.sweeping())
+    fewer = [key for key in ids if key != SWEEP]
+    long_cards.set_source(source(fewer))
+    qtbot.waitUntil(lambda: not long_cards.sweeping())
+    assert list(long_cards.model.ids()) == fewer
+
+
+def test_a_short_list_is_read_in_one_go(cards):
+    cards.set_source(source([3, 2, 1]))
+    assert not cards.sweeping()
+    assert list(cards.model.ids()) == [3, 2, 1]

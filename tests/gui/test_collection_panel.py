@@ -18,7 +18,7 @@ def shelf(tmp_path):
 
 @pytest.fixture
 def panel(shelf, qtbot):
-    panel = CollectionPanel(shelf.samples, shelf.collections)
+    panel = CollectionPanel(shelf.samples, shelf.collections, shelf.words)
     panel.tester = QAbstractItemModelTester(
         panel.list.model, QAbstractItemModelTester.FailureReportingMode.Fatal
     )
@@ -167,7 +167,9 @@ def test_export_is_asked_for(panel, qtbot):
     assert asked.args == [panel.collection()]
 
 
-def test_the_filter_looks_into_text_prompt_and_note(panel, shelf, qtbot):
+@pytest.mark.parametrize("searched", [True, False])
+def test_the_filter_looks_into_text_prompt_and_note(panel, shelf, qtbot, searched):
+    panel._words = shelf.words if searched else None
     shelf.keep("about orcs")
     noted = shelf.keep("nothing")
     shelf.samples.set_note(noted, "the one with Orcs")

@@ -17,7 +17,7 @@ def shelf(tmp_path):
 
 @pytest.fixture
 def page(shelf, qtbot):
-    page = HistoryPage(shelf.history)
+    page = HistoryPage(shelf.history, shelf.words)
     page.tester = QAbstractItemModelTester(
         page.list.model, QAbstractItemModelTester.FailureReportingMode.Fatal
     )
