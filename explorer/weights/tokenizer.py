@@ -56,8 +56,8 @@ class _Parts(NamedTuple):
 def read_tokenizer(source: Source, rows: int) -> TokenizerFile:
     """Read ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``, of a folder.
 
-    Raises :class:`CheckpointError` where none of them is there, one is not byte-level BPE, or a token
-    has no place among the ``rows`` embedding rows of the model.
+    Raises :class:`CheckpointError` where none of them is there, one is not byte-level BPE, or a
+    token has no place among the ``rows`` embedding rows of the model.
     """
     if source.has("tokenizer.json"):
         parts = _from_tokenizer_json(source)

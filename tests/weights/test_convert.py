@@ -100,7 +100,7 @@ def test_a_converted_model_computes_what_the_checkpoint_says(tmp_path: Path, sha
     session.close()
     assert len(logits) == manifest.vocabulary
     drawable = [i for i in range(manifest.vocabulary) if i not in shape.get("holes", ())]
-    assert np.allclose(logits[drawable], expected[drawable], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(logits[drawable], expected[drawable], rtol=1e-4, atol=1e-4)
     assert all(logits[i] == -np.inf for i in shape.get("holes", ()))
 
 
