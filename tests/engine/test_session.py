@@ -385,7 +385,7 @@ def test_a_prompt_stops_between_chunks(plain):
 
 
 def test_a_prompt_stops_in_the_middle_of_a_chunk(tmp_path):
-    source = make_tiny(tmp_path / "source", layers=24, width=512, heads=8, context=512)
+    source = make_tiny(tmp_path / "source", layers=8, width=256, heads=4, context=512)
     session = Session(make_builds(source, tmp_path / "made", "cpu-fp32"), "cpu-fp32", "cpu", 1)
     begun = threading.Event()
 
