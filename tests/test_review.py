@@ -302,6 +302,17 @@ def test_redo_of_a_keep_stops_refills_again(streaming):
     assert streaming.indices() == [0, 1, 2, 3]
 
 
+def test_an_old_keep_that_is_undone_and_given_again_stops_refills(streaming):
+    streaming.finish()
+    streaming.judge(0, "kept")
+    streaming.generate()  # goes on to the next keep
+    streaming.stream(0)
+    streaming.do(streaming.review.undo())
+    streaming.do(streaming.review.redo())
+    streaming.judge(1, "rejected")
+    assert streaming.indices() == [4, 1, 2, 3]
+
+
 def test_nothing_to_undo_is_no_error(desk):
     assert desk.review.undo() == desk.review.redo() == []
     assert (desk.review.can_undo, desk.review.can_redo) == (False, False)
@@ -494,6 +505,24 @@ def test_where_the_library_cannot_be_written_for_a_while_streaming_goes_on(desk,
     desk.judge(0, "rejected")  # what was missing is written with it
     assert len(desk.ledger.tries(1)) == 4
     assert desk.ledger.tries(1)[0].end.text == "0.1 0.2 "
+
+
+def test_rows_that_could_not_be_written_together_are_written_later(desk, monkeypatch):
+    desk.generate()
+    begin, calls = desk.ledger.begin_try, []
+
+    def third_time_full(*values: object) -> int:
+        calls.append(values)
+        if len(calls) == 3:
+            raise LibraryError("The disk is full.")
+        return begin(*values)
+
+    monkeypatch.setattr(desk.ledger, "begin_try", third_time_full)
+    desk.stream()
+    assert desk.review.counts == Counts()  # none is on disk
+    desk.stream()
+    assert desk.review.counts == Counts(streaming=4)
+    assert [row.index for row in desk.ledger.tries(1)] == [0, 1, 2, 3]
 
 
 @contextlib.contextmanager
