@@ -29,7 +29,8 @@ from numpy.typing import DTypeLike, NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from explorer.engine import device as devices
-from explorer.engine.buffers import Array, Cache, Output, Place, Sizes
+from explorer.engine.buffers import Array, Cache, Output, Place
+from explorer.engine.build_folder import find_build, graph_file, read_sizes
 from explorer.engine.messages import DeviceWish
 from explorer.errors import DeviceError, EngineError, ModelError
 from explorer.manifest import Build, Manifest
@@ -131,13 +132,13 @@ class Session:
         """
         self.folder = folder
         self.manifest = Manifest.read(folder)
-        self.build = _find_build(self.manifest, folder, build)
-        graph = _graph_file(folder / build)
+        self.build = find_build(self.manifest, folder, build)
+        graph = graph_file(folder / build)
         cores = devices.physical_cores()
         self.device, self.reason, self.device_name = _choose(self.build, device, cores)
         self._place = Place(self.device, None if self.device == "cpu" else _device_block)
         self._inner = _open(graph, self.device, threads or cores)
-        self._sizes = _sizes(self._inner, self.manifest, self.build, folder)
+        self._sizes = read_sizes(self._inner, self.manifest, self.build, folder)
         self.versions = {"onnxruntime": ort.__version__, "numpy": np.__version__}
         self._prompt_output: tuple[int, Output] | None = None
         self._steps: weakref.WeakKeyDictionary[Cache, dict[int, _Call]]
@@ -299,24 +300,6 @@ def _stopping(stop: Callable[[], bool] | None, options: Any) -> Iterator[None]:
         watcher.join()
 
 
-def _find_build(manifest: Manifest, folder: Path, name: str) -> Build:
-    if name not in manifest.builds:
-        there = ", ".join(sorted(manifest.builds)) or "none"
-        raise ModelError(f"{manifest.name} in {folder} has no build {name}; it has: {there}.")
-    return manifest.builds[name]
-
-
-def _graph_file(folder: Path) -> Path:
-    """Return the graph of a build, after a look at its two files."""
-    for path in (folder / "model.onnx", folder / "weights.bin"):
-        if not path.is_file():
-            raise ModelError(f"{path} is missing; remove the model and import it again.")
-        # What onnxruntime refuses to follow out of the folder must not be a link out of it either.
-        if path.resolve().parent != folder.resolve():
-            raise ModelError(f"{path} leads out of its folder; remove the model.")
-    return folder / "model.onnx"
-
-
 def _choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, str, str]:
     """Return (device, reason, name) for a build, which is made for one class of device."""
     facts = devices.look("CUDAExecutionProvider" in ort.get_available_providers())
@@ -390,37 +373,6 @@ def _open_copier(device: str, dtype: np.dtype[Any]) -> Any:
 
 def _device_block(shape: Sequence[int], dtype: DTypeLike) -> Any:
     return ort.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(dtype).type, "cuda", 0)
-
-
-def _sizes(session: Any, manifest: Manifest, build: Build, folder: Path) -> Sizes:
-    """Read the sizes from the graph and compare them with what the manifest says."""
-    inputs = {value.name: value for value in session.get_inputs()}
-    outputs = {value.name: value for value in session.get_outputs()}
-    expected = (manifest.heads, manifest.context, build.kv_head_size)
-    try:
-        kv = inputs["past.0.key"]
-        kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-        sizes = Sizes(
-            sum(name.startswith("past.") for name in inputs),
-            tuple(kv.shape[1:]),
-            np.dtype(kinds[kv.type]),
-            outputs["top_logits"].shape[1],
-            outputs["logits"].shape[1],
-            manifest.vocabulary,
-        )
-        right = (
-            sizes.kv_shape == expected
-            and sizes.caches == 2 * manifest.layers
-            and sizes.top == build.top
-            and sizes.columns >= manifest.vocabulary
-        )
-    except (KeyError, IndexError, TypeError):
-        right = False
-    if not right:
-        raise ModelError(
-            f"{folder / build.name} does not fit {folder / 'model.json'}; import the model again."
-        )
-    return sizes
 
 
 def _first_line(error: Exception) -> str:
