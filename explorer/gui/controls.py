@@ -29,9 +29,14 @@ TEXT_MARGIN = UNIT + 2
 """Pixels between the frame of a field and its text."""
 
 
-def field_size(field: QWidget, wanted: QSize) -> QSize:
-    """Return ``wanted`` with the one height of fields, so that neighbours stand in line."""
-    return QSize(wanted.width(), max(wanted.height(), field.fontMetrics().height() + 3 * UNIT + 2))
+def field_size(field: QWidget, wanted: QSize, longest: str = "") -> QSize:
+    """Return ``wanted`` with the one height of fields, so that neighbours stand in line.
+
+    The width is what the text ``longest`` needs, where it is given.
+    """
+    metrics = field.fontMetrics()
+    width = metrics.horizontalAdvance(longest) + 8 * UNIT if longest else wanted.width()
+    return QSize(width, max(wanted.height(), metrics.height() + 3 * UNIT + 2))
 
 
 class Number(QSpinBox):
@@ -39,15 +44,25 @@ class Number(QSpinBox):
 
     def __init__(self, name: str, low: int, high: int, parent: QWidget | None = None) -> None:
         """Make a field for ``low`` to ``high`` that a screen reader calls ``name``."""
+        self._longest = ""  # before super().__init__, which asks for sizes
         super().__init__(parent)
         self.setRange(low, high)
         self.lineEdit().setTextMargins(TEXT_MARGIN, 0, 0, 0)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(name)
 
+    def fit(self, longest: str) -> None:
+        """Be as wide as this text needs, at every text size."""
+        self._longest = longest
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
     def sizeHint(self) -> QSize:
         """Ask for the height that all fields share."""
-        return field_size(self, super().sizeHint())
+        return field_size(self, super().sizeHint(), self._longest)
+
+    def minimumSizeHint(self) -> QSize:
+        """Be no narrower than :meth:`fit` said."""
+        return self.sizeHint() if self._longest else super().minimumSizeHint()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Step only with focus."""
@@ -70,7 +85,8 @@ class Decimal(QDoubleSpinBox):
         parent: QWidget | None = None,
     ) -> None:
         """Make a field for ``low`` to ``high``; ``word`` is (value, what it is called)."""
-        self._word = word  # before super().__init__, which asks for texts
+        self._word = word  # before super().__init__, which asks for texts and sizes
+        self._longest = ""
         super().__init__(parent)
         self.setDecimals(3)
         self.setRange(low, high)
@@ -102,9 +118,18 @@ class Decimal(QDoubleSpinBox):
             return QValidator.State.Intermediate, text, position
         return super().validate(text, position)
 
+    def fit(self, longest: str) -> None:
+        """Be as wide as this text needs, at every text size."""
+        self._longest = longest
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
     def sizeHint(self) -> QSize:
         """Ask for the height that all fields share."""
-        return field_size(self, super().sizeHint())
+        return field_size(self, super().sizeHint(), self._longest)
+
+    def minimumSizeHint(self) -> QSize:
+        """Be no narrower than :meth:`fit` said."""
+        return self.sizeHint() if self._longest else super().minimumSizeHint()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Step only with focus."""
@@ -205,8 +230,9 @@ class Fold(QScrollArea):
         return QSize(content.sizeHint().width(), max(height, content.sizeHint().height()))
 
     def minimumSizeHint(self) -> QSize:
-        """Be content with a few rows."""
-        return QSize(self._content.minimumSizeHint().width(), 30 * UNIT)
+        """Be content with a few rows, and with room for the scroll bar beside them."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(self._content.minimumSizeHint().width() + bar, 30 * UNIT)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Ask again when the width, and with it the height of wrapped notes, has changed."""

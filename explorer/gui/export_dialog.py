@@ -125,7 +125,6 @@ class ExportDialog(QDialog):
         self._strip.hide()
         self._suggest()
         self.show()
-        self.raise_()
         self.activateWindow()
 
     def set_outcome(self, text: str, *, failed: bool = False) -> None:

@@ -41,7 +41,7 @@ class PromptEditor(QTextEdit):
         self.setTabChangesFocus(True)
         self.setAccessibleName("Prompt")
         self.setAccessibleDescription("Human-written text that the model continues")
-        self.setPlaceholderText("Write how it begins. Left empty, the model starts on its own.")
+        self.setPlaceholderText("Write how it begins …")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._space_lines(self.textCursor())
 

@@ -135,7 +135,6 @@ class SampleView(QDialog):
         self._panel.list.choose(try_id)
         self._show_sample()
         self.show()
-        self.raise_()
         self.activateWindow()
         self.text.setFocus(Qt.FocusReason.OtherFocusReason)
 

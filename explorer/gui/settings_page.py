@@ -139,7 +139,7 @@ class SettingsPage(QScrollArea):
         column.addWidget(self.device_note)
         row = QHBoxLayout()
         row.addWidget(label("Threads on the CPU", "label", buddy=self.threads))
-        self.threads.setFixedWidth(30 * UNIT)
+        self.threads.fit("one a core")
         row.addWidget(self.threads)
         row.addStretch()
         column.addLayout(row)

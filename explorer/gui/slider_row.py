@@ -8,7 +8,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from explorer.gui.controls import Decimal, Number, Slider, label
-from explorer.gui.theme import UNIT
 
 TOP_K_STOPS = (
     1,
@@ -83,7 +82,7 @@ class SliderRow(QWidget):
         self._explain = explain
         self.number = number
         self.number.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        self.number.setFixedWidth(16 * UNIT)
+        self.number.fit("0.000")
         self.slider = Slider(f"{title}, slider", len(self._stops) - 1)
         self.note = label("", "muted", wrap=True)
         head = QHBoxLayout()
