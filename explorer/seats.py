@@ -73,8 +73,9 @@ class Candidate:
         """Whether it counts as a try (RULES 3): a token was shown, or the model ended it first.
 
         A model that draws end-of-text at once has spoken; only what was cancelled before is void.
+        Of a try that was lost with the program nothing may be left but its row.
         """
-        return bool(self.ids) or self.end in NATURAL_ENDS
+        return bool(self.ids) or self.end in NATURAL_ENDS or self.try_id is not None
 
 
 class Seating:

@@ -380,6 +380,10 @@ def test_a_program_that_was_killed_leaves_tries_lost_to_a_crash(tmp_path):
     with Desk(tmp_path) as second:
         second.do(second.review.reopen(1))
         assert second.review.counts == Counts(rejected=1, crashed=3)
+        lost = second.review.tries()[1].try_id
+        second.review.show(lost, 0)
+        with pytest.raises(VerdictError, match="lost to a crash"):
+            second.review.judge(0, "rejected")
         second.generate()
         assert second.indices() == [5, 6, 7, 8]  # 4 was given, though nothing of it was shown
 
