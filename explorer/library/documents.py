@@ -11,34 +11,31 @@ from __future__ import annotations
 
 import html
 import re
-import string
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from explorer.library.samples import Sample
 
-_SIGNS: Final[dict[int, str]] = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)},
-    0x7F: "\u2421",
-    **{
-        code: f"[U+{code:04X}]"
-        for code in (
-            *range(0x80, 0xA0),
-            0x061C,
-            0x200E,
-            0x200F,
-            *range(0x2028, 0x202F),
-            *range(0x2066, 0x206A),
-            0xFEFF,
-            *range(0xFFF9, 0xFFFC),
-        )
-    },
+_SIGNS: Final = {
+    code: f"[U+{code:04X}]"
+    for code in (
+        *(code for code in range(0x20) if chr(code) not in "\t\n"),
+        *range(0x7F, 0xA0),
+        0x061C,
+        *range(0x200E, 0x2010),
+        *range(0x2028, 0x202F),
+        *range(0x2066, 0x206A),
+        0xFEFF,
+        *range(0xFFF9, 0xFFFC),
+    )
 }
-_ESCAPES: Final = str.maketrans({sign: "\\" + sign for sign in string.punctuation})
+# What begins something inside a line, with the extensions that are common: links of bare addresses,
+# tables, formulas, :names: of signs. Escaping every sign would be as safe, and hard to read.
+_MARKUP: Final = re.compile(r"[\\`*_\[\]<>&#!~|@$]|:(?=[^\s\d])|(?<!\d):(?=\d)|(?<=www)\.", re.I)
 _EXPLANATION: Final = (
     "The completions were written by a language model, the prompts by a person. “Tries” says how"
     " many completions were read, and all but one rejected, to find the one that is shown. Signs"
-    " that cannot be seen stand here by name, as ␛ or [U+202E]."
+    " that cannot be seen stand here by name, as [U+202E]."
 )
 
 
@@ -81,7 +78,7 @@ def html_document(
         f"<p>{_EXPLANATION}</p>\n</header>\n<main>\n"
     )
     for number, sample in enumerate(samples, start=1):
-        yield f'<article>\n<h2>Sample {number} <span class="caption">{sample.caption}</span></h2>\n'
+        yield f"<article>\n<h2>Sample {number}</h2>\n"
         if sample.hunt.prompt_text:
             yield _block("human", "Prompt", "human-written", sample.hunt.prompt_text)
         else:
@@ -130,7 +127,7 @@ def _fenced(text: str) -> str:
 
 def _inline(text: str) -> str:
     """Return ``text`` as one line in which nothing is Markdown."""
-    return " ".join(visible(text).split()).translate(_ESCAPES)
+    return _MARKUP.sub(r"\\\g<0>", " ".join(visible(text).split()))
 
 
 def _escaped(text: str) -> str:
@@ -169,16 +166,17 @@ article {
   margin: 0 0 20px; padding: 16px 20px; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px;
 }
-h2 {
-  display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: baseline;
-  margin: 0 0 12px; font-size: 13px; color: var(--muted); font-weight: 600;
+h2 { margin: 0 0 12px; font-size: 13px; color: var(--muted); font-weight: 600; }
+h3 {
+  display: flex; flex-wrap: wrap; gap: 2px 8px; align-items: baseline;
+  margin: 14px 0 4px; font-size: 12px; font-weight: 600; color: var(--muted);
 }
-.caption {
-  padding: 1px 8px; border-radius: 6px; background: var(--kept-back); color: var(--kept);
-}
-h3 { margin: 12px 0 2px; font-size: 12px; font-weight: 600; color: var(--muted); }
 h3 span { font-weight: 400; }
-h3 span::before { content: "· "; }
+.human h3 span { color: var(--human); }
+.machine h3 span {
+  padding: 0 8px; border-radius: 6px; background: var(--kept-back); color: var(--kept);
+  font-weight: 600;
+}
 section p { margin: 0; color: var(--muted); }
 .text {
   white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; tab-size: 4;

@@ -313,3 +313,21 @@ def test_times_are_in_text_order() -> None:
         times.append(database_module.utc_now())
         time.sleep(0.001)
     assert times == sorted(set(times))
+
+
+def test_a_library_in_memory_may_be_written_unless_there_is_a_reason(tmp_path: Path) -> None:
+    with Database.in_memory() as database:
+        Desk(database).kept(Desk(database).hunt())
+        assert len(Desk(database).samples.ids(1)) == 1
+    with Database.in_memory("Because.") as database:
+        with pytest.raises(LibraryReadOnlyError, match=r"Because\."):
+            Desk(database).hunt()
+        assert Desk(database).samples.ids(1) == []
+
+
+def test_the_reason_for_reading_only_is_the_one_given(desk: Desk, path: Path) -> None:
+    with (
+        Database.open(path, writable=False, reason="Another window has it.") as database,
+        pytest.raises(LibraryReadOnlyError, match="Another window"),
+    ):
+        Desk(database).hunt()
