@@ -31,6 +31,7 @@ def nameless(panel: QWidget) -> list[str]:
     for child in panel.findChildren(QWidget):
         inner = isinstance(child.parent(), QAbstractSpinBox | QComboBox | QLineEdit)
         inner = inner or child.inherits("QComboBoxListView") or isinstance(child, QScrollBar)
+        inner = inner or child.objectName().startswith("qt_")
         if isinstance(child, _KINDS) and not inner and not child.accessibleName():
             missing.append(f"{type(child).__name__} {getattr(child, 'text', str)()!r}")
     return missing
