@@ -42,6 +42,8 @@ def export(
     """
     if not target.name or target.is_dir():
         raise InputError(f"{target} is a folder; name a file in it.")
+    if target.absolute() == samples.library.absolute():
+        raise InputError(f"{target} is the library itself; name another file.")
     ids = samples.ids(collection.id)
     part = target.with_name(target.name + ".part")
     try:

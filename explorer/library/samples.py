@@ -79,6 +79,8 @@ class Samples:
 
     def __init__(self, database: Database, now: Callable[[], str] = utc_now) -> None:
         """Work on ``database``; ``now`` gives the times that are written."""
+        self.library: Final = database.path
+        """The file that they lie in."""
         self._database = database
         self._ledger = Ledger(database)
         self._tallies = Tallies(database)

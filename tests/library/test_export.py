@@ -319,3 +319,9 @@ def test_a_place_that_is_no_file_is_refused(desk: Desk, tmp_path: Path) -> None:
             export(desk.samples, collection, "html", place)
     with pytest.raises(ExplorerError, match="another place"):
         export(desk.samples, collection, "html", tmp_path / "missing" / "out.html")
+
+
+def test_an_export_never_replaces_the_library(desk: Desk, path: Path) -> None:
+    with pytest.raises(InputError, match="the library itself"):
+        export(desk.samples, desk.collections.get(FIRST), "jsonl", path)
+    assert path.read_bytes().startswith(b"SQLite format 3")
