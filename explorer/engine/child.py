@@ -214,25 +214,10 @@ def joined(events: Sequence[Event]) -> list[Event]:
     result: list[Event] = []
     for is_steps, run in itertools.groupby(events, lambda event: isinstance(event, Steps)):
         if is_steps:
-            result.append(_one([event for event in run if isinstance(event, Steps)]))
+            result.append(Steps.join([event for event in run if isinstance(event, Steps)]))
         else:
             result += run
     return result
-
-
-def _one(run: Sequence[Steps]) -> Steps:
-    if len(run) == 1:
-        return run[0]
-    return Steps(
-        tuple([key for steps in run for key in steps.keys]),
-        tuple([lane for steps in run for lane in steps.lanes]),
-        np.concatenate([steps.tokens for steps in run]),
-        tuple([text for steps in run for text in steps.texts]),
-        np.concatenate([steps.logprobs for steps in run]),
-        np.concatenate([steps.ranks for steps in run]),
-        np.concatenate([steps.top_ids for steps in run]),
-        np.concatenate([steps.top_logprobs for steps in run]),
-    )
 
 
 def _receive(commands: Connection, inbox: queue.SimpleQueue[tuple[Command, ...]]) -> None:

@@ -168,10 +168,10 @@ class Lanes:
 
         At most one :class:`Steps`, then what ended. Empty when idle.
         """
-        columns = _Columns()
+        parts = []
         begun = self._seat()
         if begun:
-            self._draw([candidate for candidate, _ in begun], _first(begun), columns)
+            parts.append(self._draw([candidate for candidate, _ in begun], _FirstLogits(begun)))
         rows = self._close_ranks()
         if rows:
             assert self._cache is not None
@@ -180,9 +180,9 @@ class Lanes:
                 np.array([candidate.token for candidate in rows], np.int64),
                 np.array([candidate.cached for candidate in rows], np.int64),
             )
-            self._draw(rows, output, columns)
+            parts.append(self._draw(rows, output))
         ended, self._events = self._events, []
-        return [*columns.steps(), *ended]
+        return [Steps.join(parts), *ended] if parts else ended
 
     def _candidates(self) -> list[_Candidate]:
         return [candidate for candidate in self._rows if candidate is not None] + self._waiting
@@ -300,9 +300,7 @@ class Lanes:
 
     # From logits to tokens
 
-    def _draw(
-        self, rows: list[_Candidate], output: Output | _FirstLogits, columns: _Columns
-    ) -> None:
+    def _draw(self, rows: list[_Candidate], output: Output | _FirstLogits) -> Steps:
         """Draw a token for each of ``rows``, which are the rows of ``output``."""
         if not np.isfinite(output.logsumexp).all():
             raise EngineError(
@@ -331,7 +329,16 @@ class Lanes:
             texts.append("" if reason == "end_of_text" else candidate.decoder.feed(token))
             if reason is not None:
                 self._end(candidate, reason)
-        columns.add([candidate.start for candidate in rows], texts, draws)
+        return Steps(
+            tuple([candidate.start.key for candidate in rows]),
+            tuple([candidate.start.lane for candidate in rows]),
+            draws.tokens.astype(np.int32),
+            tuple(texts),
+            draws.logprobs,
+            draws.ranks.astype(np.int32),
+            draws.top_ids.astype(np.int32),
+            draws.top_logprobs,
+        )
 
     def _end(self, candidate: _Candidate, reason: End) -> None:
         if candidate in self._waiting:
@@ -347,51 +354,16 @@ class Lanes:
 class _FirstLogits:
     """What prompts ended with, as the output of a step whose rows are their candidates."""
 
-    def __init__(self, prompts: list[_Prompt]) -> None:
-        self._prompts = prompts
-        self.top_logits = np.array([prompt.top_logits for prompt in prompts])  # [R, K]
-        self.top_ids = np.array([prompt.top_ids for prompt in prompts])  # [R, K]
-        self.logsumexp = np.array([prompt.logsumexp for prompt in prompts])  # [R]
+    def __init__(self, begun: list[tuple[_Candidate, _Prompt]]) -> None:
+        self._prompts = [prompt for _, prompt in begun]
+        self.top_logits = np.array([prompt.top_logits for prompt in self._prompts])  # [R, K]
+        self.top_ids = np.array([prompt.top_ids for prompt in self._prompts])  # [R, K]
+        self.logsumexp = np.array([prompt.logsumexp for prompt in self._prompts])  # [R]
 
     def logits(self, row: int) -> NDArray[np.float32]:
         logits = self._prompts[row].logits
         assert logits is not None
         return logits
-
-
-def _first(begun: list[tuple[_Candidate, _Prompt]]) -> _FirstLogits:
-    return _FirstLogits([prompt for _, prompt in begun])
-
-
-class _Columns:
-    """Collects the columns of one :class:`Steps`."""
-
-    def __init__(self) -> None:
-        self._starts: list[Start] = []
-        self._texts: list[str] = []
-        self._draws: list[sampling.Draws] = []
-
-    def add(self, starts: list[Start], texts: list[str], draws: sampling.Draws) -> None:
-        self._starts += starts
-        self._texts += texts
-        self._draws.append(draws)
-
-    def steps(self) -> list[Steps]:
-        if not self._draws:
-            return []
-        draws = self._draws
-        return [
-            Steps(
-                tuple([start.key for start in self._starts]),
-                tuple([start.lane for start in self._starts]),
-                np.concatenate([d.tokens for d in draws]).astype(np.int32),
-                tuple(self._texts),
-                np.concatenate([d.logprobs for d in draws]),
-                np.concatenate([d.ranks for d in draws]).astype(np.int32),
-                np.concatenate([d.top_ids for d in draws]).astype(np.int32),
-                np.concatenate([d.top_logprobs for d in draws]),
-            )
-        ]
 
 
 def generate(lanes: Lanes, candidates: Iterable[Start], width: int) -> Iterator[Event]:

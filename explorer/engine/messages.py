@@ -7,6 +7,7 @@ with events. It has no rule of its own: which candidate starts where, and when, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -124,6 +125,22 @@ class Steps:
         np.int32
     ]  # [n, 10] likeliest first; fewer columns where the vocabulary is smaller
     top_logprobs: NDArray[np.float32]  # [n, 10]
+
+    @classmethod
+    def join(cls, parts: Sequence[Steps]) -> Steps:
+        """Return the tokens of all ``parts`` in their order."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            tuple([key for part in parts for key in part.keys]),
+            tuple([lane for part in parts for lane in part.lanes]),
+            np.concatenate([part.tokens for part in parts]),
+            tuple([text for part in parts for text in part.texts]),
+            np.concatenate([part.logprobs for part in parts]),
+            np.concatenate([part.ranks for part in parts]),
+            np.concatenate([part.top_ids for part in parts]),
+            np.concatenate([part.top_logprobs for part in parts]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

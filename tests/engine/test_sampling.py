@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.engine import sampling
@@ -96,6 +96,7 @@ def rows_of_logits(draw_from, max_rows=4):
     return logits.astype(np.float32)
 
 
+@settings(deadline=None)
 @given(rows_of_logits(), st.data())
 def test_rows_are_drawn_as_the_definition_says(logits, data):
     chosen = [data.draw(recipes) for _ in logits]
@@ -119,6 +120,7 @@ def test_rows_are_drawn_as_the_definition_says(logits, data):
         assert one.logprob == pytest.approx(draws.logprobs[row], abs=1e-4)
 
 
+@settings(deadline=None)
 @given(rows_of_logits(max_rows=8), st.data())
 def test_a_row_does_not_see_its_neighbours(logits, data):
     chosen = [data.draw(recipes) for _ in logits]
@@ -144,7 +146,7 @@ def test_top_k_keeps_exactly_k_and_ties_with_the_last():
     everything = np.linspace(0, 1, 301)[:-1]
     for k, kept in ((2, {1, 2, 3, 4}), (4, {1, 2, 3, 4}), (5, {1, 2, 3, 4, 6}), (1, {1})):
         assert {draw_one(logits, Recipe(top_k=k), u).token for u in everything} == kept
-    assert {draw_one(logits, Recipe(top_k=99), u).token for u in everything} == set(range(8))
+    assert draw_one(logits, Recipe(top_k=99), 1 - 2**-53).token == 7
 
 
 def test_ties_at_the_end_of_the_list_ask_for_the_full_row():
@@ -229,6 +231,7 @@ def test_never_masks_the_draw_but_not_the_figures():
 
 
 # Value 1 - 2**-53 is the largest uniform; products with it may round up to the total.
+@settings(deadline=None)
 @given(rows_of_logits(max_rows=1), recipes)
 def test_the_largest_uniform_draws_a_token_that_has_weight(logits, recipe):
     order, probabilities = distribution(logits[0], recipe)
@@ -317,6 +320,7 @@ def test_uniforms_are_what_they_were_and_depend_on_seed_index_and_position():
     assert uniforms(2**64 - 1, 2**64 - 1, 1)[0] < 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_uniforms_lie_in_the_unit_interval(seed, index):
     values = uniforms(seed, index, 64)
@@ -339,7 +343,10 @@ def test_alternatives_are_the_ten_likeliest():
 def test_the_bounds_on_errors_have_room():
     logits = likely(50257, np.random.default_rng(9)) - np.float32(90)
     exact = np.exp(logits.astype(np.float64) + 90).sum()
-    single = np.exp(logits + np.float32(90)).sum()
-    assert abs(single / exact - 1) < sampling._FLOAT32_ERROR / 3
+    for temperature in (1, 0.5, 3):
+        odds = (logits - logits.max()) / np.float32(temperature)
+        double = np.exp((logits.astype(np.float64) - logits.max()) / temperature).sum()
+        single = np.exp(odds).sum(dtype=np.float64)
+        assert abs(single / double - 1) < sampling._FLOAT32_ERROR / 3
     logsumexp = np.float32(np.log(exact) - 90)
     assert abs(np.exp(np.float64(logsumexp) + 90) / exact - 1) < sampling._LOGSUMEXP_ERROR / 5
