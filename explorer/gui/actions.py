@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
-from PySide6.QtWidgets import QMainWindow, QMenu
+from PySide6.QtWidgets import QMainWindow, QMenu, QToolButton
 
 from explorer.gui.keys import SHOWN
 from explorer.gui.rail import PAGES
@@ -28,6 +28,8 @@ class Actions:
         self.by_name: dict[str, QAction] = {}
         bar = window.menuBar()
         bar.setAccessibleName("Menu")
+        for more in bar.findChildren(QToolButton):  # shown where the window is too narrow for all
+            more.setAccessibleName("More menus")
         self._fill(
             bar.addMenu("&File"),
             ("import_model", "&Import model folder…", "Ctrl+O"),

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui import theme
+from explorer.gui.elided import Elided
 from explorer.library.statistics import Counts, Interval
 
 CLAIM = 0.5
@@ -110,12 +111,12 @@ class LedgerStrip(QFrame):
             "The dashed line marks 50 %, what the announcement of 2019 claimed for familiar topics."
         )
         self.rate, self.kind = QLabel(), QLabel()
-        self.caption, self.policy = QLabel(), QLabel()
+        self.caption, self.policy = Elided(), Elided()
         for label in (self.rate, self.kind, self.caption, self.policy):
             label.setProperty("role", "muted")
         self.policy.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         figures, rate, lower = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
-        figures.setSpacing(14)
+        figures.setSpacing(12)
         for name, word, tone in _FIGURES:
             figures.addWidget(self._figure(name, word, tone))
         figures.addStretch()
@@ -135,8 +136,7 @@ class LedgerStrip(QFrame):
         lower.setSpacing(14)
         lower.addWidget(self.caption)
         lower.addWidget(self.all_tries)
-        lower.addStretch()
-        lower.addWidget(self.policy)
+        lower.addWidget(self.policy, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(16, 10, 16, 10)
         column.setSpacing(6)
@@ -144,6 +144,7 @@ class LedgerStrip(QFrame):
         column.addWidget(_hairline())
         column.addLayout(lower)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(1)  # the strip fits itself into whatever the lanes have
         self.show_ledger(Counts(), None, "", 0)
         self.show_policy(until_keep=True, hold=True)
 

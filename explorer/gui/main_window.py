@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Slot
+from PySide6.QtCore import QByteArray, QSize, Slot
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -47,6 +47,7 @@ from explorer.settings import TEXT_PX, Settings
 
 TITLE = "Sample Explorer"
 FOLD_COLLECTION, FOLD_RAIL = 1100, 900
+SMALLEST = QSize(700, 520)
 EXPLORE, COLLECTION, HISTORY, SETTINGS = range(len(PAGES))
 
 
@@ -314,6 +315,8 @@ class MainWindow(QMainWindow):
         """Make the text larger (1), smaller (-1) or as it was in the beginning (0)."""
         px = self.memory.settings.text_px + step if step else Settings().text_px
         px = min(max(px, TEXT_PX[0]), TEXT_PX[1])
+        if px == self.memory.settings.text_px:
+            return
         self.memory.change(text_px=px)
         self.settings.set_text_size(px)
         self._apply_look()
@@ -387,6 +390,7 @@ class MainWindow(QMainWindow):
             self.memory.change(splitter=self.explore.widths())
 
     def _restore_place(self) -> None:
+        self.setMinimumSize(SMALLEST)
         self.resize(1440, 900)
         saved = self.memory.settings.geometry
         if saved:

@@ -6,6 +6,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar, QWidget
 
 from explorer.engine.messages import Ready
+from explorer.gui.elided import Elided
 
 NEWS_MS = 6000
 """How long a passing sentence stays."""
@@ -19,7 +20,8 @@ class Status(QStatusBar):
         super().__init__(parent)
         self.setSizeGripEnabled(False)
         self.setContentsMargins(8, 0, 8, 0)
-        self.model, self.device, self.news, self.speed = QLabel(), QLabel(), QLabel(), QLabel()
+        self.model, self.speed = QLabel(), QLabel()
+        self.device, self.news = Elided(), Elided()
         self.progress = QProgressBar()
         self.progress.setFixedWidth(120)
         self.progress.setTextVisible(False)
@@ -44,12 +46,10 @@ class Status(QStatusBar):
         self.model.setText(words or "no model loaded")
         if ready is None:
             self.device.setText("")
-            self.device.setToolTip("")
             return
         brand = ready.device_name or ready.device.upper()
         short = ready.reason.rstrip(".")
         self.device.setText(f"{brand} — {short}" if short else brand)
-        self.device.setToolTip(ready.reason)
 
     def show_speed(self, tokens_per_second: float, lanes: int) -> None:
         """Say the tokens/s of all streaming lanes together and of one; nothing while none runs."""
@@ -62,7 +62,6 @@ class Status(QStatusBar):
     def say(self, sentence: str) -> None:
         """Show a passing sentence; a later one replaces it."""
         self.news.setText(sentence)
-        self.news.setToolTip(sentence)
         self._forget.start(NEWS_MS)
 
     def show_progress(self, fraction: float | None, words: str = "") -> None:

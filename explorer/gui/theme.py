@@ -71,7 +71,7 @@ class Palette:
 
 LIGHT = Palette(
     background="#F6F5F1", panel="#FFFFFF", field="#FBFAF7", line="#E3E0D8",
-    text="#1F2124", muted="#6A6E75",
+    text="#1F2124", muted="#676B72",
     accent="#256D68", accent_behind="#E4F0EE", on_accent="#FFFFFF", human="#33508F",
     kept="#2C7A4B", kept_behind="#E6F3EA", rejected="#B0443A", rejected_behind="#FAEAE8",
 )  # fmt: skip
@@ -168,6 +168,9 @@ def apply(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
     palette.setColor(QPalette.ColorRole.Button, panel)
     palette.setColor(QPalette.ColorRole.ToolTipBase, panel)
     palette.setColor(QPalette.ColorRole.PlaceholderText, muted)
+    # Without a stylesheet a new palette and font cost nothing; with one, every widget is polished
+    # anew for each of the three.
+    app.setStyleSheet("")
     app.setPalette(palette)
     app.setFont(theme.font())
     app.setStyleSheet(stylesheet(theme))

@@ -1,0 +1,101 @@
+"""The whole window on a scripted engine and a temporary library."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
+from PySide6.QtWidgets import QApplication
+
+from explorer import app as window_app
+from explorer.engine.tokens import Tokens
+from explorer.gui.controller import Loaded
+from explorer.gui.main_window import MainWindow
+from explorer.manifest import Build, Manifest
+from explorer.paths import Paths
+from tests.gui.scripted_engine import ScriptedEngine
+
+DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
+
+
+def demo(build: str = "cpu-int8") -> Loaded:
+    """Return the demonstration model as the window knows it; nothing is converted."""
+    made = Build(build, "cuda" if "cuda" in build else "cpu", "int8", build[-1] * 64, 64, 64)
+    manifest = Manifest("demo", "a" * 64, 6, 6, 384, 512, 8192, 0, 7_000_000, builds={build: made})
+    return Loaded(DEMO, manifest, build, Tokens.from_folder(DEMO))
+
+
+class Desk:
+    """A window, its engine, and what a test does with them."""
+
+    def __init__(self, folder: Path, qtbot) -> None:
+        self.folder, self.qtbot = folder, qtbot
+        self.paths = Paths.default(folder)
+        self.programs: list[window_app.Program] = []
+        self.open()
+
+    def open(self) -> MainWindow:
+        """Start the program (again)."""
+        app = QApplication.instance()
+        self.engine = ScriptedEngine()
+        program = window_app.start(self.paths, app, self.engine)
+        self.programs.append(program)
+        self.window = program.window
+        self.qtbot.addWidget(self.window)
+        self.window.resize(1440, 900)
+        self.window.show()
+        self.window.controller.load(demo(), "auto")
+        self.tick()
+        return self.window
+
+    def close(self) -> None:
+        """Quit as a person does."""
+        self.window.close()
+        self.programs[-1].close()
+
+    def tick(self) -> None:
+        """Let the window take in what the engine said, and paint all of it."""
+        controller = self.window.controller
+        controller.tick()
+        controller._repaint(controller._clock(), at_once=True)
+
+    def generate(self, prompt: str = "Once upon a time", *candidates: str) -> None:
+        """Enqueue candidates, type a prompt and press Generate; nothing streams yet."""
+        self.engine.enqueue(*candidates)
+        self.window.explore.prompt.set_text(prompt)
+        self.window.do("generate")
+        self.tick()
+
+    def step(self, times: int = 1, lanes=None) -> None:
+        """Stream and show so many tokens."""
+        self.engine.step(times, lanes)
+        self.tick()
+
+    def finish(self) -> None:
+        """Stream everything to its end and show it."""
+        self.engine.finish()
+        self.tick()
+
+    @property
+    def lanes(self):
+        return self.window.explore.lanes.lanes
+
+    @property
+    def review(self):
+        return self.window.controller.review
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(qapp) -> Iterator[None]:
+    """Delete the widgets of a test before the next one, whose stylesheet would visit them all."""
+    yield
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, qtbot) -> Iterator[Desk]:
+    desk = Desk(tmp_path, qtbot)
+    yield desk
+    desk.window.close()
+    for program in desk.programs:
+        program.close()

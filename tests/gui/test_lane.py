@@ -1,0 +1,216 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QTextCursor
+from PySide6.QtWidgets import QApplication
+
+from explorer.gui import theme
+from explorer.gui.lane import Lane
+from explorer.gui.lane_text import PROMPT_END, LaneText, prompt_end
+from explorer.seats import Seat
+from tests.gui.controls_of import nameless
+
+STREAMING = Seat(0, 12, 5, "streaming", " The scientist", 3)
+ENDED = Seat(0, 12, 5, "ended", " The scientist named", 4, "max_tokens")
+KEPT = Seat(0, 12, 5, "ended", " The end", 2, "end_of_text", "kept",
+            "machine-written, 7 tries (6 rejected)")  # fmt: skip
+
+
+@pytest.fixture
+def lane(qtbot):
+    theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
+    lane = Lane(0)
+    qtbot.addWidget(lane)
+    lane.resize(420, 360)
+    lane.show()
+    return lane
+
+
+def words(lane):
+    """Everything that a person can read in the header."""
+    return [x.text() for x in (lane._index, lane._dot, lane._state, lane._figures) if x.isVisible()]
+
+
+@given(st.text(max_size=200))
+def test_the_repeated_end_of_the_prompt_is_its_end(prompt):
+    end = prompt_end(prompt)
+    line = " ".join(prompt.split())
+    assert "\n" not in end
+    assert line.endswith(end.removeprefix("…"))
+    assert len(end) <= PROMPT_END + 1
+    assert end.startswith("…") or end == line
+
+
+def test_the_end_of_a_prompt_begins_with_a_whole_word():
+    prompt = "In a shocking finding, scientists saw that the unicorns spoke perfect English."
+    assert prompt_end(prompt) == "…the unicorns spoke perfect English."
+
+
+def test_a_streaming_lane_says_so(lane):
+    lane.show_seat(STREAMING, "…once", 63.4)
+    assert words(lane) == ["#12", "●", "streaming", "3 tokens · 63 tok/s"]
+    assert lane.text.toPlainText() == "…once The scientist"
+    assert lane.text.accessibleName() == "Candidate 12, streaming"
+
+
+def test_prompt_and_machine_text_have_their_own_colours(lane):
+    lane.show_seat(STREAMING, "…once")
+    document = lane.text.document()
+    cursor = QTextCursor(document)
+    colours = []
+    for position in (1, 5, 6, len("…once The")):
+        cursor.setPosition(position)
+        colours.append(cursor.charFormat().foreground().color().name().upper())
+    human, machine = theme.LIGHT.human, theme.LIGHT.text
+    assert colours == [human, human, machine, machine]
+
+
+def test_a_change_of_theme_recolours_what_is_there(lane):
+    lane.show_seat(STREAMING, "…once")
+    theme.apply(QApplication.instance(), theme.Theme(theme.DARK))
+    cursor = QTextCursor(lane.text.document())
+    cursor.setPosition(2)
+    assert cursor.charFormat().foreground().color().name().upper() == theme.DARK.human
+    assert lane.text.toPlainText() == "…once The scientist"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=12))
+def test_text_that_comes_in_pieces_is_the_text_that_comes_at_once(qapp, pieces):
+    whole, grown = LaneText(), LaneText()
+    whole.set_text("p", "".join(pieces))
+    grown.set_text("p", "", follow=True)
+    for piece in pieces:
+        grown.append(piece)
+    assert grown.machine_text() == whole.machine_text() == "".join(pieces)
+    if "\r" not in "".join(pieces):  # a line end in two pieces counts as two on the screen
+        assert grown.toPlainText() == whole.toPlainText()
+    for text in (whole, grown):
+        text.deleteLater()
+
+
+def test_only_new_text_is_added(lane, monkeypatch):
+    lane.show_seat(STREAMING, "…once")
+    rewritten = []
+    monkeypatch.setattr(lane.text, "_rewrite", lambda: rewritten.append(1))
+    lane.show_seat(ENDED, "…once")
+    assert rewritten == []
+    assert lane.text.toPlainText() == "…once The scientist named"
+
+
+def test_another_candidate_begins_anew(lane):
+    lane.show_seat(ENDED, "…once")
+    lane.show_seat(Seat(0, 13, None, "waiting"), "…once")
+    assert lane.text.toPlainText() == "…once"
+    assert words(lane)[:2] == ["#13", "waiting"]
+    lane.show_seat(Seat(0, 13, 6, "streaming", " It", 1), "…once")
+    assert lane.text.toPlainText() == "…once It"
+
+
+def test_the_frame_and_the_text_keep_their_size_whatever_happens(lane):
+    sizes = set()
+    long = Seat(0, 1, 1, "streaming", " word" * 900, 900)
+    for seat in (Seat(0), Seat(0, 1, None, "waiting"), STREAMING, long, ENDED, KEPT):
+        lane.show_seat(seat, "…once", 100.0)
+        QApplication.processEvents()
+        sizes.add((lane.size(), lane.text.size(), lane.text.pos()))
+    lane.set_chosen(True)
+    QApplication.processEvents()
+    sizes.add((lane.size(), lane.text.size(), lane.text.pos()))
+    assert len(sizes) == 1
+
+
+def test_the_view_follows_the_stream_until_the_person_scrolls_away(lane):
+    bar = lane.text.verticalScrollBar()
+    lane.show_seat(Seat(0, 1, 1, "streaming", " word" * 500, 500), "")
+    QApplication.processEvents()
+    assert bar.value() == bar.maximum() > 0
+    lane.show_seat(Seat(0, 1, 1, "streaming", " word" * 600, 600), "")
+    QApplication.processEvents()
+    assert bar.value() == bar.maximum()
+    bar.setValue(3)
+    lane.show_seat(Seat(0, 1, 1, "streaming", " word" * 700, 700), "")
+    QApplication.processEvents()
+    assert bar.value() == 3
+
+
+def test_a_finished_try_is_read_from_its_beginning(lane):
+    lane.show_seat(Seat(0, 1, 1, "ended", " word" * 500, 500, "max_tokens"), "")
+    QApplication.processEvents()
+    assert lane.text.verticalScrollBar().value() == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "words_"),
+    [("end_of_text", "end of text"), ("max_tokens", "max tokens"), ("stopped", "stopped"),
+     ("context_full", "context full"), ("dropped", "dropped"), ("crash", "lost to a crash")],
+)  # fmt: skip
+def test_every_end_has_its_words(lane, end, words_):
+    lane.show_seat(Seat(0, 3, 1, "ended", " x", 1, end), "")
+    assert words(lane) == ["#3", words_, "1 token"]
+
+
+def test_a_kept_try_shows_its_caption_and_undo(lane):
+    lane.show_seat(KEPT, "")
+    assert lane._verdict.isVisible()
+    assert lane._verdict.text() == "✓ Kept — machine-written, 7 tries (6 rejected)"
+    assert not lane.keep.isVisible()
+    assert lane._undo.isVisible()
+
+
+def test_a_narrow_lane_says_the_same_in_fewer_words(lane):
+    lane.show_seat(KEPT, "")
+    lane.resize(190, 300)
+    assert lane._verdict.text() == "✓ Kept — 7 tries"
+    assert lane._verdict.accessibleName() == "Kept machine-written, 7 tries (6 rejected)"
+    lane.show_seat(STREAMING, "")
+    assert lane.keep.words() == "✓"
+    assert lane.keep.accessibleName() == "Keep"
+    assert lane.minimumSizeHint().width() <= 190
+    lane.resize(420, 360)
+    assert lane.keep.words() == "✓ Keep"
+
+
+def test_colour_is_never_alone(lane):
+    for verdict, sign in (("kept", "✓"), ("rejected", "✕"), ("skipped", "→")):
+        lane.show_seat(Seat(0, 3, 1, "ended", " x", 1, "stopped", verdict), "")
+        assert lane._verdict.text().startswith(sign)
+        assert verdict in lane.text.accessibleName()
+
+
+def test_buttons_ask_for_verdicts(lane, qtbot):
+    lane.show_seat(STREAMING, "")
+    asked = []
+    lane.verdict_asked.connect(lambda number, verdict: asked.append((number, verdict)))
+    for button in (lane.keep, lane.reject, lane.skip):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert asked == [(0, "kept"), (0, "rejected"), (0, "skipped")]
+
+
+def test_where_nothing_can_be_judged_the_buttons_say_why(lane):
+    lane.show_seat(STREAMING, "")
+    lane.set_judging("The disk is read-only.")
+    for button in (lane.keep, lane.reject, lane.skip):
+        assert not button.isEnabled()
+        assert button.toolTip() == "The disk is read-only."
+    lane.set_judging("")
+    assert lane.keep.isEnabled()
+
+
+def test_a_try_that_waits_or_was_lost_offers_no_verdict(lane):
+    for seat in (Seat(0, 1, None, "waiting"), Seat(0, 1, 1, "ended", " x", 1, "crash")):
+        lane.show_seat(seat, "")
+        assert not lane.keep.isVisible()
+        assert not lane._verdict.isVisible()
+
+
+def test_every_control_has_a_name(lane):
+    assert nameless(lane) == []
+
+
+def test_a_lane_may_be_any_size(lane):
+    lane.show_seat(KEPT, "…once")
+    for size in (QSize(60, 60), QSize(2000, 1500), QSize(1, 1)):
+        lane.resize(size)
+        QApplication.processEvents()

@@ -1,0 +1,406 @@
+"""The whole window, driven by keys and clicks, on a scripted engine and a real library."""
+
+import json
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton
+
+from explorer.engine.messages import Drop, Load, Start, Stop
+from explorer.gui.controls import Number
+from tests.gui.conftest import demo
+from tests.gui.controls_of import nameless
+from tests.gui.scripted_engine import Script
+
+
+def key(desk, key, modifiers=Qt.KeyboardModifier.NoModifier):
+    """Press a key wherever the focus is."""
+    QTest.keyClick(desk.window.focusWidget() or desk.window, key, modifiers)
+    desk.tick()
+
+
+def verdicts(desk):
+    return [seat.verdict for seat in desk.review.seats]
+
+
+def figures(desk):
+    strip = desk.window.explore.strip.figures
+    return {name: int(label.text()) for name, label in strip.items() if label.text() != "0"}
+
+
+def test_the_main_job_reject_two_keep_one_and_find_it_again(desk):
+    desk.generate("The king said", "one two", "three four", "five six", "seven eight")
+    desk.engine.enqueue("nine ten", "eleven twelve")
+    assert len(desk.engine.sent[-1]) == 4
+    assert desk.lanes[0].text.hasFocus()
+    desk.finish()
+    assert desk.lanes[0].text.toPlainText() == "The king saidone two"
+    key(desk, Qt.Key.Key_X)
+    desk.finish()
+    assert desk.lanes[0].text.machine_text() == "nine ten"
+    key(desk, Qt.Key.Key_X)
+    desk.finish()
+    key(desk, Qt.Key.Key_A)
+    assert desk.lanes[0]._verdict.text() == (
+        "✓ Kept — machine-written, 3 tries (2 rejected; 3 unread)"
+    )
+    assert figures(desk) == {"tries": 6, "kept": 1, "rejected": 2, "unread": 3, "everywhere": 6}
+    panel = desk.window.panel
+    assert panel.amount.text() == "1 sample"
+    assert panel.list.model.card(0).words == "eleven twelve"
+    desk.close()
+    desk.open()
+    panel = desk.window.panel
+    assert (panel.list.model.card(0).words, panel.list.model.card(0).lead) == (
+        "eleven twelve", "3 tries",
+    )  # fmt: skip
+    assert desk.window.explore.prompt.text() == "The king said"
+
+
+def test_rule_1_generating_again_goes_on_with_the_same_hunt(desk):
+    desk.generate("Hello")
+    desk.finish()
+    first = desk.review.hunt.id
+    assert desk.window.explore.recipe.note.text() == "Goes on with this hunt"
+    desk.window.do("generate")
+    assert desk.review.hunt.id == first
+    indices = [c.key[1] for message in desk.engine.sent for c in message if isinstance(c, Start)]
+    assert indices == sorted(set(indices))
+    desk.window.explore.recipe.top_k.number.setValue(7)
+    assert "another hunt" in desk.window.explore.recipe.note.text()
+    desk.window.do("generate")
+    assert desk.review.hunt.id != first
+
+
+def test_rule_8_a_reject_refills_its_lane_at_once_and_a_keep_stops_that(desk):
+    desk.generate("Hello")
+    desk.step(2)
+    key(desk, Qt.Key.Key_2)
+    assert desk.window.explore.lanes.chosen == 1
+    desk.engine.sent.clear()
+    key(desk, Qt.Key.Key_X)
+    (message,) = desk.engine.sent
+    assert {type(command) for command in message} <= {Drop, Stop, Start}
+    assert [c.lane for c in message if isinstance(c, Start)] == [1]
+    desk.step(1)
+    key(desk, Qt.Key.Key_A)
+    desk.engine.sent.clear()
+    key(desk, Qt.Key.Key_3)
+    key(desk, Qt.Key.Key_X)
+    assert not any(isinstance(c, Start) for message in desk.engine.sent for c in message)
+    assert verdicts(desk)[1:3] == ["kept", "rejected"]
+
+
+def test_keep_this_reject_the_rest(desk):
+    desk.generate("Hello")
+    desk.finish()
+    key(desk, Qt.Key.Key_A, Qt.KeyboardModifier.ShiftModifier)
+    assert verdicts(desk) == ["kept", "rejected", "rejected", "rejected"]
+    assert "4 tries (3 rejected)" in desk.lanes[0]._verdict.text()
+
+
+def test_rule_7_undo_and_redo_as_far_back_as_one_likes(desk):
+    desk.generate("Hello")
+    desk.finish()
+    for number, letter in ((1, "A"), (2, "X"), (3, "X")):
+        key(desk, Qt.Key(Qt.Key.Key_0 + number))
+        key(desk, getattr(Qt.Key, f"Key_{letter}"))
+    assert verdicts(desk) == ["kept", "rejected", "rejected", None]
+    for expected in (["kept", "rejected", None], ["kept", None, None], [None, None, None]):
+        key(desk, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert verdicts(desk)[:3] == expected
+    assert desk.window.panel.amount.text() == "0 samples"
+    assert not desk.window.actions_.by_name["undo"].isEnabled()
+    for _ in range(3):
+        key(desk, Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier)
+    assert verdicts(desk) == ["kept", "rejected", "rejected", None]
+    assert desk.window.panel.amount.text() == "1 sample"
+
+
+def test_no_letter_judges_while_somebody_types(desk):
+    desk.generate("Hello")
+    desk.finish()
+    prompt = desk.window.explore.prompt
+    prompt.editor.setFocus()
+    before = prompt.text()
+    for letter in "axzAX 12":
+        QTest.keyClicks(prompt.editor, letter)
+    assert verdicts(desk) == [None] * 4
+    assert len(prompt.text()) == len(before) + 8
+    for number in desk.window.findChildren(Number):
+        if number.isVisible() and number.isEnabled():
+            number.setFocus()
+            QTest.keyClicks(number, "ax ")
+    assert verdicts(desk) == [None] * 4
+
+
+def test_a_key_that_is_held_down_judges_once(desk):
+    from PySide6.QtCore import QEvent
+    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtWidgets import QApplication
+
+    desk.generate("Hello")
+    desk.finish()
+    key(desk, Qt.Key.Key_X)
+    desk.finish()
+    again = QKeyEvent(QEvent.Type.KeyPress, Qt.Key.Key_X, Qt.KeyboardModifier.NoModifier, "x", True)
+    QApplication.sendEvent(desk.lanes[0].text, again)
+    assert figures(desk)["rejected"] == 1
+
+
+def test_space_presses_a_button_that_has_the_focus(desk):
+    desk.generate("Hello")
+    desk.finish()
+    desk.lanes[1].reject.setFocus()
+    key(desk, Qt.Key.Key_Space)
+    assert figures(desk)["rejected"] == 1
+    assert "skipped" not in figures(desk)
+
+
+def test_escape_stops_the_focused_lane_first_and_then_all(desk):
+    desk.generate("Hello")
+    desk.step(2)
+    desk.window.explore.lanes.choose(2)
+    desk.window.do("stop")
+    desk.tick()
+    states = [seat.state for seat in desk.review.seats]
+    assert states == ["streaming", "streaming", "ended", "streaming"]
+    desk.window.do("stop")
+    desk.tick()
+    assert [seat.end for seat in desk.review.seats] == ["stopped"] * 4
+    assert not desk.window.actions_.by_name["stop"].isEnabled()
+
+
+def test_generate_turns_into_stop_and_back(desk):
+    recipe = desk.window.explore.recipe
+    assert recipe.generate.isVisible()
+    desk.generate("Hello")
+    assert recipe.stop.isVisible()
+    desk.finish()
+    assert recipe.generate.isVisible()
+
+
+def test_a_crash_is_said_and_its_tries_are_lost_not_rejected(desk):
+    desk.generate("Hello")
+    desk.step(2)
+    desk.engine.crash("The engine stopped; it is being started again.")
+    desk.tick()
+    desk.tick()
+    assert desk.window.explore.notices.sentences() == [
+        "The engine stopped; it is being started again."
+    ]
+    assert figures(desk) == {"crashed": 4, "everywhere": 4}
+    assert [lane._state.text() for lane in desk.lanes] == ["lost to a crash"] * 4
+    desk.window.do("generate")
+    desk.finish()
+    assert figures(desk)["unread"] == 4
+
+
+def test_a_prompt_without_room_is_refused_with_the_sentence(desk):
+    desk.generate("Hello")
+    for key_ in [s.key for s in desk.engine.sent[-1]]:
+        desk.engine.refuse(key_, "The prompt has 600 tokens and there is room for 511.")
+    desk.tick()
+    assert "600 tokens" in desk.window.explore.notices.sentences()[0]
+    assert not desk.review.running
+
+
+def test_tokens_are_counted_as_one_types(desk):
+    prompt = desk.window.explore.prompt
+    QTest.keyClicks(prompt.editor, "Once upon a time")
+    desk.qtbot.waitUntil(lambda: prompt.tokens.text() != "" and "empty" not in prompt.tokens.text())
+    count = len(demo().tokens.encode("Once upon a time"))
+    assert prompt.tokens.text() == f"{count} tokens"
+    assert prompt.room.text() == f"room for {512 - count} more"
+    prompt.set_text("word " * 600)
+    desk.qtbot.waitUntil(lambda: "too long" in prompt.room.text())
+
+
+def test_unsent_prompt_text_is_on_disk_soon_after_typing(desk):
+    QTest.keyClicks(desk.window.explore.prompt.editor, "a draft")
+    saved = desk.paths.settings
+
+    def written():
+        return saved.exists() and json.loads(saved.read_text())["prompt"] == "a draft"
+
+    desk.qtbot.waitUntil(written, timeout=3000)
+
+
+def test_everything_that_was_set_is_there_again(desk):
+    window = desk.window
+    window.explore.recipe.set_lanes(8)
+    window.explore.recipe.top_k.number.setValue(3)
+    window.do("theme_dark")
+    window.do("larger")
+    window.explore.recipe.after_keep.choose(False)
+    desk.close()
+    window = desk.open()
+    assert window.explore.recipe.lanes() == 8
+    assert len(desk.lanes) == 8
+    assert window.explore.recipe.recipe().top_k == 3
+    assert window.explore.recipe.policy() == (False, True)
+    settings = window.memory.settings
+    assert (settings.theme, settings.text_px) == ("dark", 15.5)
+    assert window.actions_.by_name["theme_dark"].isChecked()
+    assert window.explore.strip.policy.text().startswith("after a keep it goes on")
+
+
+def test_text_size_has_ends(desk):
+    for _ in range(40):
+        desk.window.do("larger")
+    assert desk.window.memory.settings.text_px == 28
+    desk.window.do("normal_size")
+    assert desk.window.memory.settings.text_px == 14.5
+
+
+def test_every_entry_of_the_menus_does_something(desk):
+    assert set(desk.window.actions_.by_name) <= set(desk.window._commands)
+    harmless = set(desk.window.actions_.by_name) - {"quit", "import_model"}
+    desk.generate("Hello")
+    desk.finish()
+    for name in sorted(harmless):
+        desk.window.actions_.by_name[name].trigger()
+        desk.tick()
+    desk.window.show_page(0)
+
+
+def test_pages_and_the_collection_that_moves_between_them(desk):
+    window = desk.window
+    for page in (1, 2, 3, 0):
+        window.rail.buttons[page].click()
+        assert window.pages.currentIndex() == page
+        assert window.panel.isVisible() == (page in (0, 1))
+
+
+def test_verdict_keys_are_for_the_page_with_the_lanes(desk):
+    desk.generate("Hello")
+    desk.finish()
+    desk.window.show_page(3)
+    QTest.keyClick(desk.window, Qt.Key.Key_X)
+    assert verdicts(desk) == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("width", "collection", "words"), [(1440, True, True), (1000, False, True), (860, False, False)]
+)
+def test_what_does_not_fit_folds_away(desk, width, collection, words):
+    desk.window.resize(width, 760)
+    assert desk.window.width() == width
+    assert desk.window.explore.right.isVisible() == collection
+    style = desk.window.rail.buttons[0].toolButtonStyle()
+    assert (style == Qt.ToolButtonStyle.ToolButtonTextUnderIcon) == words
+
+
+def test_eight_lanes_fold_the_collection_for_their_columns(desk):
+    desk.window.resize(1280, 800)
+    assert desk.window.explore.right.isVisible()
+    desk.window.explore.recipe.set_lanes(8)
+    assert not desk.window.explore.right.isVisible()
+    desk.window.actions_.by_name["collection"].trigger()
+    assert desk.window.explore.right.isVisible()
+
+
+def test_history_brings_a_hunt_back_with_all_its_tries(desk):
+    desk.generate("First prompt", "a", "b", "c", "d")
+    desk.finish()
+    key(desk, Qt.Key.Key_X)
+    desk.finish()
+    first = desk.review.hunt.id
+    desk.generate("Second prompt")
+    desk.finish()
+    desk.window.show_page(2)
+    desk.window.history.reopen.emit(first)
+    assert desk.review.hunt.id == first
+    assert desk.window.explore.prompt.text() == "First prompt"
+    assert figures(desk)["rejected"] == 1
+    desk.window.do("all_tries")
+    cards = [desk.window.tries.list.model.card(row).lead for row in range(5)]
+    assert cards == ["#4 unread", "#3 unread", "#2 unread", "#1 unread", "#0 ✕ rejected"]
+    rejected = next(seat for seat in desk.review.tries() if seat.verdict == "rejected")
+    desk.window.tries.try_chosen.emit(rejected.try_id)
+    assert desk.lanes[desk.window.explore.lanes.chosen]._index.text() == "#0"
+
+
+def test_rule_16_a_deleted_hunt_leaves_the_screen(desk):
+    desk.generate("Secret prompt")
+    desk.finish()
+    hunt = desk.review.hunt.id
+    desk.window.show_page(2)
+    desk.window._shelf.history.delete(hunt)
+    desk.window.history.deleted.emit(hunt)
+    assert desk.review.hunt is None
+    assert desk.window.explore.lanes.currentIndex() == 0
+
+
+def test_lanes_that_were_asked_for_come_with_the_next_generate(desk):
+    desk.window.explore.recipe.set_lanes(2)
+    assert len(desk.lanes) == 2
+    desk.generate("Hello")
+    desk.finish()
+    desk.window.explore.recipe.set_lanes(6)
+    assert len(desk.lanes) == 2
+    desk.window.do("generate")
+    assert len(desk.lanes) == 6
+
+
+def test_a_finished_try_holds_its_lane_unless_told_otherwise(desk):
+    desk.generate("Hello", Script(["a"]), Script(["b"]), Script(["c"]), Script(["d"]))
+    desk.finish()
+    assert [seat.state for seat in desk.review.seats] == ["ended"] * 4
+    assert not desk.engine.busy
+    desk.window.explore.recipe.unjudged.choose(False)
+    assert "make room" in desk.window.explore.strip.policy.text()
+
+
+def test_text_that_came_in_halves_is_shown_whole(desk):
+    desk.generate("Hi", Script(["", "\U0001f984", "", "é\n", " <b>bold</b> &amp;"]))
+    desk.finish()
+    assert desk.lanes[0].text.machine_text() == "\U0001f984é\n <b>bold</b> &amp;"
+    assert desk.lanes[0].text.toPlainText() == "Hi\U0001f984é\n <b>bold</b> &amp;"
+
+
+def test_every_control_has_a_name_and_can_be_reached(desk):
+    desk.generate("Hello")
+    desk.finish()
+    for page in range(4):
+        desk.window.show_page(page)
+        assert nameless(desk.window) == []
+        for button in desk.window.findChildren(QAbstractButton):
+            if button.isVisible() and button.isEnabled():
+                policy = button.focusPolicy() & Qt.FocusPolicy.TabFocus
+                exclusive = button.autoExclusive() or button.group() is not None
+                assert policy or exclusive, button.accessibleName()
+
+
+def test_a_second_load_replaces_the_first(desk):
+    desk.generate("Hello")
+    desk.step(2)
+    desk.window.controller.load(demo("cpu-int4"), "cpu")
+    desk.tick()
+    assert isinstance(desk.engine.sent[-1][0], Load)
+    assert [seat.end for seat in desk.review.seats] == ["stopped"] * 4
+    assert "cpu-int4" in desk.window.status.model.text()
+
+
+def test_nothing_generates_before_the_model_is_ready(desk):
+    desk.engine.ready = False
+    desk.window.controller.load(demo("cpu-fp32"), "cpu")
+    desk.tick()
+    assert not desk.window.explore.recipe.generate.isEnabled()
+    desk.window.do("generate")
+    assert desk.review.hunt is None
+    desk.engine.say_ready("cpu", "NVIDIA driver 535 found; CUDA 13 needs 580 or newer.")
+    desk.tick()
+    assert desk.window.explore.recipe.generate.isEnabled()
+    assert "NVIDIA driver 535" in desk.window.status.device.text()
+
+
+def test_closing_while_it_streams_keeps_what_there_is(desk):
+    desk.generate("Hello", "one two three four")
+    desk.step(2)
+    desk.close()
+    assert desk.engine.closed
+    desk.open()
+    desk.window.show_page(2)
+    assert desk.window.history.list.model.card(0).lead == "4 tries"
