@@ -1,11 +1,12 @@
 """One at a time: an operating-system lock on a small file.
 
 The lock belongs to the open file, not to its existence, so a killed program leaves nothing that has
-to be cleaned up; the file itself stays, empty.
+to be cleaned up; the file itself stays and names the process that locked it last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -13,16 +14,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS: Final = 0.1
+
+# Windows forbids reading a locked byte, so the locked one lies far behind the text.
+_LOCKED_BYTE: Final = 1 << 20
 
 if sys.platform == "win32":
     import msvcrt
 
     def _try_lock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
 else:
     import fcntl
@@ -33,7 +38,12 @@ else:
 
 
 class HeldError(Exception):
-    """Somebody else holds the lock."""
+    """Somebody else holds the lock; ``holder`` is their process number, or empty."""
+
+    def __init__(self, holder: str) -> None:
+        """Remember who holds it."""
+        super().__init__(holder)
+        self.holder = holder
 
 
 class FileLock:
@@ -43,18 +53,22 @@ class FileLock:
         """Take the lock; with ``waiting``, wait for it and call that ten times a second.
 
         Raises :class:`HeldError` where it is held and ``waiting`` is None, ``OSError`` where the
-        file cannot be created, and whatever ``waiting`` raises.
+        file cannot be created or its disk knows no locks, and whatever ``waiting`` raises.
         """
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             while not self._taken():
                 if waiting is None:
-                    raise HeldError(str(path))
+                    raise HeldError(_holder(path))
                 waiting()
                 time.sleep(_POLL_SECONDS)
         except BaseException:
             self.release()
             raise
+        # The number is a courtesy to whoever comes second; a full disk must not cost the lock.
+        with contextlib.suppress(OSError):
+            os.truncate(self._descriptor, 0)
+            os.write(self._descriptor, str(os.getpid()).encode())
 
     def release(self) -> None:
         """Let the next one in; a second call does nothing."""
@@ -83,3 +97,11 @@ class FileLock:
                 return False
             raise
         return True
+
+
+def _holder(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")[:20].strip()
+    except OSError:
+        return ""
+    return text if text.isdigit() else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -19,8 +20,9 @@ HOLD = (
 
 def test_a_second_holder_is_refused_until_the_first_lets_go(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with FileLock(path), pytest.raises(HeldError):
+    with FileLock(path), pytest.raises(HeldError) as refused:
         FileLock(path)
+    assert refused.value.holder == str(os.getpid())
     FileLock(path).release()
 
 

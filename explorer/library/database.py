@@ -29,7 +29,7 @@ from explorer.errors import (
     LibraryReadOnlyError,
 )
 from explorer.library import migrations
-from explorer.library.lock import HeldError, Lock
+from explorer.lock import FileLock, HeldError
 
 Row = sqlite3.Row
 Value = str | int | float | bytes | None
@@ -58,7 +58,7 @@ class Database:
     """An open library. Not to be shared between threads: a thread that reads opens its own."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, lock: Lock | None, reason: str
+        self, connection: sqlite3.Connection, path: Path, lock: FileLock | None, reason: str
     ) -> None:
         """Wrap a checked connection; callers use :meth:`open`."""
         self.path: Final = path
@@ -90,7 +90,7 @@ class Database:
             return cls._reading(path, reason)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = Lock(path.with_name(path.name + ".lock"))
+            lock = FileLock(path.with_name(path.name + ".lock"))
         except HeldError as error:
             by = f" (process {error.holder})" if error.holder else ""
             raise LibraryBusyError(
