@@ -1,6 +1,6 @@
 """Between engine, review and screen: forwards commands one way and events the other, on a timer.
 
-Every 16 ms, while something runs, it drains the engine, hands the events to the review, sends on
+Every 17 ms, while something runs, it drains the engine, hands the events to the review, sends on
 what the review answers, and lets the lanes that changed be repainted, at most 30 times a second.
 When nothing runs it only looks now and then whether the engine is still there. It decides
 nothing: what an event means is the review's affair.
@@ -39,10 +39,10 @@ from explorer.manifest import Manifest
 from explorer.recipe import Recipe
 from explorer.review import Judgement, Review
 
-FRAME_MS = 16
+FRAME_MS = 17
 IDLE_MS = 400
-REPAINT_S = 1 / 31
-"""A lane is painted at most 30 times a second, which two frames of 16 ms just allow."""
+REPAINT_S = 1 / 30
+"""A lane is painted at most 30 times a second; two frames are just longer."""
 LANES_A_FRAME = 4
 SPEED_S = 0.25
 RATE_WINDOW_S = 1.0

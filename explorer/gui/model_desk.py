@@ -89,9 +89,7 @@ class ModelDesk(QObject):
         """End what runs, at once."""
         if self._job is not None:
             self._job.cancel()
-        self._job = None
-        self._timer.stop()
-        self.progress.emit(None, "")
+            self._end()
 
     def _made(self, model: str, build: str) -> Path | None:
         """Return the folder of a model whose build is there already."""

@@ -1,0 +1,233 @@
+"""The composition root: whatever is wrong at the start, there is a window that says so."""
+
+import logging
+import os
+import sqlite3
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from PySide6.QtWidgets import QApplication
+
+from explorer import app as window_app
+from explorer.errors import ModelError
+from explorer.library.database import Database
+from explorer.paths import Paths
+from explorer.settings import Settings
+from tests.gui.conftest import demo
+from tests.gui.scripted_engine import ScriptedEngine
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return replace(Paths.default(tmp_path), bundled_models=tmp_path / "bundled")
+
+
+@pytest.fixture(autouse=True)
+def _quiet_log():
+    yield
+    for handler in list(window_app.log.handlers):
+        window_app.log.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def window_on(paths, qtbot):
+    engine = ScriptedEngine()
+    program = window_app.start(paths, QApplication.instance(), engine)
+    qtbot.addWidget(program.window)
+    program.window.show()
+    try:
+        yield program.window, engine
+    finally:
+        program.window.close()
+        program.close()
+
+
+def load(window):
+    window.controller.load(demo(), "auto")
+    window.controller.tick()
+
+
+def streams_but_judges_nothing(window, engine):
+    load(window)
+    window.do("generate")
+    engine.finish()
+    window.controller.tick()
+    assert [seat.state for seat in window.controller.review.seats] == ["ended"] * 4
+    window.do("keep")
+    assert [seat.verdict for seat in window.controller.review.seats] == [None] * 4
+    keep = window.explore.lanes.lanes[0].keep
+    assert not keep.isEnabled()
+    assert keep.toolTip() == window.controller.review.reason
+    assert not window.actions_.by_name["keep"].isEnabled()
+
+
+def test_a_healthy_start_says_nothing(paths, qtbot):
+    with window_on(paths, qtbot) as (window, _):
+        assert window.explore.notices.sentences() == []
+        assert window.controller.review.writable
+
+
+def test_a_damaged_library_is_named_and_left_alone(paths, qtbot):
+    paths.data.mkdir(exist_ok=True)
+    paths.library.write_bytes(b"not a database" * 500)
+    with window_on(paths, qtbot) as (window, engine):
+        (sentence,) = window.explore.notices.sentences()
+        assert str(paths.library) in sentence
+        assert "damaged" in sentence
+        streams_but_judges_nothing(window, engine)
+    assert paths.library.read_bytes() == b"not a database" * 500
+
+
+def test_a_library_of_a_newer_version_is_left_alone(paths, qtbot):
+    Database.open(paths.library).close()
+    connection = sqlite3.connect(paths.library)
+    connection.execute("PRAGMA user_version=999")
+    connection.commit()
+    connection.close()
+    with window_on(paths, qtbot) as (window, engine):
+        (sentence,) = window.explore.notices.sentences()
+        assert "newer version" in sentence
+        streams_but_judges_nothing(window, engine)
+
+
+def test_a_second_instance_says_so_and_may_read(paths, qtbot):
+    with window_on(paths, qtbot) as (first, engine):
+        load(first)
+        engine.enqueue("kept text")
+        first.do("generate")
+        engine.finish()
+        first.controller.tick()
+        first.do("keep")
+        with window_on(paths, qtbot) as (second, other):
+            (sentence,) = second.explore.notices.sentences()
+            assert "already runs" in sentence
+            assert str(os.getpid()) in sentence
+            assert second.panel.list.model.card(0).words == "kept text"
+            streams_but_judges_nothing(second, other)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind root")
+def test_a_read_only_disk_streams_and_says_why_nothing_is_judged(paths, qtbot):
+    Database.open(paths.library).close()
+    paths.data.chmod(0o500)
+    try:
+        with window_on(paths, qtbot) as (window, engine):
+            assert "cannot be written" in window.explore.notices.sentences()[0]
+            streams_but_judges_nothing(window, engine)
+    finally:
+        paths.data.chmod(0o700)
+
+
+def test_a_data_folder_that_cannot_be_made_is_no_traceback(paths, qtbot, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with window_on(replace(paths, data=blocked / "data"), qtbot) as (window, engine):
+        assert window.explore.notices.sentences()
+        streams_but_judges_nothing(window, engine)
+
+
+def test_without_a_model_the_window_says_how_to_get_one(paths, qtbot):
+    with window_on(paths, qtbot) as (window, _):
+        window.models.start()
+        assert window.explore.lanes._title.text() == "No model yet"
+        assert "Drop a GPT-2 folder" in window.explore.lanes._advice.text()
+        assert not window.explore.recipe.generate.isEnabled()
+
+
+def test_a_broken_model_is_named_in_the_picker(paths, qtbot):
+    folder = paths.models / "broken"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text("{")
+    with window_on(paths, qtbot) as (window, _):
+        window.models.start()
+        picker = window.explore.models
+        assert picker.models.itemText(0) == "broken"
+        assert window.explore.lanes._title.text() == "No model yet"
+
+
+def test_a_model_that_cannot_be_loaded_leaves_a_sentence(paths, qtbot):
+    with window_on(paths, qtbot) as (window, engine):
+        engine.ready = False
+        load(window)
+        engine.refuse(None, "weights.bin is missing; remove the model and import it again.")
+        window.controller.tick()
+        assert "weights.bin is missing" in window.explore.models.problem.text()
+        assert not window.explore.recipe.generate.isEnabled()
+
+
+def test_rule_11_falling_back_to_the_cpu_is_said(paths, qtbot, monkeypatch):
+    with window_on(paths, qtbot) as (window, engine):
+        opened = []
+        monkeypatch.setattr(window.models.desk, "open", lambda *args: opened.append(args))
+        engine.ready = False
+        window.controller.load(demo("cuda-fp16"), "auto")
+        engine.refuse(None, "CUDA did not start because libcublas.so.13 is missing.")
+        window.controller.tick()
+        assert opened == [("demo", "cpu-int8")]
+        (sentence,) = window.explore.notices.sentences()
+        assert "libcublas.so.13" in sentence
+        assert "counted apart" in sentence
+
+
+def test_broken_prompts_cost_the_presets_only(paths, qtbot, tmp_path):
+    resources = tmp_path / "resources"
+    resources.mkdir()
+    (resources / "prompts.json").write_text("[]")
+    with window_on(replace(paths, resources=resources), qtbot) as (window, _):
+        assert "prompts.json" in window.explore.notices.sentences()[0]
+
+
+def test_a_bug_is_logged_with_versions_and_shown_with_the_place_of_the_log(paths, qtbot):
+    log_file = window_app.start_log(paths, debug=False)
+    with window_on(paths, qtbot) as (window, _):
+        program = window_app.Program(window, ())
+        try:
+            raise RuntimeError("the cause")
+        except RuntimeError as error:
+            window_app._on_bug(program, log_file, RuntimeError, error, error.__traceback__)
+        (sentence,) = window.explore.notices.sentences()
+    assert "RuntimeError: the cause" in sentence
+    assert str(log_file) in sentence
+    logged = log_file.read_text()
+    assert "Traceback" in logged
+    assert "test_app.py" in logged
+    assert f"Python {sys.version.split()[0]}" in logged
+
+
+def test_what_the_program_can_explain_is_no_bug(paths, qtbot):
+    with window_on(paths, qtbot) as (window, _):
+        error = ModelError("Import it again.")
+        window_app._on_bug(window_app.Program(window, ()), None, ModelError, error, None)
+        assert window.explore.notices.sentences() == ["Import it again."]
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(paths, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert window_app.start_log(replace(paths, logs=blocked / "logs"), debug=False) is None
+    logging.getLogger("explorer").warning("goes nowhere")
+
+
+def test_no_text_of_a_person_reaches_the_log(paths, qtbot):
+    log_file = window_app.start_log(paths, debug=False)
+    with window_on(paths, qtbot) as (window, engine):
+        load(window)
+        engine.enqueue("machine words")
+        window.explore.prompt.set_text("my secret prompt")
+        window.do("generate")
+        engine.finish()
+        window.controller.tick()
+        engine.crash()
+        window.controller.tick()
+    assert "secret" not in log_file.read_text()
+    assert "machine words" not in log_file.read_text()
+
+
+@pytest.mark.parametrize(("device", "build"), [("cpu", "cpu-int8"), ("cuda", "cuda-fp16")])
+def test_the_build_suits_the_device_that_is_asked_for(paths, device, build):
+    paths.data.mkdir(exist_ok=True)
+    Settings(device=device).save(paths.settings)
+    assert window_app.wanted_build(window_app.Memory(paths.settings)) == build
