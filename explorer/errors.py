@@ -10,6 +10,7 @@ show that sentence as it is. Anything else that reaches the top is a bug and is 
     │   ├── VerdictError          a verdict on what cannot be judged
     │   └── CheckpointError       a source folder that is not a usable GPT-2
     ├── ModelError                an installed model that is missing, broken or busy
+    │   └── UnknownModelError     exit code 2: no model has the name that was given
     ├── EngineError               the engine could not run
     │   ├── DeviceError           the device that was asked for is not there
     │   └── EngineCrashedError    the engine process ended without being asked to
@@ -52,6 +53,12 @@ class CheckpointError(InputError):
 
 class ModelError(ExplorerError):
     """An installed model is missing, broken or in use."""
+
+
+class UnknownModelError(ModelError):
+    """No model has the name that was given."""
+
+    exit_code = 2
 
 
 class EngineError(ExplorerError):

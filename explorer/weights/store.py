@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.errors import InputError, ModelError
+from explorer.errors import InputError, ModelError, UnknownModelError
 from explorer.lock import FileLock, HeldError
 from explorer.manifest import FILE_NAME as MANIFEST_FILE
 from explorer.manifest import Manifest
@@ -96,7 +96,7 @@ class Store:
         if folder and os.path.isdir(folder):
             return self._by_path(Path(folder).resolve(), models)
         names = ", ".join(model.name for model in models) or "none"
-        raise ModelError(
+        raise UnknownModelError(
             f"There is no model or folder {shown(str(name_or_dir))}; installed models: {names}."
         )
 
@@ -161,7 +161,9 @@ class Store:
         model = next((model for model in self.list() if model.name == name), None)
         if model is None:
             names = ", ".join(model.name for model in self._imported()) or "none"
-            raise ModelError(f"There is no model {name!r} to remove; imported models: {names}.")
+            raise UnknownModelError(
+                f"There is no model {name!r} to remove; imported models: {names}."
+            )
         if model.bundled:
             raise ModelError(f"{name} belongs to the program and cannot be removed.")
         gone = model.folder.with_name(model.folder.name + PART)

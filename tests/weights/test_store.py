@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from explorer.errors import CheckpointError, InputError, JobCancelledError, ModelError
+from explorer.errors import (
+    CheckpointError,
+    InputError,
+    JobCancelledError,
+    ModelError,
+    UnknownModelError,
+)
 from explorer.lock import FileLock
 from explorer.manifest import Manifest
 from explorer.paths import Paths
@@ -261,13 +267,13 @@ def test_an_unknown_name_lists_the_known_ones(store: Store, source: Path) -> Non
     store.import_folder(source, "one")
     with pytest.raises(ModelError, match="'two'; installed models: demo, one"):
         store.find("two")
-    with pytest.raises(ModelError, match="imported models: one"):
+    with pytest.raises(UnknownModelError, match="imported models: one"):
         store.remove("two")
 
 
 @pytest.mark.parametrize("name", ["", "x" * 5000, "a\0b", "~nobody-has-this-name/x", "\udcff"])
 def test_names_that_are_no_paths_either(store: Store, name: str) -> None:
-    with pytest.raises(ModelError, match="There is no model or folder"):
+    with pytest.raises(UnknownModelError, match="There is no model or folder"):
         store.find(name)
     with pytest.raises(CheckpointError):
         store.import_folder(Path(name) / "x")
