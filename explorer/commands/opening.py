@@ -65,7 +65,8 @@ def open_model(args: argparse.Namespace, paths: Paths) -> Model:
             raise
         reason = str(error)
         folder, session = _open(args.model, CPU_BUILD, "cpu", paths)
-    model = Model(session, Tokens.from_folder(folder), reason or session.reason)
+    tokens = Tokens.from_folder(folder, session.manifest.end_of_text)
+    model = Model(session, tokens, reason or session.reason)
     if sys.stderr.isatty():
         why = f" ({model.reason.rstrip('.')})" if model.reason else ""
         print(f"{args.model}, {session.build.name}, {session.device_name}{why}", file=sys.stderr)

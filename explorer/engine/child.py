@@ -64,8 +64,8 @@ def open_model(load: Load) -> tuple[Session, Tokens]:
     # Here and not above: the window's process imports this file and must not pay for onnxruntime.
     from explorer.engine.session import Session
 
-    tokens = Tokens.from_folder(load.folder)
-    return Session(load.folder, load.build, load.device, load.threads), tokens
+    session = Session(load.folder, load.build, load.device, load.threads)
+    return session, Tokens.from_folder(load.folder, session.manifest.end_of_text)
 
 
 def main(commands: Connection, events: Connection, opener: Opener, log: Path | None) -> None:

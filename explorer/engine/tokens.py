@@ -54,11 +54,14 @@ class Tokens:
     vocabulary: int
     """Ids 0..vocabulary-1; those in ``holes`` have no token."""
     end_of_text: int | None
-    """Id of ``<|endoftext|>``, None where the model has none."""
+    """Id of ``<|endoftext|>``, or of what stands for it; None where the model has neither."""
     holes: frozenset[int]
 
-    def __init__(self, tokenizer_json: str) -> None:
-        """Read the text of a ``tokenizer.json``; :class:`ModelError` where it is not usable."""
+    def __init__(self, tokenizer_json: str, end_of_text: int | None = None) -> None:
+        """Read the text of a ``tokenizer.json``; :class:`ModelError` where it is not usable.
+
+        ``end_of_text`` is the id that ends a text in a vocabulary without ``<|endoftext|>``.
+        """
         try:
             description = _checked(json.loads(tokenizer_json))
             self._tokenizer = tokenizers.Tokenizer.from_str(json.dumps(description))
@@ -77,19 +80,19 @@ class Tokens:
         for name, token in names.items():
             self._bytes[token] = name.encode() if token in added else _bytes_of(name)
         self.holes = frozenset(range(self.vocabulary)).difference(names.values())
-        self.end_of_text = names.get(END_OF_TEXT)
+        self.end_of_text = names.get(END_OF_TEXT, end_of_text)
 
     @classmethod
-    def from_json(cls, text: str) -> Tokens:
+    def from_json(cls, text: str, end_of_text: int | None = None) -> Tokens:
         """Read the text of a ``tokenizer.json``; :class:`ModelError` where it is not usable."""
-        return cls(text)
+        return cls(text, end_of_text)
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Tokens:
+    def from_folder(cls, folder: Path, end_of_text: int | None = None) -> Tokens:
         """Read a model folder's ``tokenizer.json``; :class:`ModelError` where it is not usable."""
         path = folder / FILE_NAME
         try:
-            return cls(path.read_text(encoding="utf-8"))
+            return cls(path.read_text(encoding="utf-8"), end_of_text)
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"{path} cannot be read ({error}); import the model again.") from error
 

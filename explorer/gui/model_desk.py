@@ -134,7 +134,9 @@ class ModelDesk(QObject):
 
     def _on_folder(self, folder: Path, build: str) -> None:
         try:
-            loaded = Loaded(folder, Manifest.read(folder), build, Tokens.from_folder(folder))
+            manifest = Manifest.read(folder)
+            tokens = Tokens.from_folder(folder, manifest.end_of_text)
+            loaded = Loaded(folder, manifest, build, tokens)
         except ExplorerError as error:
             self.failed.emit(str(error))
             return

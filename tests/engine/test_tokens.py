@@ -162,6 +162,14 @@ def test_control_token_in_a_model_without_one(tmp_path):
         tokens.encode(END_OF_TEXT, control=True)
 
 
+def test_another_token_may_end_a_text(tmp_path):
+    folder = make_tiny(tmp_path, end_of_text=False)
+    tokens = Tokens.from_folder(folder, end_of_text=5)
+    assert tokens.end_of_text == 5
+    assert tokens.encode(END_OF_TEXT, control=True) == [5]
+    assert Tokens.from_folder(make_tiny(tmp_path / "own"), end_of_text=5).end_of_text != 5
+
+
 def test_holes_have_no_bytes(tmp_path):
     tokens = Tokens.from_folder(make_tiny(tmp_path, holes=[280, 281]))
     assert tokens.holes == {280, 281}
