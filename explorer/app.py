@@ -26,10 +26,11 @@ from explorer.engine.process import EngineProcess
 from explorer.errors import ExplorerError, LibraryBusyError, LibraryError
 from explorer.gui import theme
 from explorer.gui.controller import Controller, Engine
-from explorer.gui.main_window import MainWindow, Shelf
+from explorer.gui.main_window import MainWindow
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
 from explorer.gui.presets import PromptGroup, read_prompts
+from explorer.gui.shelf import Shelf
 from explorer.library.collections_ import Collections
 from explorer.library.database import Database
 from explorer.library.export import Format, export

@@ -253,6 +253,12 @@ class OpenHunt:
         return self._prompt_tries
 
     @property
+    def undoable(self) -> set[int]:
+        """The tries whose verdicts undo would take back, all of one decision."""
+        decision = next_undo(self.verdicts)
+        return {row.try_id for row in self.verdicts if row.decision == decision}
+
+    @property
     def can_undo(self) -> bool:
         """Whether a decision stands that could be undone."""
         return next_undo(self.verdicts) is not None

@@ -147,6 +147,12 @@ class Review:
         )
 
     @property
+    def undoable(self) -> set[int]:
+        """The tries whose verdicts undo would take back."""
+        opened = self._screen.opened
+        return opened.undoable if opened is not None and self.writable else set()
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is a decision to take back."""
         return self.writable and self._screen.opened is not None and self._screen.opened.can_undo

@@ -217,19 +217,20 @@ class ExplorePage(QSplitter):
 
     @Slot(object)
     def _paint(self, lanes: Iterable[int]) -> None:
+        undoable = self._review.undoable
         for number in lanes:
             if number < len(self.lanes.lanes):
-                rate = self._controller.rate(number)
+                rate, seat = self._controller.rate(number), self._review.seat(number)
                 self.lanes.lanes[number].show_seat(
-                    self._review.seat(number), self._prompt_end, rate
+                    seat, self._prompt_end, rate, seat.try_id in undoable
                 )
 
     @Slot()
     def _show_counts(self) -> None:
         review = self._review
         self.strip.show_ledger(review.counts, review.interval, review.caption, review.prompt_tries)
-        # What a kept try cost may have changed without its lane: an unread one came in beside it.
-        self._paint([seat.lane for seat in review.seats if seat.caption])
+        # What a kept try cost, and which verdict comes next for undo, changes beside their lanes.
+        self._paint([seat.lane for seat in review.seats if seat.verdict])
         self._show_note()
 
     def _show_note(self) -> None:

@@ -58,7 +58,7 @@ class Lane(QFrame):
         self._shown: tuple[object, int] | None = None  # (candidate, characters shown)
         self._why_not = ""
         self._since_figures = QElapsedTimer()
-        self._seat: tuple[Seat, str] | None = None
+        self._seat: tuple[Seat, str, float | None, bool] | None = None
         self.setProperty("role", "lane")
         self.setProperty("chosen", "false")
         self._index = _label("title")
@@ -109,12 +109,18 @@ class Lane(QFrame):
         self._footer.setCurrentIndex(2)
         self.text.setAccessibleName(f"Lane {self.number + 1}, empty")
 
-    def show_seat(self, seat: Seat, prompt: str, rate: float | None = None) -> None:
-        """Show what sits in this lane; ``prompt`` is its repeated end, ``rate`` tokens a second."""
+    def show_seat(
+        self, seat: Seat, prompt: str, rate: float | None = None, undoable: bool = False
+    ) -> None:
+        """Show what sits in this lane; ``prompt`` is its repeated end, ``rate`` tokens a second.
+
+        ``undoable`` says whether its verdict is the one that undo would take back now.
+        """
         if seat.state == "empty":
             self.clear()
             return
-        self._seat = (seat, prompt)
+        self._seat = (seat, prompt, rate, undoable)
+        self._undo.setVisible(undoable)
         streaming = seat.state == "streaming"
         state = {"waiting": "waiting", "streaming": "streaming"}.get(
             seat.state, ENDS.get(seat.end or "", "")

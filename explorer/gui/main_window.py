@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSize, Slot
-from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeyEvent, QResizeEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
-    QApplication,
     QFrame,
     QHBoxLayout,
     QMainWindow,
@@ -30,36 +28,24 @@ from explorer.gui.export_dialog import ExportDialog
 from explorer.gui.help_dialog import HelpDialog
 from explorer.gui.history_page import HistoryPage
 from explorer.gui.keys import command_for, is_editing
+from explorer.gui.looks import Looks
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
 from explorer.gui.model_link import ModelLink
+from explorer.gui.model_picker import dropped_folder
 from explorer.gui.presets import PromptGroup
 from explorer.gui.rail import PAGES, Rail
 from explorer.gui.sample_view import SampleView
 from explorer.gui.settings_page import SettingsPage
+from explorer.gui.shelf import Shelf
 from explorer.gui.status import Status
 from explorer.gui.tries_dialog import TriesDialog
 from explorer.gui.wording import number_of
-from explorer.library.collections_ import Collections
-from explorer.library.history import History
-from explorer.library.samples import Samples
-from explorer.settings import TEXT_PX, Settings
 
 TITLE = "Sample Explorer"
 FOLD_COLLECTION, FOLD_RAIL = 1100, 900
 SMALLEST = QSize(700, 520)
 EXPLORE, COLLECTION, HISTORY, SETTINGS = range(len(PAGES))
-
-
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """What the window reads from the library."""
-
-    samples: Samples
-    collections: Collections
-    history: History
-    export: Callable[[int, str, Path], int]
-    """Write a collection (id, format, file); returns the number of samples."""
 
 
 class MainWindow(QMainWindow):
@@ -98,6 +84,7 @@ class MainWindow(QMainWindow):
         self._arrange()
         self.actions_ = Actions(self, self.do)
         self._commands = self._make_commands()
+        self.looks = Looks(memory, self)
         self.models = ModelLink(controller, desk, memory, self.explore, self.status, self.settings)
         self._show_settings()
         self._connect()
@@ -145,10 +132,9 @@ class MainWindow(QMainWindow):
         self.history.reopen.connect(self._on_reopen)
         self.history.deleted.connect(self._on_deleted)
         self.history.message.connect(self.status.say)
-        self.settings.theme_changed.connect(self._on_theme)
-        self.settings.text_size_asked.connect(self._on_text_size)
+        self.settings.theme_changed.connect(self._set_theme)
+        self.settings.text_size_asked.connect(self._set_text_size)
         self.memory.failed.connect(self.status.say)
-        QGuiApplication.styleHints().colorSchemeChanged.connect(self._apply_look)
 
     # Commands: the same for keys, menus and buttons
 
@@ -181,12 +167,12 @@ class MainWindow(QMainWindow):
             **{f"lanes_{n}": partial(explore.recipe.set_lanes, n) for n in range(1, 9)},
             **{f"page_{n}": partial(self.show_page, n) for n in range(len(PAGES))},
             "collection": self._on_collection_entry,
-            "theme_system": lambda: self._on_theme("system"),
-            "theme_light": lambda: self._on_theme("light"),
-            "theme_dark": lambda: self._on_theme("dark"),
-            "larger": lambda: self._on_text_size(1),
-            "smaller": lambda: self._on_text_size(-1),
-            "normal_size": lambda: self._on_text_size(0),
+            "theme_system": partial(self._set_theme, "system"),
+            "theme_light": partial(self._set_theme, "light"),
+            "theme_dark": partial(self._set_theme, "dark"),
+            "larger": partial(self._set_text_size, 1),
+            "smaller": partial(self._set_text_size, -1),
+            "normal_size": partial(self._set_text_size, 0),
             "import_model": explore.models.ask_for_folder,
             "export": lambda: self._on_export_requested(self.panel.collection() or 0),
             "quit": self.close,
@@ -281,6 +267,19 @@ class MainWindow(QMainWindow):
         judging = ("keep", "reject", "skip", "keep_reject_rest")
         self.actions_.enable(judging, review.writable and review.hunt is not None, review.reason)
 
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Welcome a model folder anywhere in the window."""
+        if dropped_folder(event.mimeData()) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Import a model folder."""
+        folder = dropped_folder(event.mimeData())
+        if folder is not None:
+            event.acceptProposedAction()
+            self.show_page(EXPLORE)
+            self.models.desk.import_folder(folder)
+
     # Settings
 
     def _show_settings(self) -> None:
@@ -296,30 +295,15 @@ class MainWindow(QMainWindow):
         self._on_running(False)
         self._show_undo()
 
-    @Slot()
-    def _apply_look(self) -> None:
-        settings = self.memory.settings
-        app = QApplication.instance()
-        if isinstance(app, QApplication):
-            theme.apply(app, theme.theme_for(settings.theme, settings.text_px))
-
     @Slot(str)
-    def _on_theme(self, mode: str) -> None:
-        self.memory.change(theme=mode)
+    def _set_theme(self, mode: theme.Mode) -> None:
+        self.looks.set_mode(mode)
         self.settings.set_theme(mode)
         self.actions_.check(f"theme_{mode}", True)
-        self._apply_look()
 
     @Slot(int)
-    def _on_text_size(self, step: int) -> None:
-        """Make the text larger (1), smaller (-1) or as it was in the beginning (0)."""
-        px = self.memory.settings.text_px + step if step else Settings().text_px
-        px = min(max(px, TEXT_PX[0]), TEXT_PX[1])
-        if px == self.memory.settings.text_px:
-            return
-        self.memory.change(text_px=px)
-        self.settings.set_text_size(px)
-        self._apply_look()
+    def _set_text_size(self, step: int) -> None:
+        self.settings.set_text_size(self.looks.resize_text(step))
 
     @Slot(bool, bool)
     def _show_policy(self, until_keep: bool, hold: bool) -> None:

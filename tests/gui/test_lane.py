@@ -152,7 +152,7 @@ def test_every_end_has_its_words(lane, end, words_):
 
 
 def test_a_kept_try_shows_its_caption_and_undo(lane):
-    lane.show_seat(KEPT, "")
+    lane.show_seat(KEPT, "", undoable=True)
     assert lane._verdict.isVisible()
     assert lane._verdict.text() == "✓ Kept — machine-written, 7 tries (6 rejected)"
     assert not lane.keep.isVisible()

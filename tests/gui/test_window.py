@@ -404,3 +404,34 @@ def test_closing_while_it_streams_keeps_what_there_is(desk):
     desk.open()
     desk.window.show_page(2)
     assert desk.window.history.list.model.card(0).lead == "4 tries"
+
+
+def test_a_folder_may_be_dropped_anywhere(desk, tmp_path, monkeypatch):
+    from PySide6.QtCore import QMimeData, QPointF, QUrl
+    from PySide6.QtGui import QDragEnterEvent, QDropEvent
+
+    asked = []
+    monkeypatch.setattr(desk.window.models.desk, "import_folder", asked.append)
+    for path, welcome in ((tmp_path, True), (tmp_path / "text.txt", False)):
+        mime = QMimeData()
+        mime.setUrls([QUrl.fromLocalFile(str(path))])
+        where, action = QPointF(5, 5), Qt.DropAction.CopyAction
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        enter = QDragEnterEvent(where.toPoint(), action, mime, left, none)
+        enter.ignore()
+        desk.window.dragEnterEvent(enter)
+        assert enter.isAccepted() == welcome
+        desk.window.dropEvent(QDropEvent(where, action, mime, left, none))
+    assert asked == [tmp_path]
+
+
+def test_undo_stands_in_the_lane_whose_verdict_it_would_take_back(desk):
+    desk.generate("Hello")
+    desk.finish()
+    for number, letter in ((1, "A"), (2, "X")):
+        key(desk, Qt.Key(Qt.Key.Key_0 + number))
+        key(desk, getattr(Qt.Key, f"Key_{letter}"))
+    assert [lane._undo.isVisible() for lane in desk.lanes] == [False, True, False, False]
+    desk.qtbot.mouseClick(desk.lanes[1]._undo, Qt.MouseButton.LeftButton)
+    assert verdicts(desk) == ["kept", None, None, None]
+    assert [lane._undo.isVisible() for lane in desk.lanes] == [True, False, False, False]

@@ -1,0 +1,22 @@
+"""What the window reads from the library, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from explorer.library.collections_ import Collections
+from explorer.library.history import History
+from explorer.library.samples import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where the pages of the window look things up."""
+
+    samples: Samples
+    collections: Collections
+    history: History
+    export: Callable[[int, str, Path], int]
+    """Write a collection (id, format, file); returns the number of samples."""
