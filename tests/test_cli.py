@@ -348,7 +348,7 @@ def test_bench_ends_with_one_line_of_json(run: Run) -> None:
         (["generate", "--model", "tiny", "--prompt-file", "/no/such"], 2, "cannot be read"),
         (["generate", "--model", "tiny"], 2, "--prompt"),
         (["generate", "--model", "tiny", "--prompt", "a", "--unconditional"], 2, "not allowed"),
-        (["generate", "--model", "nothing", "--prompt", "a"], 1, "demo, tiny"),
+        (["generate", "--model", "nothing", "--prompt", "a"], 2, "demo, tiny"),
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda"], 1, "No NVIDIA"),
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cpu",
           "--precision", "fp16"], 2, "NVIDIA GPU"),

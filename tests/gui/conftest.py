@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent
+from PySide6.QtCore import QCoreApplication, QDir, QEvent
 from PySide6.QtWidgets import QApplication
 
 from explorer import app as window_app
@@ -15,7 +15,14 @@ from explorer.manifest import Build, Manifest
 from explorer.paths import Paths
 from tests.gui.scripted_engine import ScriptedEngine
 
-DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "models" / "demo"
+
+
+@pytest.fixture(autouse=True)
+def _icons(qapp: QApplication) -> None:
+    """Let a style that an earlier test left find its drawings; Qt 6.8 complains where it cannot."""
+    QDir.setSearchPaths("icons", [str(ROOT / "resources" / "icons")])
 
 
 def demo(build: str = "cpu-int8") -> Loaded:
