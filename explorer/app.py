@@ -10,10 +10,12 @@ from __future__ import annotations
 import functools
 import logging
 import logging.handlers
+import os
 import platform
 import sys
+import tempfile
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -73,11 +75,15 @@ class Program:
 
     window: MainWindow
     databases: tuple[Database, ...]
+    borrowed: tempfile.TemporaryDirectory[str] | None = None
+    """A cache for this run only, where the real one cannot be written."""
 
     def close(self) -> None:
         """Close the library after the window."""
         for database in self.databases:
             database.close()
+        if self.borrowed is not None:
+            self.borrowed.cleanup()
 
 
 def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
@@ -89,6 +95,7 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
         paths.resources / "icons",
     )
     troubles: list[str] = []
+    paths, borrowed = with_cache(paths)
     database = open_library(paths, troubles)
     scratch = Database.in_memory() if database.read_only else None
     review = Review(
@@ -121,7 +128,25 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
     )
     for trouble in troubles:
         window.explore.notices.say(trouble)
-    return Program(window, (database, scratch) if scratch else (database,))
+    return Program(window, (database, scratch) if scratch else (database,), borrowed)
+
+
+def with_cache(paths: Paths) -> tuple[Paths, tempfile.TemporaryDirectory[str] | None]:
+    """Return paths whose cache can be written, if need be one for this run only.
+
+    On a read-only disk the demonstration model can then still be made and streamed. A cache that
+    already holds builds is used as it is.
+    """
+    cache = paths.model_cache
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        usable = os.access(cache, os.W_OK) or any(cache.iterdir())
+    except OSError:
+        usable = False
+    if usable:
+        return paths, None
+    borrowed = tempfile.TemporaryDirectory(prefix="sample-explorer-", ignore_cleanup_errors=True)
+    return replace(paths, cache=Path(borrowed.name)), borrowed
 
 
 def open_library(paths: Paths, troubles: list[str]) -> Database:

@@ -56,7 +56,9 @@ def streams_but_judges_nothing(window, engine):
     engine.finish()
     window.controller.tick()
     assert [seat.state for seat in window.controller.review.seats] == ["ended"] * 4
+    before = window.explore.notices.sentences()
     window.do("keep")
+    assert window.explore.notices.sentences() == before
     assert [seat.verdict for seat in window.controller.review.seats] == [None] * 4
     keep = window.explore.lanes.lanes[0].keep
     assert not keep.isEnabled()
@@ -127,6 +129,17 @@ def test_a_data_folder_that_cannot_be_made_is_no_traceback(paths, qtbot, tmp_pat
     with window_on(replace(paths, data=blocked / "data"), qtbot) as (window, engine):
         assert window.explore.notices.sentences()
         streams_but_judges_nothing(window, engine)
+
+
+def test_where_the_cache_cannot_be_written_the_model_is_made_elsewhere(paths, tmp_path):
+    assert window_app.with_cache(paths) == (paths, None)
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    found, borrowed = window_app.with_cache(replace(paths, cache=blocked / "cache"))
+    found.model_cache.mkdir(parents=True)
+    assert str(found.cache) == borrowed.name
+    window_app.Program(None, (), borrowed).close()
+    assert not found.cache.exists()
 
 
 def test_without_a_model_the_window_says_how_to_get_one(paths, qtbot):

@@ -33,7 +33,7 @@ from explorer.engine.messages import (
     Steps,
 )
 from explorer.engine.tokens import Tokens
-from explorer.errors import ExplorerError, VerdictError
+from explorer.errors import ExplorerError, LibraryReadOnlyError, VerdictError
 from explorer.library.records import ModelRef
 from explorer.manifest import Manifest
 from explorer.recipe import Recipe
@@ -347,7 +347,8 @@ class Controller(QObject):
         said: list[str] = []
         try:
             yield said
-        except VerdictError as error:  # a key pressed a moment too early: no lasting notice
+        except (VerdictError, LibraryReadOnlyError) as error:
+            # A key pressed too early, or where a notice has said all along that nothing is judged.
             said.append(str(error))
             self.message.emit(str(error), "news")
         except ExplorerError as error:
