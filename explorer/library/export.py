@@ -42,7 +42,7 @@ def export(
     """
     if not target.name or target.is_dir():
         raise InputError(f"{target} is a folder; name a file in it.")
-    if target.absolute() == samples.library.absolute():
+    if _same_file(target, samples.library):
         raise InputError(f"{target} is the library itself; name another file.")
     ids = samples.ids(collection.id)
     part = target.with_name(target.name + ".part")
@@ -126,6 +126,14 @@ def record(sample: Sample, number: int, collection: str, exported_at: str) -> di
         "kept_at": sample.kept_at,
         "exported_at": exported_at,
     }
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Say whether two paths lead to one file, however they are written."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there yet
+        return False
 
 
 def _read(samples: Samples, ids: Sequence[int]) -> Iterator[Sample]:
