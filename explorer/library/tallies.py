@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from explorer.library.database import Database
-from explorer.library.records import Verdict
+from explorer.library.ledger import Ledger
 from explorer.library.statistics import Cost, Counts, Shown, costs, count
 
 
@@ -17,6 +17,7 @@ class Tallies:
     def __init__(self, database: Database) -> None:
         """Count in ``database``."""
         self._database = database
+        self._ledger = Ledger(database)
         self._version = database.version
         self._counts: dict[int, Counts] = {}
         self._costs: dict[int, dict[int, Cost]] = {}
@@ -25,7 +26,7 @@ class Tallies:
         """Return how the tries of one hunt stand (RULES 5)."""
         self._forget_if_changed()
         if hunt_id not in self._counts:
-            self._counts[hunt_id] = count(self._shown(hunt_id), self._verdicts(hunt_id))
+            self._counts[hunt_id] = count(self._shown(hunt_id), self._ledger.verdicts(hunt_id))
         return self._counts[hunt_id]
 
     def costs(self, hunt_id: int) -> dict[int, Cost]:
@@ -36,7 +37,7 @@ class Tallies:
                 "SELECT steered_from_try IS NOT NULL FROM hunts WHERE id = ?", (hunt_id,)
             )
             self._costs[hunt_id] = costs(
-                self._shown(hunt_id), self._verdicts(hunt_id), steered=bool(steered)
+                self._shown(hunt_id), self._ledger.verdicts(hunt_id), steered=bool(steered)
             )
         return self._costs[hunt_id]
 
@@ -53,16 +54,6 @@ class Tallies:
             for row in self._database.rows(
                 "SELECT id, started_at, reason FROM tries LEFT JOIN ends ON try_id = id"
                 " WHERE hunt_id = ?",
-                (hunt_id,),
-            )
-        ]
-
-    def _verdicts(self, hunt_id: int) -> list[Verdict]:
-        return [
-            Verdict(*row)
-            for row in self._database.rows(
-                "SELECT verdicts.* FROM tries JOIN verdicts ON try_id = tries.id"
-                " WHERE hunt_id = ? ORDER BY verdicts.id",
                 (hunt_id,),
             )
         ]
