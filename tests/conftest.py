@@ -1,10 +1,15 @@
-"""For every test: no real display, and no folder of the person who runs them."""
+"""For every test: no real display, no stopwatch, no folder of the person who runs them."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about what else the machine does than about the program.
+settings.register_profile("explorer", settings.default, deadline=None)
+settings.load_profile("explorer")
 
 # Qt reads it when the first application object is made, so it is set before any test is imported.
 # Tests that want a real window start another process with a platform of its own.

@@ -299,6 +299,5 @@ TestHunting = Hunting.TestCase
 TestHunting.settings = settings(
     max_examples=40,
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -89,9 +89,7 @@ def start(index, lane=0, *, prompt=PROMPTS[0], recipe=RECIPES[0]):
     return Start((1, index), lane, 5, prompt, recipe)
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_candidate_is_the_same_whatever_happens_beside_it(session, tokens, alone, data):
     lanes = Lanes(session, tokens, data.draw(st.integers(1, 16)))

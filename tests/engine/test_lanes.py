@@ -81,7 +81,7 @@ def alone(tokens, item, **options):
     return record.ids[item.key], record.figures[item.key], record.ends[item.key]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_a_candidate_is_the_same_whatever_happens_beside_it(tokens, data):
     even_rows = data.draw(st.booleans())

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.engine import sampling
@@ -96,7 +96,6 @@ def rows_of_logits(draw_from, max_rows=4):
     return logits.astype(np.float32)
 
 
-@settings(deadline=None)
 @given(rows_of_logits(), st.data())
 def test_rows_are_drawn_as_the_definition_says(logits, data):
     chosen = [data.draw(recipes) for _ in logits]
@@ -120,7 +119,6 @@ def test_rows_are_drawn_as_the_definition_says(logits, data):
         assert one.logprob == pytest.approx(draws.logprobs[row], abs=1e-4)
 
 
-@settings(deadline=None)
 @given(rows_of_logits(max_rows=8), st.data())
 def test_a_row_does_not_see_its_neighbours(logits, data):
     chosen = [data.draw(recipes) for _ in logits]
@@ -231,7 +229,6 @@ def test_never_masks_the_draw_but_not_the_figures():
 
 
 # Value 1 - 2**-53 is the largest uniform; products with it may round up to the total.
-@settings(deadline=None)
 @given(rows_of_logits(max_rows=1), recipes)
 def test_the_largest_uniform_draws_a_token_that_has_weight(logits, recipe):
     order, probabilities = distribution(logits[0], recipe)
@@ -320,7 +317,6 @@ def test_uniforms_are_what_they_were_and_depend_on_seed_index_and_position():
     assert uniforms(2**64 - 1, 2**64 - 1, 1)[0] < 1
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_uniforms_lie_in_the_unit_interval(seed, index):
     values = uniforms(seed, index, 64)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -213,7 +212,7 @@ def test_quantised_builds_stay_near(plain, build, bound):
 
 
 @pytest.mark.parametrize("build", BUILDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_a_row_has_the_same_bits_alone_and_among_others(plain, build, data):
     """For every number of rows from 1 to 16, on whatever CPU this runs."""
@@ -384,7 +383,8 @@ def test_a_prompt_stops_between_chunks(plain):
     check_alive(plain, session)
 
 
-def test_a_prompt_stops_in_the_middle_of_a_chunk(tmp_path):
+def test_a_prompt_stops_in_the_middle_of_a_chunk(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_STOP_INTERVAL", 0.001)  # far less than the chunk takes
     source = make_tiny(tmp_path / "source", layers=8, width=256, heads=4, context=512)
     session = Session(make_builds(source, tmp_path / "made", "cpu-fp32"), "cpu-fp32", "cpu", 1)
     begun = threading.Event()
@@ -396,10 +396,6 @@ def test_a_prompt_stops_in_the_middle_of_a_chunk(tmp_path):
         return False
 
     cache, ids = session.cache(1), [1] * 512
-    begin = time.perf_counter()
-    session.prefill(cache, ids, chunk=512)
-    whole = time.perf_counter() - begin
-    assert whole > 2 * module._STOP_INTERVAL, "too quick to be stopped inside"
     with pytest.raises(InterruptedPrefillError):
         session.prefill(cache, ids, chunk=512, stop=stop)
     assert session.prefill(cache, [1, 2]).logits(0).shape == (300,)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -94,7 +94,6 @@ def test_end_of_text_is_plain_text_however_it_was_saved(tmp_path, special):
     assert tokens.decode([tokens.end_of_text]) == END_OF_TEXT
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_any_text_round_trips(tiny, text):
     ids = tiny.encode(text)
@@ -103,7 +102,6 @@ def test_any_text_round_trips(tiny, text):
     assert tiny.decode(control) == text
 
 
-@settings(deadline=None)
 @given(ids=st.lists(st.integers(0, 299)))
 def test_any_ids_stream_to_what_they_decode_to(tiny, ids):
     assert stream(tiny, ids) == tiny.decode(ids)
@@ -121,7 +119,6 @@ def test_incomplete_characters_are_held_back(tiny):
     assert decoder.feed(ids[0]) == "n"  # and starts anew
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=60))
 def test_spans_cover_the_text_in_order(tiny, text):
     spans = tiny.spans(text)

@@ -131,7 +131,7 @@ WRITTEN = st.text(st.characters(exclude_categories=("Cs",)))
 FLOAT32 = st.floats(width=32, allow_nan=False)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prompt=WRITTEN,
     prompt_ids=st.lists(st.integers(0, 2**31 - 1)),
@@ -310,4 +310,4 @@ class UndoAndRedo(RuleBasedStateMachine):
 
 
 TestUndoAndRedo = UndoAndRedo.TestCase
-TestUndoAndRedo.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestUndoAndRedo.settings = settings(max_examples=60, stateful_step_count=25)

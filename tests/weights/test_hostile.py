@@ -90,9 +90,7 @@ def damage(draw: st.DrawFn) -> Callable[[bytes], bytes]:
     return harm
 
 
-SOME = settings(
-    max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+SOME = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], database=None)
 
 
 @SOME

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -330,20 +329,25 @@ def test_whoever_waited_finds_the_work_done(store: Store, paths: Paths) -> None:
     lock = FileLock(paths.model_cache / ".lock")
     results: list[Path] = []
     told: list[str] = []
+    waits = threading.Event()
+
+    def tell(_: float, text: str) -> None:
+        told.append(text)
+        waits.set()
 
     def work() -> None:
-        results.append(Store(paths).ensure("demo", progress=lambda _, text: told.append(text)))
+        results.append(Store(paths).ensure("demo", progress=tell))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
-    time.sleep(0.2)
+    assert waits.wait(60)
     lock.release()
     for thread in threads:
         thread.join()
     assert len(results) == 2
     assert results[0] == results[1]
-    assert "Waiting for another conversion" in told
+    assert told[0] == "Waiting for another conversion"
     assert told.count("Done") == 1
 
 
