@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,12 +65,7 @@ class Desktop:
         """Return the desktop itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the X server."""
         self.server.terminate()
         self.server.wait(10)
