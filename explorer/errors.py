@@ -12,9 +12,7 @@ show that sentence as it is. Anything else that reaches the top is a bug and is 
     ├── ModelError                an installed model that is missing, broken or busy
     │   └── UnknownModelError     exit code 2: no model has the name that was given
     ├── EngineError               the engine could not run
-    │   ├── DeviceError           the device that was asked for is not there
-    │   └── EngineCrashedError    the engine process ended without being asked to
-    ├── JobCancelledError         a long job was cancelled by the person
+    │   └── DeviceError           the device that was asked for is not there
     └── LibraryError              the library file cannot be used
         ├── LibraryTooNewError    written by a newer version of the program
         ├── LibraryBusyError      another instance of the program holds it
@@ -67,14 +65,6 @@ class EngineError(ExplorerError):
 
 class DeviceError(EngineError):
     """The device that was asked for cannot be used here."""
-
-
-class EngineCrashedError(EngineError):
-    """The engine process ended without being asked to."""
-
-
-class JobCancelledError(ExplorerError):
-    """A long job ended because the person cancelled it."""
 
 
 class LibraryError(ExplorerError):

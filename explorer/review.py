@@ -225,13 +225,10 @@ class Review:
         candidate = self._visible(lane)
         if candidate is not None and not candidate.shown and verdict != "kept":
             return self._decide([], [candidate])
-        return self._judge(candidate, f"in lane {lane + 1}", verdict)
-
-    def judge_try(self, try_id: int, verdict: Judgement) -> list[Command]:
-        """Give a verdict on any try of the hunt, in a lane or not; otherwise as :meth:`judge`."""
-        self._check_writable()
-        opened = self._screen.opened
-        return self._judge(opened.of_try(try_id) if opened else None, "there", verdict)
+        chosen = _judgeable(candidate, lane)
+        if self._screen.hunt.verdict(chosen) == verdict:
+            return self._screen.drain()
+        return self._decide([(chosen, verdict)], [])
 
     def keep_rest_rejected(self, lane: int) -> list[Command]:
         """Keep what the lane shows and reject every other shown try that has no verdict, at once.
@@ -240,7 +237,7 @@ class Review:
         token is cancelled. Raises as :meth:`judge`.
         """
         self._check_writable()
-        best = _judgeable(self._visible(lane), f"in lane {lane + 1}")
+        best = _judgeable(self._visible(lane), lane)
         hunt = self._screen.hunt
         others = [c for c in hunt.candidates.values() if c is not best and hunt.is_open(c)]
         rest = sorted((c for c in others if c.shown), key=lambda c: c.index)
@@ -398,12 +395,6 @@ class Review:
         self._hunting = self._advancing = False
         self._kept_before = set()
 
-    def _judge(self, candidate: Candidate | None, where: str, verdict: Judgement) -> list[Command]:
-        chosen = _judgeable(candidate, where)
-        if self._screen.hunt.verdict(chosen) == verdict:
-            return self._screen.drain()
-        return self._decide([(chosen, verdict)], [])
-
     def _decide(
         self, judged: Sequence[tuple[Candidate, Judgement]], void: Sequence[Candidate]
     ) -> list[Command]:
@@ -471,10 +462,12 @@ class Review:
             raise LibraryReadOnlyError(self.reason)
 
 
-def _judgeable(candidate: Candidate | None, where: str) -> Candidate:
-    """Return the candidate if a verdict on it has a meaning."""
+def _judgeable(candidate: Candidate | None, lane: int) -> Candidate:
+    """Return what a lane shows if a verdict on it has a meaning."""
     if candidate is None or not candidate.shown:
-        raise VerdictError(f"There is nothing to judge {where} yet; wait for its first token.")
+        raise VerdictError(
+            f"There is nothing to judge in lane {lane + 1} yet; wait for its first token."
+        )
     if candidate.end == "crash":
         raise VerdictError(
             f"Try {candidate.index} was lost to a crash, so there is nothing whole to judge;"

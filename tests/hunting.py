@@ -141,6 +141,11 @@ class Desk:
     def judge(self, lane: int, verdict: str) -> None:
         self.do(self.review.judge(lane, verdict))  # type: ignore[arg-type]
 
+    def judge_try(self, try_id: int, verdict: str, lane: int = 0) -> None:
+        """Choose a try from the list of all, which shows it in a lane, and judge it there."""
+        self.review.show(try_id, lane)
+        self.judge(lane, verdict)
+
     def indices(self) -> list[int | None]:
         """What every lane shows, by index."""
         return [seat.index for seat in self.review.seats]

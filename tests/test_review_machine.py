@@ -161,17 +161,6 @@ class Hunting(RuleBasedStateMachine):
         if seat.state != "waiting" and seat.verdict != verdict:
             self.model.say((seat.index, verdict))
 
-    @rule(data=st.data(), verdict=verdicts)
-    def judge_any(self, data: st.DataObject, verdict: str) -> None:
-        """Judge a try of the hunt wherever it is."""
-        tries = [s for s in self.review.tries() if s.try_id is not None and s.end != "crash"]
-        if not tries:
-            return
-        seat = data.draw(st.sampled_from(tries))
-        self.desk.do(self.review.judge_try(seat.try_id, verdict))
-        if seat.verdict != verdict:
-            self.model.say((seat.index, verdict))
-
     @rule(lane=lanes)
     def keep_this_reject_the_rest(self, lane: int) -> None:
         index = self.review.seat(lane).index

@@ -194,8 +194,8 @@ def test_rule_04_a_reject_while_streaming_is_text_end_and_verdict_at_once(stream
 def test_rule_05_the_newest_verdict_that_is_not_undone_stands(streaming):
     streaming.judge(0, "kept")
     first = streaming.review.seat(0).try_id
-    streaming.do(streaming.review.judge_try(first, "skipped"))
-    streaming.do(streaming.review.judge_try(first, "rejected"))
+    streaming.judge_try(first, "skipped")
+    streaming.judge_try(first, "rejected")
     stands = []
     for _ in range(3):
         stands.append(next(s.verdict for s in streaming.review.tries() if s.try_id == first))
@@ -253,7 +253,7 @@ def test_rule_06_undo_changes_later_live_counts_an_export_is_a_snapshot(desk, tm
     first = exported(desk, tmp_path / "first.jsonl")
     assert [sample["tries"] for sample in first] == [2, 2]
     kept_first = desk.ledger.tries(1)[1].id
-    desk.do(desk.review.judge_try(kept_first, "rejected"))
+    desk.judge_try(kept_first, "rejected")
     assert [sample["tries"] for sample in exported(desk, tmp_path / "later.jsonl")] == [3]
     assert exported_lines(tmp_path / "first.jsonl") == first
 

@@ -14,8 +14,8 @@ whenever it is read, for other cuts would round differently.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -364,24 +364,3 @@ class _FirstLogits:
         logits = self._prompts[row].logits
         assert logits is not None
         return logits
-
-
-def generate(lanes: Lanes, candidates: Iterable[Start], width: int) -> Iterator[Event]:
-    """Stream all ``candidates``, ``width`` at a time, and yield what happens.
-
-    Each takes the first lane that is free, whatever lane it names. Raises what :meth:`Lanes.start`
-    raises.
-    """
-    waiting = iter(candidates)
-    free = list(range(width))[::-1]
-    lane_of: dict[Key, int] = {}
-    while True:
-        while free and (candidate := next(waiting, None)) is not None:
-            lanes.start(replace(candidate, lane=free[-1]))
-            lane_of[candidate.key] = free.pop()
-        if not lanes.running:
-            return
-        for event in lanes.step():
-            if isinstance(event, Ended | Refused) and event.key in lane_of:
-                free.append(lane_of.pop(event.key))
-            yield event

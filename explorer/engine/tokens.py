@@ -83,11 +83,6 @@ class Tokens:
         self.end_of_text = names.get(END_OF_TEXT, end_of_text)
 
     @classmethod
-    def from_json(cls, text: str, end_of_text: int | None = None) -> Tokens:
-        """Read the text of a ``tokenizer.json``; :class:`ModelError` where it is not usable."""
-        return cls(text, end_of_text)
-
-    @classmethod
     def from_folder(cls, folder: Path, end_of_text: int | None = None) -> Tokens:
         """Read a model folder's ``tokenizer.json``; :class:`ModelError` where it is not usable."""
         path = folder / FILE_NAME

@@ -138,10 +138,6 @@ class Samples:
             return sample
         raise LibraryError("That sample is not in a collection any more; refresh the list.")
 
-    def add(self, try_id: int, collection_id: int) -> None:
-        """Put a kept try into a collection, also one that was removed or lies in another."""
-        self._ledger.collect([try_id], collection_id)
-
     def move(self, try_id: int, collection_id: int) -> None:
         """Put a sample into another collection; its place by time stays."""
         with self._database.transaction():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.engine.lanes import CHUNK, Lanes, generate
+from explorer.engine.lanes import CHUNK, Lanes
 from explorer.engine.messages import Ended, Prefill, Refused, Start, Steps
 from explorer.engine.sampling import uniforms
 from explorer.engine.tokens import Tokens
@@ -381,18 +381,3 @@ def test_numbers_that_are_not_finite_are_an_error(tokens, session):
     lanes.start(start())
     with pytest.raises(EngineError, match="not finite"):
         lanes.step()
-
-
-def test_generate_keeps_all_lanes_busy_and_yields_every_candidate(tokens, session):
-    items = [start(i, recipe=Recipe(max_tokens=1 + i % 5, end_of_text="never")) for i in range(30)]
-    record = Record()
-    record.add(generate(Lanes(session, tokens, 4), items, 4))
-    assert sorted(record.ends) == [item.key for item in items]
-    for item in items:
-        assert record.ids[item.key] == alone(tokens, item)[0]
-
-
-def test_generate_goes_on_after_a_refusal(tokens, session):
-    session.fails = "No."
-    events = list(generate(Lanes(session, tokens, 2), [start(i) for i in range(5)], 2))
-    assert [e.key for e in events if isinstance(e, Refused)] == [(1, i) for i in range(5)]

@@ -25,7 +25,7 @@ def gpt2():
     )
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return Tokens.from_json(tokenizer.to_str())
+    return Tokens(tokenizer.to_str())
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_end_of_text_is_plain_text_however_it_was_saved(tmp_path, special):
     description = json.loads(path.read_text())
     for token in description["added_tokens"]:
         token["special"] = special
-    tokens = Tokens.from_json(json.dumps(description))
+    tokens = Tokens(json.dumps(description))
     ids = tokens.encode("x" + END_OF_TEXT)
     assert tokens.end_of_text not in ids
     assert tokens.decode(ids) == "x" + END_OF_TEXT
@@ -134,7 +134,7 @@ def test_spans_of_a_tokenizer_that_rewrites_text_come_from_it(tmp_path):
     path = make_tiny(tmp_path) / "tokenizer.json"
     description = json.loads(path.read_text())
     description["normalizer"] = {"type": "NFKC"}
-    tokens = Tokens.from_json(json.dumps(description))
+    tokens = Tokens(json.dumps(description))
     assert tokens.spans("\ufb01")[-1] == (0, 1)  # one character, the letters f and i
     assert tokens.decode(tokens.encode("\ufb01")) == "fi"
 
@@ -185,7 +185,7 @@ def test_limits_of_a_saved_tokenizer_are_lifted(tmp_path):
         "pad_id": 0, "pad_type_id": 0, "pad_token": "!",
     }  # fmt: skip
     text = "a longer text than three tokens"
-    tokens = Tokens.from_json(json.dumps(description))
+    tokens = Tokens(json.dumps(description))
     assert tokens.decode(tokens.encode(text)) == text
 
 
