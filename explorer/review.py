@@ -35,11 +35,12 @@ from typing import Literal
 
 from explorer.engine.messages import Command, Crashed, End, Ended, Event, Refused, Steps, Stop
 from explorer.errors import LibraryReadOnlyError, VerdictError
-from explorer.hunt import OpenHunt, Standing
+from explorer.hunt import OpenHunt
 from explorer.library.database import utc_now
 from explorer.library.ledger import Hunt, Ledger, ModelRef
 from explorer.library.statistics import Counts, Interval, keep_rate
 from explorer.recipe import Recipe
+from explorer.refill import Refill
 from explorer.screen import Screen
 from explorer.seats import NATURAL_ENDS, Candidate, Seat
 
@@ -72,10 +73,7 @@ class Review:
         self._scratch = scratch
         self._now = now
         self._screen = Screen(lanes, clock)
-        self._policy = (True, True)
-        self._hunting = False  # whether lanes refill: there was a Generate in this hunt, here
-        self._advancing = False  # whether a lane may go on unjudged, if the policy lets it
-        self._kept_before: set[int] = set()  # keeps older than the last Generate stop no refills
+        self._refill = Refill()
         self.collection: int | None = None
         """Where keeps go."""
         ledger.close_crashed()
@@ -100,7 +98,7 @@ class Review:
     @property
     def policy(self) -> tuple[bool, bool]:
         """How refill is switched: (a keep stops refills, a finished try holds its lane)."""
-        return self._policy
+        return self._refill.until_keep, self._refill.hold
 
     @property
     def seats(self) -> list[Seat]:
@@ -203,13 +201,12 @@ class Review:
         if not free:
             screen.say("Every lane is taken: judge a try, or generate again when all have ended.")
         with opened.transaction():
-            opened.ledger.set_policy(opened.hunt.id, *self._policy)
+            opened.ledger.set_policy(opened.hunt.id, *self.policy)
             fresh = [screen.new(lane) for lane in free]
         opened.reread()
         for candidate in aside:
             screen.seating.set_aside(candidate)
-        self._hunting = self._advancing = True
-        self._kept_before = opened.kept()
+        self._refill.begin(opened.kept())
         screen.launch(fresh)
         return screen.drain()
 
@@ -261,7 +258,7 @@ class Review:
         if (opened := self._screen.opened) is not None:
             with opened.transaction():
                 again = opened.of_rows(opened.ledger.redo(opened.hunt.id))
-                fresh = self._refill(again)
+                fresh = self._next_in(again)
             self._reread()
             for candidate in again:
                 self._screen.seating.unpin(candidate)
@@ -272,13 +269,13 @@ class Review:
         """Ask the engine to end what streams in one lane, or everywhere; its text stays, unread."""
         screen = self._screen
         if lane is None:
-            self._advancing = False
+            self._refill.pause()
             return [Stop()] if screen.running else []
         return [Stop(screen.hunt.key(c)) for c in screen.running if c.lane == lane]
 
     def interrupt(self) -> list[Command]:
         """End all that runs without waiting for the engine: before it loads or quits."""
-        self._advancing = False
+        self._refill.pause()
         self._screen.end_here(self._screen.running)
         return self._screen.drain()
 
@@ -289,10 +286,8 @@ class Review:
         it. It starts nothing by itself.
         """
         opened = self._screen.opened
-        going_on = self._hunting and opened is not None and not self._halted(opened.standing)
-        self._policy = (until_keep, hold)
+        going_on = self._refill.switch(until_keep, hold, opened.kept() if opened else set())
         if opened is not None and going_on:
-            self._kept_before = opened.kept()  # what was kept while lanes went on stops nothing now
             with opened.transaction():
                 opened.ledger.set_policy(opened.hunt.id, until_keep, hold)
             opened.reread()
@@ -356,7 +351,7 @@ class Review:
                     if (candidate := screen.find(key)) is not None:
                         screen.end(candidate, "stopped")
                 case Crashed():
-                    self._advancing = False
+                    self._refill.pause()
                     for candidate in screen.running:
                         screen.end(candidate, "crash")
                 case _:
@@ -392,8 +387,7 @@ class Review:
         """Put another hunt on the screen; what runs of the one before ends as stopped."""
         self._screen.end_here(self._screen.running)
         self._screen.enter(opened, lanes)
-        self._hunting = self._advancing = False
-        self._kept_before = set()
+        self._refill.end()
 
     def _decide(
         self, judged: Sequence[tuple[Candidate, Judgement]], void: Sequence[Candidate]
@@ -410,10 +404,10 @@ class Review:
             if candidate.running
         }
         with opened.transaction():
-            opened.ledger.set_policy(opened.hunt.id, *self._policy)
+            opened.ledger.set_policy(opened.hunt.id, *self.policy)
             if judged:
                 opened.decide(judged, cut, self.collection)
-            fresh = self._refill(done)
+            fresh = self._next_in(done)
         for candidate, end in cut.items():
             opened.close(candidate, *end)
         for candidate in (*cut, *void):
@@ -426,31 +420,25 @@ class Review:
         screen.launch(fresh)
         return screen.drain()
 
-    def _refill(self, done: Collection[Candidate]) -> list[Candidate]:
+    def _next_in(self, done: Collection[Candidate]) -> list[Candidate]:
         """Reserve a next try, in a transaction, for lanes that ``done`` leaves free (RULES 8)."""
         stands = self._screen.hunt.stands_now()
-        if not self._hunting or self._halted(stands):
+        if not self._refill.goes_on(self._screen.hunt.kept(stands)):
             return []
         return [self._screen.new(lane) for lane in self._screen.freed_by(done, stands)]
-
-    def _halted(self, stands: Standing) -> bool:
-        """Say whether a keep since the last Generate stops the refills."""
-        return self._policy[0] and bool(self._screen.hunt.kept(stands) - self._kept_before)
 
     def _passes(self, candidate: Candidate) -> bool:
         """Say whether an ended try gives up its lane unjudged (the switch "go on" of RULES 8)."""
         return (
-            not self._policy[1]
-            and self._advancing
-            and not self._halted(self._screen.hunt.standing)
-            and candidate.end in NATURAL_ENDS
+            candidate.end in NATURAL_ENDS
             and self._visible(candidate.lane) is candidate
+            and self._refill.passes(self._screen.hunt.kept())
         )
 
     def _reread(self) -> None:
         """Take up the verdicts as they stand now; captions of other lanes may change with them."""
         self._screen.hunt.reread()
-        self._kept_before &= self._screen.hunt.kept()
+        self._refill.forget_undone(self._screen.hunt.kept())
         self._screen.mark()
 
     def _visible(self, lane: int) -> Candidate | None:

@@ -38,7 +38,7 @@ COMPOSITION = (
     "explorer.commands",
     "explorer.selftest",
 )
-REVIEW = ("explorer.review", "explorer.screen", "explorer.hunt", "explorer.seats")
+REVIEW = tuple(f"explorer.{name}" for name in ("review", "screen", "hunt", "seats", "refill"))
 BELOW_GUI = (*REVIEW, "explorer.engine", "explorer.weights", "explorer.library", *GROUND)
 
 MAY_IMPORT = {
