@@ -60,6 +60,11 @@ class OpenHunt:
         self.verdicts: list[Verdict] = self.ledger.verdicts(self.hunt.id)
         self.policies: list[Policy] = self.ledger.policies(self.hunt.id)
         self.standing: Standing = standing(self.verdicts)
+        decision = next_undo(self.verdicts)
+        self.undoable = {row.try_id for row in self.verdicts if row.decision == decision}
+        """The tries whose verdicts undo would take back, all of one decision."""
+        self.can_redo = next_redo(self.verdicts) is not None
+        """Whether an undone decision could be repeated."""
         self.touch()
 
     def touch(self) -> None:
@@ -253,20 +258,9 @@ class OpenHunt:
         return self._prompt_tries
 
     @property
-    def undoable(self) -> set[int]:
-        """The tries whose verdicts undo would take back, all of one decision."""
-        decision = next_undo(self.verdicts)
-        return {row.try_id for row in self.verdicts if row.decision == decision}
-
-    @property
     def can_undo(self) -> bool:
         """Whether a decision stands that could be undone."""
-        return next_undo(self.verdicts) is not None
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether an undone decision could be repeated."""
-        return next_redo(self.verdicts) is not None
+        return bool(self.undoable)
 
     def kept(self, stands: Standing | None = None) -> set[int]:
         """Return the tries whose standing verdict is a keep."""
