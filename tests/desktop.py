@@ -44,7 +44,9 @@ class Desktop:
     def __init__(self, width: int = 1440, height: int = 900) -> None:
         read, write = os.pipe()
         self.server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{width}x{height}x24"],
+            # Without -noreset it starts anew when the last program leaves, and one that comes just
+            # then cannot connect.
+            ["Xvfb", "-displayfd", str(write), "-noreset", "-screen", "0", f"{width}x{height}x24"],
             pass_fds=(write,),
             stderr=subprocess.DEVNULL,
         )
