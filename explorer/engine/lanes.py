@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from explorer.engine import sampling
 from explorer.engine.messages import (
+    CHUNK,
     MAX_LANES,
     End,
     Ended,
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from explorer.engine.buffers import Cache, Output
     from explorer.engine.session import Session
     from explorer.engine.tokens import TextDecoder, Tokens
-
-CHUNK = 256
-"""Tokens of a prompt that are read in one step; part of what a sample means."""
 
 _KEPT_PROMPTS = 2
 _FIRST_ROWS = 4

@@ -19,6 +19,9 @@ from explorer.recipe import Recipe
 
 MAX_LANES = 16
 
+CHUNK = 256
+"""Tokens of a prompt that are read in one step; part of what a sample means."""
+
 DeviceWish = Literal["auto", "cuda", "cpu"]
 
 End = Literal["end_of_text", "max_tokens", "context_full", "stopped", "dropped", "crash"]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.engine import sampling
+from explorer.engine.messages import CHUNK
 from explorer.errors import PromptError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _LOGITS_BYTES = 64 << 20
 """Logits that one call may yield."""
-
-_MAX_CHUNK = 256
 
 _ROWS = 8
 """Rows of logits that are worked on at once, so that they stay in the processor's cache."""
@@ -72,7 +71,7 @@ def score(
     ids = tokens.encode(text, control)
     given = [tokens.end_of_text, *ids]  # given[t] stands before ids[t]
     vocabulary = session.manifest.vocabulary
-    chunk = max(1, min(_MAX_CHUNK, _LOGITS_BYTES // (4 * vocabulary)))
+    chunk = max(1, min(CHUNK, _LOGITS_BYTES // (4 * vocabulary)))
     cache = session.cache(1)
     logprobs = np.empty(len(ids), np.float32)
     ranks, entropies = np.empty(len(ids), np.int32), np.empty(len(ids), np.float32)

@@ -31,12 +31,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 from explorer.engine import device as devices
 from explorer.engine.buffers import Array, Cache, Output, Place
 from explorer.engine.build_folder import find_build, graph_file, read_sizes
-from explorer.engine.messages import DeviceWish
+from explorer.engine.messages import CHUNK, DeviceWish
 from explorer.errors import DeviceError, EngineError, ModelError
 from explorer.manifest import Build, Manifest
-
-CHUNK = 256
-"""Tokens of a prompt that are read in one call."""
 
 _STOP_INTERVAL = 0.02
 """Seconds between two looks at whether the prompt that is being read should stop."""

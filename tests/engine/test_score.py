@@ -29,7 +29,7 @@ def plain(session, given, token):
 
 @pytest.mark.parametrize("chunk", [256, 16, 5])
 def test_every_token_is_scored_after_those_before_it(tokens, monkeypatch, chunk):
-    monkeypatch.setattr(scoring, "_MAX_CHUNK", chunk)
+    monkeypatch.setattr(scoring, "CHUNK", chunk)
     session = FakeSession(context=128, end_of_text=tokens.end_of_text)
     result = score(session, tokens, TEXT)
     assert list(result.ids) == tokens.encode(TEXT)
