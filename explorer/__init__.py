@@ -2,11 +2,12 @@
 
 The floors, from the ground up (an arrow only points down, see docs/architecture.md):
 
-- ``errors``, ``recipe``, ``paths``, ``manifest``, ``settings``, ``jobs``, ``lock``: plain values
-  and tools that everybody may use.
+- ``errors``, ``recipe``, ``paths``, ``manifest``, ``settings``, ``jobs``, ``lock``, ``version``:
+  plain values and tools that everybody may use.
 - ``engine``: token ids in, steps out. ``weights``: a checkpoint becomes an ONNX folder.
   ``library``: what was tried and kept. The three do not know each other.
-- ``review``: the rule of keeping, rejecting and counting; it moves between engine and library.
+- ``review``, with ``screen``, ``hunt``, ``seats`` and ``refill``: the rule of keeping, rejecting
+  and counting; it moves between engine and library.
 - ``gui``: shows and forwards; decides nothing.
 - ``app`` (window) and ``cli`` (command line): the only places that wire things together.
 """
