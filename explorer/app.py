@@ -15,6 +15,7 @@ import platform
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +40,7 @@ from explorer.library.export import Format, export
 from explorer.library.history import History
 from explorer.library.ledger import Ledger
 from explorer.library.samples import Samples
+from explorer.library.search import Search
 from explorer.paths import APP_NAME, Paths
 from explorer.review import Review
 from explorer.version import version
@@ -51,6 +53,7 @@ log = logging.getLogger("explorer")
 
 def run(paths: Paths, debug: bool = False) -> int:
     """Open the window on ``paths`` and return the exit code when it is closed."""
+    require_display(os.environ)
     log_file = start_log(paths, debug)
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
@@ -67,6 +70,17 @@ def run(paths: Paths, debug: bool = False) -> int:
     program.close()
     sys.excepthook = sys.__excepthook__
     return code
+
+
+def require_display(environment: Mapping[str, str]) -> None:
+    """Raise :class:`ExplorerError` where Qt would find no display and end the program itself."""
+    wanted = environment.get("QT_QPA_PLATFORM", "").split(":")[0]
+    displays = [environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")]
+    if sys.platform == "linux" and wanted in ("", "xcb", "wayland") and not any(displays):
+        raise ExplorerError(
+            "There is no display to open a window on; start the program in a desktop session, or"
+            " use a command such as `sample-explorer generate`."
+        )
 
 
 @dataclass
@@ -108,6 +122,7 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
         samples,
         Collections(database),
         History(database),
+        Search(database),
         functools.partial(_export, samples, database),
     )
     controller = Controller(engine, review)
@@ -126,6 +141,9 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
             ("Log", paths.logs),
         ),
     )
+    if hunts := shelf.history.ids():
+        # Where the person left off: the last hunt with its tries, and undo as far back as ever.
+        controller.reopen(hunts[0])
     for trouble in troubles:
         window.explore.notices.say(trouble)
     return Program(window, (database, scratch) if scratch else (database,), borrowed)

@@ -57,7 +57,9 @@ def count(data: Path, question: str) -> int:
 
 def clean(log: Path) -> None:
     """Fail on a traceback or a warning of Qt in what the program printed or logged."""
-    text = log.read_text(errors="replace")
+    lines = log.read_text(errors="replace").splitlines()
+    # A random model writes in scripts that the machine's fonts may lack; Qt mentions it.
+    text = "\n".join(line for line in lines if not line.startswith("qt.text.font.db"))
     for path in (log.parent / "data").glob("logs/*"):
         text += path.read_text(errors="replace")
     for bad in ("Traceback", "qt.", "QObject", "QWidget", "QPainter", "Warning", "CRITICAL"):
@@ -183,6 +185,6 @@ def test_the_program_without_a_display_says_so(tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    assert "display" in done.stderr
+    assert done.returncode == 1
+    assert "There is no display" in done.stderr
+    assert done.stderr.count("\n") == 1

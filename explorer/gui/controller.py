@@ -152,7 +152,7 @@ class Controller(QObject):
     ) -> bool:
         """Start tries in every free lane, of the same hunt if nothing changed (RULES 1)."""
         if self.loaded is None or self.ready is None:
-            self.message.emit("The model is not ready yet; it starts in a moment.", "news")
+            self.message.emit("No model is loaded; choose or import one on the left.", "news")
             return False
         with self._explained() as outcome:
             commands = self.review.generate(

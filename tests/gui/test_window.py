@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QAbstractButton
 
 from explorer.engine.messages import Drop, Load, Start, Stop
 from explorer.gui.controls import Number
+from explorer.gui.explore_page import NO_MODEL
 from tests.gui.conftest import demo
 from tests.gui.controls_of import nameless
 from tests.gui.scripted_engine import Script
@@ -383,17 +384,41 @@ def test_a_second_load_replaces_the_first(desk):
     assert "cpu-int4" in desk.window.status.model.text()
 
 
-def test_nothing_generates_before_the_model_is_ready(desk):
+def test_generate_waits_for_the_model(desk):
     desk.engine.ready = False
     desk.window.controller.load(demo("cpu-fp32"), "cpu")
     desk.tick()
-    assert not desk.window.explore.recipe.generate.isEnabled()
+    desk.engine.enqueue("one two")
     desk.window.do("generate")
     assert desk.review.hunt is None
+    assert desk.window.explore.recipe.note.text() == "Starts when the model is ready"
     desk.engine.say_ready("cpu", "NVIDIA driver 535 found; CUDA 13 needs 580 or newer.")
     desk.tick()
-    assert desk.window.explore.recipe.generate.isEnabled()
+    assert desk.review.hunt is not None
     assert "NVIDIA driver 535" in desk.window.status.device.text()
+    desk.step()
+    assert desk.review.seat(0).text
+
+
+def test_generate_without_a_model_says_what_to_do(desk):
+    desk.window.explore.set_model("none")
+    assert not desk.window.explore.recipe.generate.isEnabled()
+    assert desk.window.explore.recipe.note.text() == NO_MODEL
+
+
+def test_the_last_hunt_is_back_after_a_restart(desk):
+    desk.generate("Hello", "one two three four")
+    desk.step(2)
+    desk.window.do("reject")
+    desk.step()
+    desk.close()
+    desk.open()
+    assert desk.review.hunt is not None
+    assert desk.review.hunt.prompt_text == "Hello"
+    assert desk.review.counts.rejected == 1
+    assert desk.window.explore.prompt.text() == "Hello"
+    desk.window.do("undo")
+    assert desk.review.counts.rejected == 0
 
 
 def test_closing_while_it_streams_keeps_what_there_is(desk):
