@@ -64,6 +64,17 @@ def test_rule_01_the_same_key_goes_on_after_a_restart(tmp_path):
         assert second.indices() == [5, 6, 7, 8]
 
 
+def test_rule_01_the_ids_are_the_key_not_how_the_text_was_spelt(tmp_path):
+    with Desk(tmp_path) as first:
+        first.generate("\ufb01n", (1, 2))  # a tokenizer may read the ligature as two letters
+        hunt = first.review.hunt
+        first.generate("fin", (1, 2))
+        assert first.review.hunt == hunt
+    with Desk(tmp_path) as second:
+        second.generate("fin", (1, 2))
+        assert second.review.hunt == hunt
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -83,6 +83,7 @@ class Ledger:
     ) -> Hunt:
         """Return the hunt with this key, the newest if there are several, or begin one (RULES 1).
 
+        The ids of the prompt belong to the key; its text stays as it was when the hunt began.
         A given ``seed`` (fixed by the person) looks for the hunt that has it, since going on there
         is the only way not to draw the same candidates again; None takes the newest, or draws a
         seed for a new hunt. ``new`` begins one in any case. Raises :class:`RecipeError` for a seed
@@ -91,15 +92,16 @@ class Ledger:
         if seed is not None and not 0 <= seed < SEED_LIMIT:
             raise RecipeError(f"The seed must be a whole number from 0 to {SEED_LIMIT - 1}.")
         with self.transaction():
-            prompt_id = self._prompt_id(clean(prompt_text), prompt_ids)
+            packed, recipe_json = pack_ids(prompt_ids), recipe.to_json()
             model_id = self._model_id(model)
-            recipe_json = recipe.to_json()
             hunt_id = self._database.value(
-                "SELECT max(id) FROM hunts WHERE prompt_id = ? AND model_id = ? AND recipe = ?"
+                "SELECT max(id) FROM hunts WHERE model_id = ? AND recipe = ?"
+                " AND prompt_id IN (SELECT id FROM prompts WHERE ids_sha256 = ?)"
                 " AND steered_from_try IS NULL AND seed = coalesce(?, seed)",
-                (prompt_id, model_id, recipe_json, None if seed is None else str(seed)),
+                (model_id, recipe_json, _sha256(packed), None if seed is None else str(seed)),
             )
             if hunt_id is None or new:
+                prompt_id = self._prompt_id(clean(prompt_text), packed)
                 drawn = secrets.randbelow(2**53) if seed is None else seed
                 hunt_id = self._database.execute(
                     "INSERT INTO hunts"
@@ -345,8 +347,7 @@ class Ledger:
 
     # What hunts share
 
-    def _prompt_id(self, text: str, ids: Sequence[int]) -> int:
-        packed = pack_ids(ids)
+    def _prompt_id(self, text: str, packed: bytes) -> int:
         digests = (_sha256(packed), _sha256(text.encode()))
         found: int | None = self._database.value(
             "SELECT id FROM prompts WHERE ids_sha256 = ? AND text_sha256 = ?", digests

@@ -8,8 +8,8 @@ What the tables mean:
 
 - ``models``, ``prompts``: what a hunt was made with. A prompt is its token ids together with its
   text, because equal ids mean different texts under different vocabularies.
-- ``hunts``: RULES 1. Its key is (prompt, model, recipe); the seed is text because it may reach
-  2**64 - 1.
+- ``hunts``: RULES 1. Its key is (ids of the prompt, model, recipe); the seed is text because it may
+  reach 2**64 - 1.
 - ``tries``, ``ends``, ``completions``: RULES 4. A try row is written at its first token and never
   changed; its end is one more row in each of the other two. Text and figures lie apart because
   counting reads only the small rows.
