@@ -130,8 +130,9 @@ class Checkpoint:
             if name not in self._digests:
                 self.read(name)
         sizes = {**asdict(self.config), "end_of_text": self.end_of_text}
-        # Rows without a token are never used: padding a vocabulary makes no other model.
-        del sizes["rows"]
+        # Rows without a token are never used: padding a vocabulary makes no other model. Whether
+        # there is a head of its own, the tensors tell.
+        del sizes["rows"], sizes["own_head"]
         values = {
             "architecture": "gpt2",
             "sizes": sizes,
@@ -222,7 +223,7 @@ def _find(files: list[SafetensorsFile], config: Config) -> Places:
     places: Places = {}
     for name, shape in expected_shapes(config).items():
         if name not in stored:
-            if name == HEAD:  # the embedding serves as head
+            if name == HEAD and not config.own_head:  # the embedding serves as head
                 continue
             raise CheckpointError(
                 f"The tensor {name} is missing in the weights; {CONFIG_FILE} asks for one "

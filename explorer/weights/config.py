@@ -43,6 +43,8 @@ class Config:
     """Added to the variance in every layer norm."""
     end_of_text: int | None
     """``eos_token_id``, where it is an embedding row."""
+    own_head: bool
+    """``tie_word_embeddings`` is false: the embedding cannot serve as head."""
 
     @property
     def head_size(self) -> int:
@@ -71,7 +73,8 @@ def read_config(source: Source) -> Config:
     layers = _whole(values, "n_layer", 10_000)
     heads = _whole(values, "n_head", 10_000)
     width = _whole(values, "n_embd", 1 << 20)
-    context = _whole(values, "n_positions" if "n_positions" in values else "n_ctx", 1 << 24)
+    old_name = "n_ctx" in values and "n_positions" not in values
+    context = _whole(values, "n_ctx" if old_name else "n_positions", 1 << 24)
     rows = _whole(values, "vocab_size", 1 << 24)
     inner = 4 * width if values.get("n_inner") is None else _whole(values, "n_inner", 1 << 22)
     if width % heads:
@@ -82,7 +85,15 @@ def read_config(source: Source) -> Config:
     if context < 2:
         raise CheckpointError(f"{FILE_NAME}: n_positions must be at least 2, found {context}.")
     return Config(
-        layers, heads, width, inner, context, rows, _epsilon(values), _end_of_text(values, rows)
+        layers,
+        heads,
+        width,
+        inner,
+        context,
+        rows,
+        _epsilon(values),
+        _end_of_text(values, rows),
+        values.get("tie_word_embeddings") is False,
     )
 
 

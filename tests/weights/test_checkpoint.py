@@ -187,6 +187,12 @@ def test_a_missing_model_type_is_said_so(tmp_path: Path) -> None:
     assert "found nothing" in message
 
 
+def test_a_missing_context_is_named_as_it_is_written_today(tmp_path: Path) -> None:
+    message = refusal(make_tiny(tmp_path / "x", config={"n_positions": None, "n_ctx": None}))
+    assert "n_positions must be" in message
+    assert "found nothing" in message
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"a": NaN', "\udcff", "[" * 100_000])
 def test_unreadable_config(folder: Path, text: str) -> None:
     (folder / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -210,6 +216,13 @@ def test_a_missing_tensor_is_named_with_its_shape(folder: Path) -> None:
     message = refusal(folder)
     assert "h.1.mlp.c_fc.weight is missing" in message
     assert "[16, 64]" in message
+
+
+def test_a_head_that_the_config_promises_must_be_there(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "x", config={"tie_word_embeddings": False})
+    message = refusal(folder)
+    assert "lm_head.weight is missing" in message
+    assert "[300, 16]" in message
 
 
 def test_a_misshapen_tensor_is_named_with_both_shapes(folder: Path) -> None:
