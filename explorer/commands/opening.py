@@ -57,6 +57,8 @@ def open_model(args: argparse.Namespace, paths: Paths) -> Model:
     """
     wish = cast(DeviceWish, args.device)
     build = choose_build(wish, args.precision)
+    if build == CUDA_BUILD:
+        _check_gpu()
     reason = ""
     try:
         folder, session = _open(args.model, build, wish, paths)
@@ -86,6 +88,13 @@ def choose_build(wish: DeviceWish, precision: str | None) -> str:
     # The provider is taken for granted here: only opening a session tells whether it loads.
     chosen = wish if wish != "auto" else device.decide(wish, device.look(provider=True)).device
     return CUDA_BUILD if chosen == "cuda" else CPU_BUILD
+
+
+def _check_gpu() -> None:
+    """Refuse before a build is made, which takes time and room, what could not run anyway."""
+    choice = device.decide("cuda", device.look(provider=True))
+    if choice.device != "cuda":
+        raise DeviceError(choice.reason)
 
 
 def _open(name: str, build: str, wish: DeviceWish, paths: Paths) -> tuple[Path, Session]:

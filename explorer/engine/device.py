@@ -69,9 +69,9 @@ def decide(wish: DeviceWish, facts: Facts) -> Choice:
 
 def _problem(facts: Facts) -> str:
     if facts.system == "Darwin":
-        return "CUDA does not exist on macOS, so the CPU is used."
+        return "CUDA does not exist on macOS."
     if facts.driver is None:
-        return "No NVIDIA driver was found, so the CPU is used."
+        return f"No NVIDIA driver was found; CUDA 13 needs one of version {NEEDED_DRIVER} or newer."
     if not facts.gpus:
         return f"NVIDIA driver {facts.driver} found, but no GPU that it can use."
     branch = driver_branch(facts.driver)

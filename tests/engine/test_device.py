@@ -34,7 +34,7 @@ def test_the_cpu_can_be_chosen():
     [
         (facts("535.183.01"), "NVIDIA driver 535 found; CUDA 13 needs 580 or newer."),
         (facts("470.256.02"), "NVIDIA driver 470 found; CUDA 13 needs 580 or newer."),
-        (facts(None), "No NVIDIA driver was found, so the CPU is used."),
+        (facts(None), "No NVIDIA driver was found; CUDA 13 needs one of version 580 or newer."),
         (facts(gpus=()), "NVIDIA driver 580.65.06 found, but no GPU that it can use."),
         (
             facts(gpus=(Gpu("NVIDIA GeForce GTX 1080", (6, 1)),)),
@@ -45,7 +45,7 @@ def test_the_cpu_can_be_chosen():
             facts(provider=False),
             "This onnxruntime has no CUDA; install onnxruntime-gpu in its place.",
         ),
-        (facts(system="Darwin"), "CUDA does not exist on macOS, so the CPU is used."),
+        (facts(system="Darwin"), "CUDA does not exist on macOS."),
     ],
 )
 def test_every_obstacle_has_its_sentence(found, sentence):
