@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from explorer import cli
+from explorer.commands.console import prepare_streams
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with these arguments, by default its own; return the exit code."""
+    prepare_streams()
     try:
         args = cli.parse(sys.argv[1:] if argv is None else argv)
     except SystemExit as end:  # --help, --version, or a line that cannot be understood

@@ -74,6 +74,15 @@ def guarded(args: Arguments, work: Callable[[Arguments], int]) -> int:
             traceback.print_exc()
         print(f"{APP_NAME}: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if args.debug:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        print(
+            f"{APP_NAME}: reading or writing failed: {error.strerror or error}{place}.",
+            file=sys.stderr,
+        )
+        return 1
     except Exception as error:
         if args.debug:
             raise

@@ -128,6 +128,22 @@ def test_a_prompt_file_is_taken_as_it_is(run: Run, tmp_path: Path) -> None:
     assert objects(out)[0]["prompt"] == "Où\r\n “x”\n"
 
 
+def test_a_byte_order_mark_is_no_part_of_a_prompt(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_bytes("\ufeffThe \ufefflion".encode())
+    words = ["generate", "--model", "tiny", "--max-tokens", "1", "--jsonl"]
+    code, out, _ = run(*words, "--prompt-file", str(tmp_path / "prompt.txt"))
+    assert code == 0
+    assert objects(out)[0]["prompt"] == "The \ufefflion"
+
+
+def test_a_prompt_file_in_another_encoding_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_bytes("Où".encode("latin-1"))
+    words = ["generate", "--model", "tiny", "--prompt-file", str(tmp_path / "prompt.txt")]
+    code, _, err = run(*words)
+    assert code == 2
+    assert "not UTF-8 (byte 1); save it" in err
+
+
 def test_an_unconditional_candidate_has_an_empty_prompt(run: Run) -> None:
     code, out, _ = run("generate", "--model", "tiny", "--unconditional", "--max-tokens", "4",
                        "--jsonl")  # fmt: skip
@@ -229,6 +245,33 @@ def test_a_reader_that_has_seen_enough_is_no_error(home: Path) -> None:
     assert process.wait(timeout=60) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full there")
+def test_a_full_disk_behind_stdout_is_said(home: Path) -> None:
+    line = [sys.executable, str(ROOT / "main.py"), "--data-dir", str(home), *GENERATE]
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert found.returncode == 1
+    assert found.stderr == "sample-explorer: reading or writing failed: No space left on device.\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no shell to close a stream there")
+def test_closed_streams_lead_nowhere(home: Path) -> None:
+    line = [sys.executable, str(ROOT / "main.py"), "--data-dir", str(home), *GENERATE]
+    found = subprocess.run(
+        ["/bin/sh", "-c", '"$@" <&- >&-', "sh", *line], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_any_text_can_be_written_into_a_pipe(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("Où “x”", encoding="utf-8")
+    words = ["score", "--model", "tiny", "--file", str(tmp_path / "text.txt")]
+    process = command(home, *words, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "“" in out
 
 
 def test_commands_run_without_qt(home: Path) -> None:
@@ -349,12 +392,14 @@ def test_bench_ends_with_one_line_of_json(run: Run) -> None:
         (["generate", "--model", "tiny"], 2, "--prompt"),
         (["generate", "--model", "tiny", "--prompt", "a", "--unconditional"], 2, "not allowed"),
         (["generate", "--model", "nothing", "--prompt", "a"], 2, "demo, tiny"),
+        (["generate", "--model", str(ROOT / "tests"), "--prompt", "a"], 2, "neither a model"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--precision", "fp16"], 1, "No NVIDIA"),
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda"], 1, "No NVIDIA"),
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cpu",
           "--precision", "fp16"], 2, "NVIDIA GPU"),
         (["score", "--model", "tiny", "--file", "/dev/null"], 2, "empty"),
         (["models", "import", "/no/such/folder"], 2, "/no/such/folder"),
-        (["models", "remove", "demo"], 1, "demo"),
+        (["models", "remove", "demo"], 2, "belongs to the program"),
         (["models"], 2, "ACTION"),
         (["export", "No such", "--format", "html", "--output", "x.html"], 2, "No such"),
         (["generat"], 2, "invalid choice"),
@@ -432,7 +477,10 @@ def test_progress_rewrites_one_line_of_a_terminal() -> None:
         with Progress(terminal) as progress:
             progress(0.5, "Converting layer 10")
             progress(1.0, "Done")
-        shown = os.read(reader, 1000).decode()
+        written = b""
+        while written.count(b"\r") < 4:  # a terminal hands over what it has so far
+            written += os.read(reader, 1000)
+    shown = written.decode()
     os.close(reader)
     assert shown.startswith("\r 50% Converting layer 10\r100% Done ")
     assert shown.endswith("\r")

@@ -1,7 +1,9 @@
-"""What the commands share on a terminal: progress, Ctrl+C, reading a file or stdin."""
+"""What the commands share on a terminal: its streams, progress, Ctrl+C, reading a file or stdin."""
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -10,6 +12,23 @@ from types import FrameType, TracebackType
 from typing import TextIO
 
 from explorer.errors import InputError
+
+
+def prepare_streams() -> None:
+    """Make the standard streams safe to write any text to, whoever started the program.
+
+    A stream that was closed leads nowhere: left alone, the library would be the next file that is
+    opened and take its number. Into a pipe or a file goes UTF-8, which is what exports are; what a
+    terminal cannot show is spelled out.
+    """
+    for name in ("stdin", "stdout", "stderr"):  # in the order of their numbers
+        stream = getattr(sys, name)
+        if stream is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  to the end
+        elif name != "stdin" and isinstance(stream, io.TextIOWrapper):
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 class Progress:
@@ -74,12 +93,17 @@ class Interruption:
 
 
 def read_text(name: str, what: str) -> str:
-    """Return the UTF-8 text of a file, ``-`` for stdin; :class:`InputError` where that fails."""
+    """Return the UTF-8 text of a file, ``-`` for stdin; :class:`InputError` where that fails.
+
+    A byte order mark, which some editors put first, says how a file is encoded: it is not text.
+    """
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise InputError(f"{what} {name} cannot be read: {error.strerror}.") from error
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{what} {name} is not UTF-8 (byte {error.start}).") from error
+        raise InputError(
+            f"{what} {name} is not UTF-8 (byte {error.start}); save it in that encoding."
+        ) from error

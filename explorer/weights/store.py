@@ -156,7 +156,8 @@ class Store:
     def remove(self, name: str) -> None:
         """Remove an imported model with all its builds.
 
-        Raises :class:`ModelError` where there is none of this name, or it belongs to the program.
+        Raises :class:`UnknownModelError` where there is none of this name and :class:`InputError`
+        where it belongs to the program.
         """
         model = next((model for model in self.list() if model.name == name), None)
         if model is None:
@@ -165,7 +166,7 @@ class Store:
                 f"There is no model {name!r} to remove; imported models: {names}."
             )
         if model.bundled:
-            raise ModelError(f"{name} belongs to the program and cannot be removed.")
+            raise InputError(f"{name} belongs to the program and cannot be removed.")
         gone = model.folder.with_name(model.folder.name + PART)
         with self._alone(model.folder, lambda fraction, text: None), explained(model.folder):
             # By one rename, so that no half of it is ever listed.
@@ -215,7 +216,7 @@ class Store:
             return Installed(folder.name, folder, Manifest.read(folder), "", False)
         if (folder / CONFIG_FILE).is_file():
             return self._cached(folder, bundled=False)
-        raise ModelError(
+        raise UnknownModelError(
             f"{folder} is neither a model folder ({MANIFEST_FILE}) nor a GPT-2 ({CONFIG_FILE}, "
             "weights and tokenizer)."
         )

@@ -118,7 +118,7 @@ def test_a_broken_bundled_model_is_listed_with_its_reason(store: Store, paths: P
 
 
 def test_the_bundled_model_cannot_be_removed(store: Store) -> None:
-    with pytest.raises(ModelError, match="belongs to the program"):
+    with pytest.raises(InputError, match="belongs to the program"):
         store.remove("demo")
 
 
