@@ -135,7 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     add = parser.add_argument
     add("--version", action="version", version=f"{APP_NAME} {version()}")
-    add("--data-dir", type=Path, metavar="DIR", help="keep library, settings and models below DIR")
+    add(
+        "--data-dir",
+        type=_folder,
+        metavar="DIR",
+        help="keep library, settings and models below DIR",
+    )
     add("--debug", action="store_true", help="log in detail and show where an error came from")
     add(
         "--self-test",
@@ -259,6 +264,17 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add("--model", required=True, metavar="NAME|DIR", help="an installed model, or a GPT-2 folder")
     add("--device", choices=DEVICES, default="auto", help="default: %(default)s")
     add("--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU")
+
+
+def _folder(text: str) -> Path:
+    if not text:  # an unset variable; it would mean the folder that one happens to be in
+        raise argparse.ArgumentTypeError("must name a folder, not ''")
+    path = os.path.expanduser(text)
+    if path.startswith("~"):
+        raise argparse.ArgumentTypeError(f"names the home of somebody unknown: {text!r}")
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"must name a folder, {text!r} is a file")
+    return Path(path)
 
 
 def _whole(text: str) -> int:
