@@ -71,14 +71,15 @@ def _levels4(cells: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.
     The scale's sign is chosen so that the largest weight of a block falls on -8, the longer side.
     """
     largest = np.take_along_axis(cells, np.abs(cells).argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
-    best_error = np.full(largest.shape, np.inf, np.float32)
+    best_error = np.full(largest.shape, np.inf)
     best_scale = np.zeros_like(largest)
     best = np.zeros(cells.shape, np.uint8)
     for fraction in _CLIPPING:
         scale = largest * np.float32(fraction / -8)
         levels = _round(cells, scale, -8, 7, 8)
         values = (levels.astype(np.float32) - 8) * scale[:, :, None]
-        error = np.square(values - cells).sum(axis=2)
+        # A weight above 1e19 has no square in float32.
+        error = np.square(values - cells, dtype=np.float64).sum(axis=2)
         better = error < best_error
         best_error[better] = error[better]
         best_scale[better] = scale[better]

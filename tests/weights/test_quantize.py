@@ -64,6 +64,14 @@ def test_a_block_of_nothing_stays_finite(bits, value):
 
 
 @pytest.mark.parametrize("bits", [4, 8])
+def test_huge_weights_keep_their_relative_error(bits):
+    weight = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    small, huge = (quantize(weight * np.float32(factor), bits, 32) for factor in (1, 2.0**100))
+    assert np.array_equal(small.data, huge.data)
+    assert np.array_equal(small.scales * np.float32(2.0**100), huge.scales)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
 def test_slabs_change_nothing(bits, monkeypatch):
     weight = np.random.default_rng(0).standard_normal((37, 50)).astype(np.float32)
     whole = quantize(weight, bits, 32)
