@@ -53,7 +53,8 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         raise RecipeError(f"The seed must be a whole number from 0 to {SEED_LIMIT - 1}.")
     prompt = _prompt(args)
     model = open_model(args, paths)
-    ids = tuple(model.tokens.encode(prompt))
+    context = model.session.manifest.context
+    ids = tuple(model.tokens.prompt(prompt, context))
     width = min(args.lanes or DEFAULT_LANES, args.count)
     with Interruption() as interrupted, closing(model.session), ExitStack() as stack:
         record = None

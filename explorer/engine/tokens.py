@@ -81,6 +81,7 @@ class Tokens:
             self._bytes[token] = name.encode() if token in added else _bytes_of(name)
         self.holes = frozenset(range(self.vocabulary)).difference(names.values())
         self.end_of_text = names.get(END_OF_TEXT, end_of_text)
+        self._longest = max(map(len, self._bytes), default=1)
 
     @classmethod
     def from_folder(cls, folder: Path, end_of_text: int | None = None) -> Tokens:
@@ -109,6 +110,20 @@ class Tokens:
         for part in others:
             ids += [self.end_of_text, *self._encode_plain(part)]
         return ids
+
+    def prompt(self, text: str, context: int, control: bool = False) -> list[int]:
+        """Return :meth:`encode`'s ids, but refuse at once what is surely longer than ``context``.
+
+        Megabytes would take long, and a lot of memory, to become tokens that nobody can use. Raises
+        :class:`PromptError` with both numbers.
+        """
+        at_least = len(text) // self._longest  # a character has at least one byte
+        if self._lossless and at_least > context:
+            raise PromptError(
+                f"The prompt has at least {at_least} tokens and the model's context holds "
+                f"{context}, so nothing is left to write; shorten the prompt."
+            )
+        return self.encode(text, control)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ``ids``; bytes that are no UTF-8 become U+FFFD."""

@@ -204,3 +204,17 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ModelError, match="import the model again"):
         Tokens.from_folder(tmp_path)
+
+
+def test_a_prompt_of_megabytes_is_refused_before_it_is_tokenised(tiny, monkeypatch):
+    def tokenised(text, control=False):
+        raise AssertionError("it was tokenised")
+
+    monkeypatch.setattr(tiny, "encode", tokenised)
+    with pytest.raises(PromptError, match=r"at least \d+ tokens and the model's context holds 64"):
+        tiny.prompt("word " * 2_000_000, 64)
+
+
+def test_a_prompt_that_may_fit_is_tokenised(tiny):
+    text = "word " * 60
+    assert tiny.prompt(text, 64) == tiny.encode(text)
