@@ -182,7 +182,6 @@ class Review:
         device: str,
         versions: Mapping[str, str],
         new_hunt: bool = False,
-        collection: int | None = None,
     ) -> list[Command]:
         """Start tries in the free lanes, of the same hunt if its key is the same (RULES 1).
 
@@ -195,7 +194,6 @@ class Review:
         if opened is not screen.opened:
             self._enter(opened, lanes)
         opened.device, opened.versions = device, dict(versions)
-        self.collection = collection
         screen.resize(lanes)
         free, aside = screen.free_lanes()
         if not free:

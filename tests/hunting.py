@@ -96,6 +96,7 @@ class Desk:
         self.ledger = Ledger(self.database, self.clock)
         self.review = Review(self.ledger, now=self.clock)
         self.collection = self.database.value("SELECT id FROM collections")
+        self.review.collection = self.collection
 
     def __enter__(self) -> Desk:
         return self
@@ -106,7 +107,7 @@ class Desk:
     def generate(self, prompt: str = PROMPT, ids: tuple[int, ...] = IDS, **more: object) -> None:
         settings = {
             "recipe": Recipe(), "model": MODEL, "lanes": 4, "seed": None, "device": "cpu",
-            "versions": {"numpy": "2"}, "collection": self.collection,
+            "versions": {"numpy": "2"},
         }  # fmt: skip
         self.engine.send(self.review.generate(prompt, ids, **{**settings, **more}))  # type: ignore[arg-type]
         self.settle()

@@ -147,7 +147,6 @@ class Controller(QObject):
         control_tokens: bool,
         lanes: int,
         seed: int | None,
-        collection: int | None,
         new_hunt: bool = False,
     ) -> bool:
         """Start tries in every free lane, of the same hunt if nothing changed (RULES 1)."""
@@ -157,7 +156,7 @@ class Controller(QObject):
         with self._explained() as outcome:
             commands = self.review.generate(
                 prompt,
-                self.loaded.tokens.encode(prompt, control=control_tokens),
+                self.loaded.tokens.prompt(prompt, self.loaded.manifest.context, control_tokens),
                 recipe,
                 self.loaded.ref,
                 lanes=lanes,
@@ -165,12 +164,15 @@ class Controller(QObject):
                 device=self.ready.device,
                 versions=self.ready.versions,
                 new_hunt=new_hunt,
-                collection=collection,
             )
             self._send(commands)
             self.hunt_changed.emit()
         self._after()
         return not outcome
+
+    def keep_into(self, collection: int | None) -> None:
+        """Choose the collection that the next keeps go to."""
+        self.review.collection = collection
 
     def judge(self, lane: int, verdict: Judgement) -> None:
         """Give the try in ``lane`` a verdict; it is on disk when this returns."""

@@ -69,6 +69,7 @@ class ExplorePage(QSplitter):
         self._restore()
         self._connect()
         self.lanes.set_judging(self._review.reason)
+        controller.keep_into(collection.collection())
         self._on_hunt_changed()
 
     def _arrange(self) -> None:
@@ -121,6 +122,7 @@ class ExplorePage(QSplitter):
         self._controller.counts_changed.connect(self._show_counts)
         self._controller.running_changed.connect(self._on_running)
         self._controller.collection_changed.connect(self.collection.refresh)
+        self.collection.collection_changed.connect(self._controller.keep_into)
 
     # What a person does
 
@@ -194,7 +196,6 @@ class ExplorePage(QSplitter):
             control_tokens=self.prompt.control_tokens(),
             lanes=self.recipe.lanes(),
             seed=self.recipe.seed(),
-            collection=self.collection.collection(),
             new_hunt=new_hunt,
         )
         if started:
@@ -292,7 +293,9 @@ class ExplorePage(QSplitter):
             self.prompt.set_count(None, None)
             return
         try:
-            ids = loaded.tokens.encode(self.prompt.text(), control=self.prompt.control_tokens())
+            ids = loaded.tokens.prompt(
+                self.prompt.text(), loaded.manifest.context, self.prompt.control_tokens()
+            )
         except ExplorerError as error:
             self.prompt.set_count(None, None, str(error))
             return

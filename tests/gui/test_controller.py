@@ -40,9 +40,7 @@ def controller(qapp, engine, clock):
 
 
 def generate(controller, lanes=8):
-    return controller.generate(
-        "Once", Recipe(), control_tokens=False, lanes=lanes, seed=1, collection=None
-    )
+    return controller.generate("Once", Recipe(), control_tokens=False, lanes=lanes, seed=1)
 
 
 def painted(controller):
