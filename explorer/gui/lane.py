@@ -6,7 +6,7 @@ changes size while text arrives: header and footer have fixed heights, the text 
 
 from __future__ import annotations
 
-from PySide6.QtCore import QElapsedTimer, QEvent, QObject, QRect, Qt, Signal
+from PySide6.QtCore import QElapsedTimer, QEvent, QObject, QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -65,6 +65,9 @@ class Lane(QFrame):
         self._shown: tuple[object, int] | None = None  # (candidate, characters shown)
         self._why_not = ""
         self._since_figures = QElapsedTimer()
+        self._fit_later = QTimer(self)  # when the buttons have taken the new style up as well
+        self._fit_later.setSingleShot(True)
+        self._fit_later.timeout.connect(self._fit_buttons)
         self._seat: tuple[Seat, str, float | None, bool] | None = None
         self.setProperty("role", "lane")
         self.setProperty("chosen", "false")
@@ -175,9 +178,19 @@ class Lane(QFrame):
         super().mousePressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Shorten the buttons where the lane is narrow: signs go first, then keys, then words."""
+        """Fit the buttons into another width."""
         super().resizeEvent(event)
-        wide = event.size().width()
+        self._fit_buttons()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Fit the buttons again where another size of text makes them larger or smaller."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._fit_later.start()
+
+    def _fit_buttons(self) -> None:
+        """Shorten the buttons where the lane is narrow: signs go first, then keys, then words."""
+        wide = self.width()
         for shape in _SHAPES:
             self._shape_buttons(*shape)
             if self._actions.sizeHint().width() <= wide:
@@ -222,7 +235,7 @@ class Lane(QFrame):
             self._verdict.setAccessibleName(f"{word} {caption}".strip())
             self._verdict.setText(self._fitting(f"{sign} {word}", caption))
             self._footer.setCurrentIndex(1)
-        elif seat.state == "waiting" or seat.end == "crash":
+        elif seat.end == "crash":
             self._footer.setCurrentIndex(2)
         else:
             self._footer.setCurrentIndex(0)

@@ -28,8 +28,11 @@ from explorer.library.statistics import Counts, Interval
 CLAIM = 0.5
 """The announcement of 2019: "reasonable samples about 50 % of the time" for familiar topics."""
 
+_MARGIN, _APART, _SPACING = 16, 14, 12
 _SPOKEN = {"crashed": "lost to a crash", "everywhere": "tries on this prompt over all hunts"}
-_NARROW = 700
+_LONG_RATE = "0.42–52 %, inverse binomial"
+_LONG_CAPTION = "machine-written, 12 tries (11 rejected; 2 skipped, 3 unread)"
+"""What needs most room of what is commonly said; it is kept free, so that nothing jumps."""
 
 _FIGURES = (
     ("tries", "tries", ""),
@@ -39,8 +42,12 @@ _FIGURES = (
     ("unread", "unread", ""),
     ("streaming", "streaming", "muted"),
     ("crashed", "lost", "muted"),
-    ("everywhere", "all hunts", "muted"),
+    ("everywhere", "this prompt", "muted"),
 )
+
+
+_SHORT = {"rejected": "rej.", "skipped": "skip.", "streaming": "live", "everywhere": "prompt"}
+"""Words for a strip that is too narrow for the whole ones; a screen reader has those anyway."""
 
 
 class IntervalBar(QWidget):
@@ -105,6 +112,7 @@ class LedgerStrip(QFrame):
         self.setProperty("role", "card")
         self.figures: dict[str, QLabel] = {}
         self._columns: dict[str, QWidget] = {}
+        self._words: dict[str, QLabel] = {}
         self.bar = IntervalBar()
         self.bar.setToolTip(
             "Keep rate: kept / judged, with its 95 % interval.\n"
@@ -114,35 +122,40 @@ class LedgerStrip(QFrame):
         self.caption, self.policy = Elided(), Elided()
         for label in (self.rate, self.kind, self.caption, self.policy):
             label.setProperty("role", "muted")
-        self.policy.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        figures, rate, lower = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
-        figures.setSpacing(12)
+        self._figures, self._rate, said = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         for name, word, tone in _FIGURES:
-            figures.addWidget(self._figure(name, word, tone))
-        figures.addStretch()
-        rate.setSpacing(12)
-        rate.addWidget(_pair(_muted("keep"), _muted("rate")))
-        rate.addWidget(self.bar, 1)
-        rate.addWidget(_pair(self.rate, self.kind))
+            self._figures.addWidget(self._figure(name, word, tone))
+        self._figures.addStretch()
+        self._rate.setSpacing(_SPACING)
+        self._rate.addWidget(_pair(_muted("keep"), _muted("rate")))
+        self._rate.addWidget(self.bar, 1)
+        self._rate.addWidget(_pair(self.rate, self.kind))
         self._upper = QBoxLayout(QBoxLayout.Direction.LeftToRight)
-        self._upper.setSpacing(14)
-        self._upper.addLayout(figures)
-        self._upper.addLayout(rate, 1)
+        self._upper.setSpacing(_APART)
+        self._upper.addLayout(self._figures)
+        self._upper.addLayout(self._rate, 1)
         self.all_tries = QPushButton("All tries…")
         self.all_tries.setProperty("role", "link")
         self.all_tries.setAccessibleName("All tries of this hunt")
         self.all_tries.setToolTip("Every try of this hunt, judged or not  (Ctrl+T)")
         self.all_tries.clicked.connect(self.all_tries_asked)
-        lower.setSpacing(14)
-        lower.addWidget(self.caption)
-        lower.addWidget(self.all_tries)
-        lower.addWidget(self.policy, 1)
+        place = self.all_tries.sizePolicy()
+        place.setRetainSizeWhenHidden(True)  # the first try must not move the lanes
+        self.all_tries.setSizePolicy(place)
+        said.setSpacing(_APART)
+        said.addWidget(self.caption)
+        said.addWidget(self.all_tries)
+        said.addStretch()
+        self._lower = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._lower.setSpacing(0)
+        self._lower.addLayout(said)
+        self._lower.addWidget(self.policy, 1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(16, 10, 16, 10)
+        column.setContentsMargins(_MARGIN, 10, _MARGIN, 10)
         column.setSpacing(6)
         column.addLayout(self._upper)
         column.addWidget(_hairline())
-        column.addLayout(lower)
+        column.addLayout(self._lower)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(1)  # the strip fits itself into whatever the lanes have
         self.show_ledger(Counts(), None, "", 0)
@@ -165,29 +178,56 @@ class LedgerStrip(QFrame):
         self.kind.setToolTip(f"A keeper takes {judged.expected_words}." if judged else "")
         self.caption.setText(caption or "no tries yet")
         self.all_tries.setVisible(counts.tries + counts.crashed > 0)
+        self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Put the keep rate below the counts where both do not fit beside each other."""
+        """Fit the strip into another width."""
         super().resizeEvent(event)
-        narrow = event.size().width() < _NARROW
-        way = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
-        if self._upper.direction() != way:
-            self._upper.setDirection(way)
+        self._fit()
 
     def show_policy(self, *, until_keep: bool, hold: bool) -> None:
         """Say what a verdict does to the lanes (RULES 8)."""
-        keep = "a keep stops the hunt" if until_keep else "after a keep it goes on"
-        full = "a finished try waits" if hold else "finished tries make room"
-        self.policy.setText(f"{keep}  ·  {full}")
+        self.policy.setText(_policy(until_keep, hold))
+
+    def _fit(self) -> None:
+        """Put the keep rate below the counts, and the policy below the caption, to fit them in."""
+        room = self.width() - 2 * _MARGIN
+        self.rate.ensurePolished()
+        metrics = self.rate.fontMetrics()
+        self.rate.setMinimumWidth(metrics.horizontalAdvance(_LONG_RATE) + 2)
+        words = [metrics.horizontalAdvance(word) for _, word, _ in _FIGURES]
+        whole = sum(words) + len(words) * _SPACING <= room
+        self._figures.setSpacing(_SPACING if whole else _SPACING // 4)
+        for name, word, _ in _FIGURES:
+            self._words[name].setText(word if whole else _SHORT.get(name, word))
+        counts = self._figures.minimumSize().width() + self._rate.minimumSize().width()
+        said = sum(map(metrics.horizontalAdvance, (_LONG_CAPTION, _policy(False, False))))
+        _stack(self._upper, counts + _APART > room)
+        apart = said + self.all_tries.sizeHint().width() + 2 * _APART > room
+        _stack(self._lower, apart)
+        side = Qt.AlignmentFlag.AlignLeft if apart else Qt.AlignmentFlag.AlignRight
+        self.policy.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
 
     def _figure(self, name: str, word: str, tone: str) -> QWidget:
         number = QLabel("0")
         number.setProperty("role", "figure")
         number.setProperty("tone", tone)
         below = _muted(word) if tone == "muted" else QLabel(word)
-        self.figures[name] = number
+        self.figures[name], self._words[name] = number, below
         self._columns[name] = _pair(number, below)
         return self._columns[name]
+
+
+def _policy(until_keep: bool, hold: bool) -> str:
+    keep = "stops at a keep" if until_keep else "goes on after a keep"
+    full = "finished tries wait" if hold else "finished tries make room"
+    return f"{keep}  ·  {full}"
+
+
+def _stack(layout: QBoxLayout, stacked: bool) -> None:
+    way = QBoxLayout.Direction.TopToBottom if stacked else QBoxLayout.Direction.LeftToRight
+    if layout.direction() != way:
+        layout.setDirection(way)
 
 
 def _rate(interval: Interval) -> str:

@@ -43,7 +43,7 @@ from explorer.gui.wording import number_of
 
 TITLE = "Sample Explorer"
 FOLD_COLLECTION, FOLD_RAIL = 1100, 900
-SMALLEST = QSize(700, 520)
+SMALLEST, USUAL = QSize(700, 520), QSize(1440, 900)
 EXPLORE, COLLECTION, HISTORY, SETTINGS = range(len(PAGES))
 
 
@@ -367,7 +367,7 @@ class MainWindow(QMainWindow):
 
     def _restore_place(self) -> None:
         self.setMinimumSize(SMALLEST)
-        self.resize(1440, 900)
+        self.resize(USUAL.boundedTo(self.screen().availableSize()))
         saved = self.memory.settings.geometry
         if saved:
             self.restoreGeometry(QByteArray.fromHex(saved.encode("ascii", "replace")))

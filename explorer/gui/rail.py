@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QWidget
 
 from explorer.gui import theme
@@ -40,7 +40,11 @@ class Rail(QFrame):
         column.addStretch()
         self._group.idClicked.connect(self.page_chosen)
         self.buttons[0].setChecked(True)
-        self.set_narrow(False)
+        self._narrow = False
+        self._fit_later = QTimer(self)  # when the buttons have taken a new style up as well
+        self._fit_later.setSingleShot(True)
+        self._fit_later.timeout.connect(self._fit)
+        self._fit()
 
     def choose(self, page: int) -> None:
         """Check the button of a page without telling anybody."""
@@ -48,14 +52,24 @@ class Rail(QFrame):
 
     def set_narrow(self, narrow: bool) -> None:
         """Show signs only, or signs with words."""
-        style = (
-            Qt.ToolButtonStyle.ToolButtonIconOnly
-            if narrow
-            else Qt.ToolButtonStyle.ToolButtonTextUnderIcon
-        )
-        self.setFixedWidth(NARROW if narrow else WIDTH)
+        if narrow != self._narrow:
+            self._narrow = narrow
+            self._fit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Make room for the words in another size of text."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._fit_later.start()
+
+    def _fit(self) -> None:
+        style, size = Qt.ToolButtonStyle.ToolButtonIconOnly, QSize(NARROW - 12, NARROW - 12)
+        if not self._narrow:
+            style = Qt.ToolButtonStyle.ToolButtonTextUnderIcon
+            metrics = self.buttons[0].fontMetrics()
+            words = max(map(metrics.horizontalAdvance, PAGES)) + 8
+            size = QSize(max(WIDTH - 12, words), max(54, 40 + metrics.height()))
+        self.setFixedWidth(size.width() + 12)
         for button in self.buttons:
             button.setToolButtonStyle(style)
-            button.setFixedSize(
-                QSize(NARROW - 12, NARROW - 12) if narrow else QSize(WIDTH - 12, 54)
-            )
+            button.setFixedSize(size)

@@ -200,11 +200,19 @@ def test_where_nothing_can_be_judged_the_buttons_say_why(lane):
     assert lane.keep.isEnabled()
 
 
-def test_a_try_that_waits_or_was_lost_offers_no_verdict(lane):
-    for seat in (Seat(0, 1, None, "waiting"), Seat(0, 1, 1, "ended", " x", 1, "crash")):
-        lane.show_seat(seat, "")
-        assert not lane.keep.isVisible()
-        assert not lane._verdict.isVisible()
+def test_a_try_that_was_lost_offers_no_verdict(lane):
+    lane.show_seat(Seat(0, 1, 1, "ended", " x", 1, "crash"), "")
+    assert not lane.keep.isVisible()
+    assert not lane._verdict.isVisible()
+
+
+def test_the_buttons_stay_while_the_next_try_waits(lane):
+    """They blinked at every refill, and one that had the focus lost it."""
+    lane.show_seat(STREAMING, "")
+    lane.reject.setFocus()
+    lane.show_seat(Seat(0, 13, None, "waiting"), "")
+    assert lane.reject.isVisible()
+    assert lane.reject.hasFocus()
 
 
 def test_every_control_has_a_name(lane):
@@ -238,3 +246,13 @@ def test_a_long_caption_is_shortened_to_two_lines(lane):
     shown = lane._verdict.text()
     assert shown == "✓ Kept — 17 tries (16 rejected; 12 skipped, 23 unread)"
     assert lane._verdict.toolTip() == caption
+
+
+def test_larger_text_fits_the_buttons_again(lane, qtbot):
+    """In a small window "Reject" was cut to "Reje" when the text grew."""
+    lane.show_seat(STREAMING, "")
+    lane.resize(316, 300)
+    qtbot.wait(1)
+    theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT, 21))
+    qtbot.waitUntil(lambda: lane._actions.sizeHint().width() <= lane.width(), timeout=2000)
+    theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))

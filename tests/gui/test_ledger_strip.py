@@ -58,9 +58,9 @@ def test_rule_10_the_interval_says_which_one_it_is(strip, interval, rate, kind):
 
 def test_rule_8_the_refill_policy_stands_on_the_screen(strip):
     strip.show_policy(until_keep=True, hold=True)
-    assert strip.policy.text() == "a keep stops the hunt  ·  a finished try waits"
+    assert strip.policy.text() == "stops at a keep  ·  finished tries wait"
     strip.show_policy(until_keep=False, hold=False)
-    assert strip.policy.text() == "after a keep it goes on  ·  finished tries make room"
+    assert strip.policy.text() == "goes on after a keep  ·  finished tries make room"
 
 
 def painted(bar, colour):
@@ -94,11 +94,32 @@ def test_the_bar_is_read_out(qtbot):
 
 def test_a_narrow_strip_stays_within_its_width(strip):
     strip.show_ledger(Counts(1, 6, 1, 3, 2, 1), ONE_KEEP, "machine-written, 7 tries", 34)
-    strip.resize(560, 130)
-    QApplication.processEvents()
-    assert strip.bar.mapTo(strip, strip.bar.rect().topLeft()).y() > strip.figures["tries"].y()
-    for label in (strip.rate, strip.kind, *strip.figures.values()):
-        assert label.mapTo(strip, label.rect().topRight()).x() < 560
+    for width in (560, 348):  # the smaller one in the smallest window
+        strip.resize(width, 130)
+        QApplication.processEvents()
+        assert strip.bar.mapTo(strip, strip.bar.rect().topLeft()).y() > strip.figures["tries"].y()
+        for label in (strip.rate, strip.kind, *strip.figures.values(), *strip._words.values()):
+            assert label.mapTo(strip, label.rect().topRight()).x() < width
+            assert label.width() >= label.sizeHint().width(), label.text()
+
+
+@pytest.mark.parametrize("width", [460, 535, 729, 870])
+def test_the_policy_is_never_cut_and_no_count_changes_the_height(strip, qtbot, width):
+    """At 1280x800 the words of the policy ended in an ellipsis, and the first try moved lanes."""
+    strip.show_policy(until_keep=False, hold=False)
+    strip.setMaximumWidth(width)
+    strip.resize(width, strip.sizeHint().height())
+    strip.show_ledger(Counts(), None, "", 0)
+    qtbot.wait(1)
+    height, bar = strip.sizeHint().height(), strip.bar.width()
+    caption = "machine-written, 12 tries (11 rejected; 2 skipped, 3 unread)"
+    strip.show_ledger(Counts(1, 6, 2, 3), ONE_KEEP, caption, 30)
+    qtbot.wait(1)
+    assert (strip.sizeHint().height(), strip.bar.width()) == (height, bar)
+    assert strip.policy.shown() == strip.policy.text()
+    strip.show_policy(until_keep=True, hold=True)
+    qtbot.wait(1)
+    assert strip.sizeHint().height() == height
 
 
 def test_all_tries_can_be_asked_for(strip, qtbot):

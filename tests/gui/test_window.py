@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QAbstractButton
 from explorer.engine.messages import Drop, Load, Start, Stop
 from explorer.gui.controls import Number
 from explorer.gui.explore_page import NO_MODEL
+from explorer.gui.main_window import SMALLEST, USUAL
 from tests.gui.conftest import demo
 from tests.gui.controls_of import nameless
 from tests.gui.scripted_engine import Script
@@ -244,7 +245,7 @@ def test_everything_that_was_set_is_there_again(desk):
     settings = window.memory.settings
     assert (settings.theme, settings.text_px) == ("dark", 15.5)
     assert window.actions_.by_name["theme_dark"].isChecked()
-    assert window.explore.strip.policy.text().startswith("after a keep it goes on")
+    assert window.explore.strip.policy.text().startswith("goes on after a keep")
 
 
 def test_text_size_has_ends(desk):
@@ -253,6 +254,24 @@ def test_text_size_has_ends(desk):
     assert desk.window.memory.settings.text_px == 28
     desk.window.do("normal_size")
     assert desk.window.memory.settings.text_px == 14.5
+
+
+def test_the_first_window_is_no_larger_than_the_screen(desk):
+    """On a screen of 1280x800 its right and lower edges lay outside."""
+    desk.window._restore_place()
+    room = desk.window.screen().availableSize().expandedTo(SMALLEST)
+    assert desk.window.size() == USUAL.boundedTo(room)
+
+
+def test_larger_text_fits_into_the_rail(desk, qtbot):
+    """The pages read "Col…ion" and "Se…gs"."""
+    for _ in range(5):
+        desk.window.do("larger")
+    button = desk.window.rail.buttons[1]
+    qtbot.waitUntil(
+        lambda: button.fontMetrics().horizontalAdvance("Collection") < button.width() - 4,
+        timeout=2000,
+    )
 
 
 def test_every_entry_of_the_menus_does_something(desk):
@@ -321,6 +340,24 @@ def test_history_brings_a_hunt_back_with_all_its_tries(desk):
     rejected = next(seat for seat in desk.review.tries() if seat.verdict == "rejected")
     desk.window.tries.try_chosen.emit(rejected.try_id)
     assert desk.lanes[desk.window.explore.lanes.chosen]._index.text() == "#0"
+
+
+def test_a_keep_before_any_generate_goes_into_the_collection_that_is_shown(desk):
+    """After a restart it went nowhere: which collection it is for, only Generate had said."""
+    desk.generate("Hello", "a", "b", "c", "d")
+    desk.finish()
+    desk.close()
+    desk.open()
+    key(desk, Qt.Key.Key_1)
+    key(desk, Qt.Key.Key_A)
+    assert desk.window.panel.amount.text() == "1 sample"
+    desk.window.panel._on_new()
+    desk.window.panel.name.setText("Others")
+    QTest.keyClick(desk.window.panel.name, Qt.Key.Key_Return)
+    desk.window.explore.lanes.choose(1)
+    key(desk, Qt.Key.Key_A)
+    assert desk.window.panel.heading.text() == "Others ▾"
+    assert desk.window.panel.amount.text() == "1 sample"
 
 
 def test_rule_16_a_deleted_hunt_leaves_the_screen(desk):
