@@ -136,6 +136,7 @@ class Controller(QObject):
             self.engine_ready.emit(None)
             self.engine.send(Load(loaded.folder, loaded.build, device, threads))
             self._timer.start(FRAME_MS)
+        self._after()
 
     # What a person does
 

@@ -78,6 +78,8 @@ class ModelLink(QObject):
     @Slot(object, str)
     def _on_progress(self, fraction: float | None, words: str) -> None:
         self._picker.set_progress(fraction, words)
+        if words:
+            self._picker.set_problem("")  # of the attempt before
         if self._controller.ready is None:
             self._page.set_model("coming" if words or self._controller.loaded else "none")
         if words and self._controller.loaded is None:

@@ -158,7 +158,8 @@ class ModelPicker(QFrame):
         self.models.setCurrentIndex(self.models.findData(current))
         self._show_builds(build)
         chosen = self._model(current)
-        self.set_problem(chosen.problem if chosen else "")
+        if chosen and chosen.problem:
+            self.set_problem(chosen.problem)
 
     def current(self) -> tuple[str, str]:
         """Return the chosen ``(name, build)``; empty texts where there is none."""

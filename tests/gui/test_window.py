@@ -497,3 +497,24 @@ def test_undo_stands_in_the_lane_whose_verdict_it_would_take_back(desk):
     desk.qtbot.mouseClick(desk.lanes[1]._undo, Qt.MouseButton.LeftButton)
     assert verdicts(desk) == ["kept", None, None, None]
     assert [lane._undo.isVisible() for lane in desk.lanes] == [True, False, False, False]
+
+
+def test_the_strip_counts_what_a_switch_of_the_model_stopped(desk):
+    """It went on saying "4 streaming" under four lanes that had stopped."""
+    desk.generate("Hello")
+    desk.step(1)
+    desk.window.controller.load(demo("cpu-fp32"), "auto")
+    assert figures(desk) == {"tries": 4, "unread": 4, "everywhere": 4}
+
+
+def test_a_folder_that_cannot_be_imported_is_refused_in_sight(desk, tmp_path, qtbot):
+    """The list of models, read again after the failure, took the sentence away at once."""
+    (tmp_path / "llama").mkdir()
+    (tmp_path / "llama" / "config.json").write_text('{"model_type": "llama"}')
+    models = desk.window.models.desk
+    with qtbot.waitSignal(models.failed, timeout=60_000):
+        models.import_folder(tmp_path / "llama")
+    QTest.qWait(50)
+    picker = desk.window.explore.models
+    assert "llama" in picker.problem.text()
+    assert picker.problem.isVisible()
