@@ -237,12 +237,16 @@ class CardList(QWidget):
         return self._sweep.isActive()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Delete asks for the removal of the current row; Escape empties the filter."""
+        """Delete asks to remove the current row; Escape empties the filter, Down leaves it."""
         key = self.current()
         if event.key() == Qt.Key.Key_Delete and key is not None and self.view.hasFocus():
             self.delete_asked.emit(key)
         elif event.key() == Qt.Key.Key_Escape and self.filter.text():
             self.filter.clear()
+        elif event.key() == Qt.Key.Key_Down and self.filter.hasFocus() and self.model.rowCount():
+            self.view.setFocus(Qt.FocusReason.OtherFocusReason)
+            if not self.view.currentIndex().isValid():
+                self.view.setCurrentIndex(self.model.index(0))
         else:
             super().keyPressEvent(event)
 

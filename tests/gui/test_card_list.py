@@ -155,6 +155,14 @@ def test_escape_empties_the_filter(cards, qtbot):
     assert cards.filter.text() == ""
 
 
+def test_down_leads_from_the_filter_to_what_it_found(cards, qtbot):
+    cards.set_ids(range(10))
+    cards.filter.setFocus()
+    qtbot.keyClick(cards.filter, Qt.Key.Key_Down)
+    assert cards.view.hasFocus()
+    assert cards.current() == 0
+
+
 def test_a_refresh_keeps_the_filter(cards, qtbot):
     cards.set_ids(range(10))
     cards.filter.setText("3")
