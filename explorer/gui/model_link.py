@@ -44,7 +44,7 @@ class ModelLink(QObject):
         controller.engine_ready.connect(self._on_engine_ready)
         controller.load_refused.connect(self._on_load_refused)
         controller.prefill.connect(self._on_prefill)
-        page.set_model("none")
+        page.set_model("coming")  # with start(), which follows the first picture
         settings.device_changed.connect(self._on_device)
         settings.threads_changed.connect(self._on_threads)
 
@@ -54,6 +54,7 @@ class ModelLink(QObject):
         self._list()
         names = [model.name for model in self.desk.models() if not model.problem]
         if not names:
+            self._page.set_model("none")
             self._page.show_state(
                 "No model yet",
                 "Drop a GPT-2 folder (config.json, model.safetensors and its tokenizer) here,\n"
