@@ -48,6 +48,8 @@ class Build:
     """Whether the kernels give row-independent bits only for an even number of rows."""
     bytes: int = 0
     """Size of ``model.onnx`` and ``weights.bin`` together."""
+    hashes: dict[str, str] = field(default_factory=dict)
+    """Hex SHA-256 of ``model.onnx`` and ``weights.bin``, by file name."""
 
 
 @dataclass(frozen=True, slots=True)

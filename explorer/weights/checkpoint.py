@@ -23,6 +23,7 @@ from explorer.weights.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.config import Config, read_config
 from explorer.weights.safetensors import SafetensorsFile
 from explorer.weights.source import Source, shown
+from explorer.weights.tensors import TensorFile
 from explorer.weights.tokenizer import TokenizerFile, read_tokenizer
 
 WEIGHTS_FILE = "model.safetensors"
@@ -65,7 +66,7 @@ class Checkpoint:
         source: Source,
         config: Config,
         tokenizer: TokenizerFile,
-        files: list[SafetensorsFile],
+        files: list[TensorFile],
     ) -> None:
         """Match the tensors of ``files`` with what ``config`` asks for."""
         self.source = source
@@ -204,11 +205,11 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return shapes | {"ln_f.weight": (width,), "ln_f.bias": (width,), HEAD: (config.rows, width)}
 
 
-Places = dict[str, tuple[SafetensorsFile, str]]
+Places = dict[str, tuple[TensorFile, str]]
 """Canonical name -> the file that holds the tensor, and its name there."""
 
 
-def _find(files: list[SafetensorsFile], config: Config) -> Places:
+def _find(files: list[TensorFile], config: Config) -> Places:
     """Match what is stored with what is expected; nothing may be missing, misshapen or extra."""
     stored: Places = {}
     for file in files:
@@ -251,8 +252,8 @@ def _is_mask(name: str) -> bool:
     return name.startswith("h.") and name.endswith((".attn.bias", ".attn.masked_bias"))
 
 
-def _open_weights(source: Source) -> list[SafetensorsFile]:
-    files: list[SafetensorsFile] = []
+def _open_weights(source: Source) -> list[TensorFile]:
+    files: list[TensorFile] = []
     try:
         for name in _weight_files(source):
             files.append(SafetensorsFile(source.path(name), name))  # noqa: PERF401  closed on failure
