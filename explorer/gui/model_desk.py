@@ -90,6 +90,7 @@ class ModelDesk(QObject):
         if self._job is not None:
             self._job.cancel()
             self._end()
+            self._say_idle()
 
     def _made(self, model: str, build: str) -> Path | None:
         """Return the folder of a model whose build is there already."""
@@ -115,9 +116,12 @@ class ModelDesk(QObject):
                     self.progress.emit(fraction, f"{self._words}: {text}" if text else self._words)
                 case Done(result):
                     self._end()
+                    # What follows first: until the model is open nobody must think none is coming.
                     self._finish(result)
+                    self._say_idle()
                 case Failed(message, details):
                     self._end()
+                    self._say_idle()
                     if details:
                         log.error("a job failed: %s", details)
                     self.failed.emit(message)
@@ -126,7 +130,10 @@ class ModelDesk(QObject):
     def _end(self) -> None:
         self._job = None
         self._timer.stop()
-        self.progress.emit(None, "")
+
+    def _say_idle(self) -> None:
+        if self._job is None:  # what finished may have begun the next
+            self.progress.emit(None, "")
 
     def _on_imported(self, name: str, build: str) -> None:
         self.listed.emit()

@@ -41,8 +41,8 @@ class Desk:
         self.programs: list[window_app.Program] = []
         self.open()
 
-    def open(self) -> MainWindow:
-        """Start the program (again)."""
+    def open(self, loaded: bool = True) -> MainWindow:
+        """Start the program (again), with a model or before it has found one."""
         app = QApplication.instance()
         self.engine = ScriptedEngine()
         program = window_app.start(self.paths, app, self.engine)
@@ -51,7 +51,8 @@ class Desk:
         self.qtbot.addWidget(self.window)
         self.window.resize(1440, 900)
         self.window.show()
-        self.window.controller.load(demo(), "auto")
+        if loaded:
+            self.window.controller.load(demo(), "auto")
         self.tick()
         return self.window
 

@@ -437,6 +437,31 @@ def test_generate_waits_for_the_model(desk):
     assert desk.review.seat(0).text
 
 
+def test_generate_pressed_while_the_model_is_made_starts_when_it_is_there(desk, qtbot):
+    """At the very first start the model is made; the key pressed meanwhile was forgotten."""
+    desk.close()
+    window = desk.open(loaded=False)
+    window.models.start()
+    assert desk.window.explore.models.progress.text()
+    desk.generate("Once upon a time", "there was a mill")
+    with qtbot.waitSignal(window.models.desk.opened, timeout=60_000):
+        pass
+    desk.tick()
+    desk.step()
+    assert desk.review.hunt is not None
+    assert not desk.window.explore.models.progress.text()
+
+
+def test_generate_is_forgotten_when_making_the_model_is_cancelled(desk):
+    desk.close()
+    window = desk.open(loaded=False)
+    window.models.start()
+    desk.generate("Once upon a time", "there was a mill")
+    window.models.desk.cancel()
+    assert window.explore.recipe.note.text() == NO_MODEL
+    assert not window.explore.recipe.generate.isEnabled()
+
+
 def test_generate_without_a_model_says_what_to_do(desk):
     desk.window.explore.set_model("none")
     assert not desk.window.explore.recipe.generate.isEnabled()
