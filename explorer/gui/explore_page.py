@@ -93,7 +93,7 @@ class ExplorePage(QSplitter):
 
     def _restore(self) -> None:
         settings = self._memory.settings
-        self.prompt.set_text(settings.prompt)
+        self.prompt.editor.begin_with(settings.prompt)
         self.prompt.set_control_tokens(settings.control_tokens)
         self.recipe.set_recipe(settings.last_recipe())
         self.recipe.set_seed(settings.seed)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QSize, Slot
+from PySide6.QtCore import QByteArray, QSize, Qt, Slot
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -88,6 +88,7 @@ class MainWindow(QMainWindow):
         self._show_settings()
         self._connect()
         self._restore_place()
+        self.explore.prompt.editor.setFocus()  # what a person starts with
 
     def _arrange(self) -> None:
         centre = QWidget()
@@ -182,7 +183,8 @@ class MainWindow(QMainWindow):
         """Take the keys that judge and choose, when nobody is typing."""
         command = command_for(event)
         here = self.pages.currentIndex() == EXPLORE
-        if command is None or not here or is_editing(self.focusWidget()):
+        letter = not event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        if command is None or not here or (letter and is_editing(self.focusWidget())):
             super().keyPressEvent(event)
         elif not event.isAutoRepeat() or command in ("left", "right", "up", "down"):
             # A verdict is one press; a key that is held down must not judge what comes next.

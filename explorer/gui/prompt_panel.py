@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QMimeData, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QKeyEvent, QTextBlockFormat, QTextCursor
+from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QTextBlockFormat, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -50,6 +50,11 @@ class PromptEditor(QTextEdit):
         raw = self.document().toRawText()
         return raw.replace("\u2029", "\n").replace("\u2028", "\n")
 
+    def begin_with(self, text: str) -> None:
+        """Show ``text`` as what was there from the start: Ctrl+Z does not take it away."""
+        self.replace(text)
+        self.document().clearUndoRedoStacks()
+
     def replace(self, text: str) -> None:
         """Put ``text`` in place of everything, as one step that Ctrl+Z takes back."""
         cursor = self.textCursor()
@@ -73,10 +78,15 @@ class PromptEditor(QTextEdit):
         return source.hasText() and not source.hasUrls()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Submit on Ctrl+Enter; everything else edits."""
+        """Submit on Ctrl+Enter; everything else edits, except an undo where nothing was typed."""
         enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
         if enter and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self.submitted.emit()
+            return
+        document = self.document()
+        untouched = not (document.isUndoAvailable() or document.isRedoAvailable())
+        if untouched and event.matches(QKeySequence.StandardKey.Undo):
+            event.ignore()  # the window takes a verdict back instead
             return
         super().keyPressEvent(event)
 

@@ -137,6 +137,30 @@ def test_no_letter_judges_while_somebody_types(desk):
     assert verdicts(desk) == [None] * 4
 
 
+def test_one_can_type_at_once_and_undo_across_a_restart_with_the_first_key(desk):
+    desk.window.activateWindow()
+    QTest.keyClicks(desk.window.focusWidget(), "a x ")
+    assert desk.window.explore.prompt.text() == "a x "
+    desk.generate("Once", "one two")
+    desk.finish()
+    desk.window.do("reject")
+    desk.close()
+    desk.open()
+    field = desk.window.focusWidget()
+    assert field is desk.window.explore.prompt.editor
+    QTest.keyClick(field, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert figures(desk).get("rejected", 0) == 0
+    assert desk.window.explore.prompt.text() == "Once"
+    # Of what was typed since, it takes back the typing and never a verdict.
+    QTest.keyClick(field, Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier)
+    desk.window.do("redo")
+    QTest.keyClicks(field, "!")
+    for _ in range(3):
+        QTest.keyClick(field, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert desk.window.explore.prompt.text() == "Once"
+    assert figures(desk)["rejected"] == 1
+
+
 def test_a_key_that_is_held_down_judges_once(desk):
     from PySide6.QtCore import QEvent
     from PySide6.QtGui import QKeyEvent
