@@ -157,8 +157,10 @@ def _checked(kind: type[Build] | type[Manifest], values: Any) -> dict[str, Any]:
     for name, value in values.items():
         if name not in allowed:
             raise TypeError(f"unknown entry {name!r}")
-        if not isinstance(value, allowed[name]) or (
-            isinstance(value, bool) and bool not in allowed[name]
+        if (
+            not isinstance(value, allowed[name])
+            or (isinstance(value, bool) and bool not in allowed[name])
+            or (isinstance(value, dict) and not all(isinstance(v, str) for v in value.values()))
         ):
             raise TypeError(f"entry {name!r} has the wrong type")
     return values

@@ -66,7 +66,7 @@ def make_builds(
         precision: Precision = name.split("-")[1]  # type: ignore[assignment]
         used = write_graph(
             target / name, spec, precision, device_class, read or reader(source), packing=packing
-        )
+        ).packing
         build = Build(
             name,
             device_class,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from explorer.errors import ModelError
 from explorer.manifest import FILE_NAME, Build, Manifest
 
-BUILD = Build("cpu-int8", "cpu", "int8", "b" * 64, 16, 64, 8, 32, even_rows=True, bytes=12)
+HASHES = {"model.onnx": "c" * 64, "weights.bin": "d" * 64}
+BUILD = Build("cpu-int8", "cpu", "int8", "b" * 64, 16, 64, 8, 32, True, 12, HASHES)
 MANIFEST = Manifest("tiny", "a" * 64, 2, 2, 16, 64, 300, 0, 7000).with_build(BUILD)
 
 
@@ -19,6 +20,24 @@ def test_round_trip(tmp_path):
     MANIFEST.write(tmp_path)
     assert Manifest.read(tmp_path) == MANIFEST
     assert [p.name for p in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_build_of_before_there_were_hashes_is_read(tmp_path):
+    MANIFEST.write(tmp_path)
+    path = tmp_path / FILE_NAME
+    values = json.loads(path.read_text())
+    del values["builds"]["cpu-int8"]["hashes"]
+    path.write_text(json.dumps(values))
+    build = dataclasses.replace(BUILD, hashes={})
+    assert Manifest.read(tmp_path).builds["cpu-int8"] == build
+
+
+@pytest.mark.parametrize("value", [None, 7, ["c" * 64], {}])
+def test_a_hash_is_text(tmp_path, value):
+    build = dataclasses.replace(BUILD, hashes={"model.onnx": value})
+    MANIFEST.with_build(build).write(tmp_path)
+    with pytest.raises(ModelError, match="damaged"):
+        Manifest.read(tmp_path)
 
 
 def test_a_folder_without_one_says_what_to_do(tmp_path):

@@ -47,29 +47,43 @@ def convert(
     name: str,
     progress: Progress,
     copy_source: bool = True,
+    origin: dict[str, str] | None = None,
+    move_source: bool = False,
+    hashes: dict[str, str] | None = None,
 ) -> Manifest:
     """Make the model folder ``target`` from the GPT-2 folder ``source``.
 
-    ``target`` must not exist; its parent is created. Raises :class:`CheckpointError` for a source
-    that cannot be used and :class:`ModelError` where the target cannot be written.
+    ``target`` must not exist; its parent is created. ``origin`` is what the manifest says of the
+    source, by default its kind and path. With ``move_source`` the source's files are moved instead
+    of copied, at the very end: until ``target`` is there, they are where they were. ``hashes`` are
+    hex SHA-256 of source files by name, as far as somebody has just taken them. Raises
+    :class:`CheckpointError` for a source that cannot be used and :class:`ModelError` where the
+    target cannot be written.
     """
     progress(0.0, "Checking the files")
     part = target.with_name(target.name + PART)
+    kept = copy_source or move_source
     with open_checkpoint(source) as checkpoint, explained(target.parent):
-        _check_room(target.parent, checkpoint, builds, copy_source)
-        origin = {"kind": "huggingface", "path": str(checkpoint.source.folder)}
+        _check_room(target.parent, checkpoint, builds, kept and not move_source)
+        origin = origin or {"kind": "huggingface", "path": str(checkpoint.source.folder)}
         discard(part)
         part.mkdir(parents=True)
         try:
-            if copy_source:
-                copying = _scaled(progress, 0.0, _COPY_SHARE)
+            if kept:
+                taking = _scaled(progress, 0.0, _COPY_SHARE)
                 making = _scaled(progress, _COPY_SHARE, 1.0)
-                hashes = _copy_source(checkpoint, part / SOURCE_FOLDER, copying)
+                found = _take_source(
+                    checkpoint, part / SOURCE_FOLDER, move_source, hashes or {}, taking
+                )
                 with open_checkpoint(part / SOURCE_FOLDER) as copied:
-                    manifest = _fill(part, copied, builds, name, origin, hashes, making)
+                    manifest = _fill(part, copied, builds, name, origin, found, making)
             else:
-                hashes = checkpoint.hashes()
-                manifest = _fill(part, checkpoint, builds, name, origin, hashes, progress)
+                known = hashes or {}
+                found = {
+                    file: known.get(file) or checkpoint.source.sha256(file)
+                    for file in checkpoint.files()
+                }
+                manifest = _fill(part, checkpoint, builds, name, origin, found, progress)
             if target.exists():
                 raise ModelError(f"{target} exists already; remove it or choose another name.")
             part.rename(target)
@@ -77,18 +91,29 @@ def convert(
             with contextlib.suppress(OSError):
                 discard(part)
             raise
+        moved = [checkpoint.source.path(name) for name in checkpoint.files()] if move_source else []
+    for path in moved:
+        with contextlib.suppress(OSError):  # the model is made: an old file harms nobody
+            path.unlink()
     progress(1.0, "Done")
     return manifest
 
 
-def add_build(folder: Path, build: str, progress: Progress, source: Path | None = None) -> Manifest:
+def add_build(
+    folder: Path,
+    build: str,
+    progress: Progress,
+    source: Path | None = None,
+    again: bool = False,
+) -> Manifest:
     """Make one more build of the model folder ``folder`` from what it was made of.
 
-    ``source`` is where the checkpoint lies if it is not in ``folder/source``. Raises
-    :class:`ModelError` where it is gone or no longer the one that the model was made from.
+    ``source`` is where the checkpoint lies if it is not in ``folder/source``. A build that is there
+    in full is made once more only with ``again``. Raises :class:`ModelError` where the source is
+    gone or no longer the one that the model was made from.
     """
     manifest = Manifest.read(folder)
-    if has_build(folder, manifest, build):
+    if has_build(folder, manifest, build) and not again:
         return manifest
     origin = source or folder / SOURCE_FOLDER
     if not origin.is_dir():
@@ -123,7 +148,7 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
     """Write ``model.onnx`` and ``weights.bin`` of one build into ``folder``, which must exist."""
     device_class, precision = _split(name)
     spec = graph_spec(checkpoint)
-    packing = write_graph(
+    written = write_graph(
         folder,
         spec,
         precision,
@@ -133,6 +158,7 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
     )
     for file in (GRAPH_FILE, WEIGHTS_FILE):
         _flush(folder / file)
+    packing = written.packing
     parts = (checkpoint.fingerprint(), name, CONTRACT_VERSION, packing.bits, packing.block)
     return Build(
         name=name,
@@ -145,6 +171,7 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
         block=packing.block,
         even_rows=packing.even_rows,
         bytes=_size(folder),
+        hashes=written.hashes,
     )
 
 
@@ -235,23 +262,43 @@ def _fill(
     return manifest
 
 
-def _copy_source(checkpoint: Checkpoint, target: Path, progress: Progress) -> dict[str, str]:
-    """Copy the files of a checkpoint and return their hex SHA-256."""
+def _take_source(
+    checkpoint: Checkpoint, target: Path, move: bool, known: dict[str, str], progress: Progress
+) -> dict[str, str]:
+    """Copy the files of a checkpoint, or link to them, and return their hex SHA-256."""
     target.mkdir()
     paths = {name: checkpoint.source.path(name) for name in checkpoint.files()}
     total = sum(path.stat().st_size for path in paths.values())
     hashes: dict[str, str] = {}
-    copied = 0
+    taken = 0
     for name, path in paths.items():
+        (target / name).parent.mkdir(exist_ok=True)
+        linked = move and _link(path, target / name)
+        if linked and name in known:
+            hashes[name] = known[name]
+            continue
         digest = hashlib.sha256()
-        with path.open("rb", buffering=0) as origin, (target / name).open("wb") as copy:
+        with contextlib.ExitStack() as files:
+            origin = files.enter_context(path.open("rb", buffering=0))
+            copy = None if linked else files.enter_context((target / name).open("wb"))
             while block := origin.read(_BLOCK):
                 digest.update(block)
-                copy.write(block)
-                copied += len(block)
-                progress(min(copied / total, 1.0), "Copying the files")
+                if copy is not None:
+                    copy.write(block)
+                taken += len(block)
+                words = "Reading the files" if linked else "Copying the files"
+                progress(min(taken / total, 1.0), words)
         hashes[name] = digest.hexdigest()
     return hashes
+
+
+def _link(path: Path, target: Path) -> bool:
+    """Give a file a second name; False where that cannot be (another disk, FAT)."""
+    try:
+        os.link(path, target)
+    except OSError:
+        return False
+    return True
 
 
 def _check_room(

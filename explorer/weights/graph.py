@@ -24,10 +24,11 @@ Nothing here mixes rows: every kernel chosen computes a row from that row alone.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -96,6 +97,14 @@ class GraphSpec:
         return -(-self.vocabulary // LOGIT_BLOCK) * LOGIT_BLOCK
 
 
+class Written(NamedTuple):
+    """What was written."""
+
+    packing: Packing
+    hashes: dict[str, str]
+    """Hex SHA-256 of both files by name."""
+
+
 def write_graph(
     folder: Path,
     spec: GraphSpec,
@@ -104,7 +113,7 @@ def write_graph(
     read: Read,
     progress: Progress | None = None,
     packing: Packing | None = None,
-) -> Packing:
+) -> Written:
     """Write ``model.onnx`` and ``weights.bin`` into ``folder``, which must exist.
 
     One tensor is in memory at a time. ``packing`` overrides :data:`PACKINGS`, for measurements.
@@ -127,10 +136,12 @@ def write_graph(
 
     with WeightWriter(folder / WEIGHTS_FILE) as weights:
         model = build_graph(spec, Nodes(precision, packing, weights, counted))
-    (folder / GRAPH_FILE).write_bytes(model.SerializeToString())
+    graph = model.SerializeToString()
+    (folder / GRAPH_FILE).write_bytes(graph)
     if progress is not None:
         progress(1.0)
-    return packing
+    hashes = {GRAPH_FILE: hashlib.sha256(graph).hexdigest(), WEIGHTS_FILE: weights.sha256}
+    return Written(packing, hashes)
 
 
 def build_graph(spec: GraphSpec, g: Nodes) -> onnx.ModelProto:

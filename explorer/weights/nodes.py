@@ -5,6 +5,7 @@ Matrices come in the form that the precision asks for; whoever adds a layer need
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -49,6 +50,7 @@ class WeightWriter:
         """Create ``path``, replacing what is there."""
         self._file = path.open("wb")
         self._location = path.name
+        self._digest = hashlib.sha256()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -58,11 +60,19 @@ class WeightWriter:
         """Close the file."""
         self._file.close()
 
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what was written so far."""
+        return self._digest.hexdigest()
+
     def add(self, name: str, array: NDArray[Any]) -> TensorProto:
         """Write ``array`` and return the initializer that points to it."""
-        offset = -(-self._file.tell() // _ALIGNMENT) * _ALIGNMENT
+        end = self._file.tell()
+        offset = -(-end // _ALIGNMENT) * _ALIGNMENT
         self._file.seek(offset)
+        self._digest.update(bytes(offset - end))
         contiguous = np.ascontiguousarray(array)
+        self._digest.update(contiguous.data)
         self._file.write(contiguous.data)
         tensor = TensorProto(
             name=name,

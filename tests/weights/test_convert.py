@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from explorer.errors import CheckpointError, ModelError
 from explorer.manifest import BUILD_NAMES, Manifest
 from explorer.weights import convert as conversion
 from explorer.weights.convert import add_build, convert, graph_spec, has_build
+from explorer.weights.source import Source
 from tests.reference import load_reference
 from tests.tiny import make_tiny, random_weights, write_weights
 
@@ -69,6 +71,10 @@ def test_a_model_folder_has_what_the_engine_needs(source: Path, tmp_path: Path) 
     for name, build in manifest.builds.items():
         size = sum(path.stat().st_size for path in (folder / name).iterdir())
         assert build.bytes == size
+        assert build.hashes == {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in (folder / name).iterdir()
+        }
         assert has_build(folder, manifest, name)
     assert len({build.fingerprint for build in manifest.builds.values()}) == len(BUILD_NAMES)
 
@@ -136,6 +142,84 @@ def test_without_a_copy_the_source_stays_where_it_is(source: Path, tmp_path: Pat
     assert manifest.hashes["config.json"]
     grown = add_build(tmp_path / "m", "cpu-fp32", quiet, source)
     assert set(grown.builds) == {"cpu-int8", "cpu-fp32"}
+
+
+def test_where_it_came_from_can_be_told(source: Path, tmp_path: Path) -> None:
+    origin = {"kind": "huggingface", "repository": "somebody/gpt2", "revision": "4f2a"}
+    manifest = convert(source, tmp_path / "m", ["cpu-int8"], "tiny", quiet, origin=origin)
+    assert manifest.source == origin
+    path = {"kind": "huggingface", "path": str(source)}
+    assert convert(source, tmp_path / "n", ["cpu-int8"], "tiny", quiet).source == path
+
+
+# A source that is moved
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["same disk", "no links"])
+def test_a_source_can_be_moved(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", refuse_link)
+    expected = convert(source, tmp_path / "copied", ["cpu-int8"], "tiny", quiet)
+    (source / "notes.txt").write_text("not part of the model")
+    manifest = convert(source, tmp_path / "m", ["cpu-int8"], "tiny", quiet, move_source=True)
+    assert manifest == expected
+    assert contents(source) == {"notes.txt"}
+    for name, digest in manifest.hashes.items():
+        data = (tmp_path / "m" / "source" / name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest
+
+
+def refuse_link(*_: object) -> None:
+    raise OSError(errno.EXDEV, "another disk")
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["same disk", "no links"])
+def test_a_source_stays_where_it_is_until_the_model_is_there(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", refuse_link)
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    work = tmp_path / "work"
+    calls: list[str] = []
+    convert(source, tmp_path / "m", ["cpu-int8"], "tiny", lambda _, text: calls.append(text))
+    for call in range(0, len(calls) - 1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            convert(
+                source,
+                work / "m",
+                ["cpu-int8"],
+                "tiny",
+                CancelAt(call),
+                move_source=True,
+                hashes={},
+            )
+        assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+        assert not work.exists() or contents(work) == set()
+
+
+def test_what_was_hashed_is_not_hashed_again(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = convert(source, tmp_path / "m", ["cpu-int8"], "tiny", quiet).hashes
+    read: list[str] = []
+    monkeypatch.setattr(Source, "sha256", lambda self, name, progress=None: read.append(name))
+    told = {name: digest[::-1] for name, digest in known.items()}
+    for number, move in enumerate((False, True)):  # the moving one comes last: it eats the source
+        manifest = convert(
+            source,
+            tmp_path / str(number),
+            ["cpu-int8"],
+            "tiny",
+            quiet,
+            copy_source=False,
+            move_source=move,
+            hashes=told,
+        )
+        assert manifest.hashes == told
+    assert read == []
 
 
 def test_the_same_source_gives_the_same_fingerprints(source: Path, tmp_path: Path) -> None:
@@ -251,6 +335,18 @@ def test_a_disk_that_refuses(
 
 
 # One more build
+
+
+def test_a_build_can_be_made_once_more(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    first = convert(source, folder, ["cpu-int8"], "tiny", quiet)
+    weights = folder / "cpu-int8" / "weights.bin"
+    good = weights.read_bytes()
+    weights.write_bytes(bytes(len(good)))  # whole by its size
+    assert add_build(folder, "cpu-int8", quiet) == first
+    assert weights.read_bytes() != good
+    assert add_build(folder, "cpu-int8", quiet, again=True) == first
+    assert weights.read_bytes() == good
 
 
 def test_a_missing_build_is_made_from_the_kept_source(source: Path, tmp_path: Path) -> None:

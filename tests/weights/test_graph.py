@@ -20,7 +20,8 @@ def source(tmp_path_factory):
 
 def write(source, folder, precision="fp32", **changes):
     device_class = "cuda" if precision == "fp16" else "cpu"
-    return write_graph(folder, spec_of(source, **changes), precision, device_class, reader(source))
+    spec = spec_of(source, **changes)
+    return write_graph(folder, spec, precision, device_class, reader(source)).packing
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4"])
