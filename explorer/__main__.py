@@ -1,27 +1,42 @@
-"""The first word decides: a command runs without Qt, none opens the window."""
+"""The first word decides: a command runs without Qt, none opens the window.
+
+Nothing else is imported here before Ctrl+C is taken care of.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from explorer import cli
-from explorer.commands.console import prepare_streams
+from explorer import interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explorer import cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with these arguments, by default its own; return the exit code."""
-    prepare_streams()
+    interrupt.end_at_once()
     try:
-        args = cli.parse(sys.argv[1:] if argv is None else argv)
-    except SystemExit as end:  # --help, --version, or a line that cannot be understood
-        return end.code if isinstance(end.code, int) else 0
-    return cli.guarded(args, _window if args.command is None else cli.run)
+        from explorer import cli
+        from explorer.commands.console import prepare_streams
+
+        prepare_streams()
+        try:
+            args = cli.parse(sys.argv[1:] if argv is None else argv)
+        except SystemExit as end:  # --help, --version, or a line that cannot be understood
+            return end.code if isinstance(end.code, int) else 0
+        return cli.guarded(args, _window if args.command is None else cli.run)
+    finally:
+        interrupt.raise_again()
 
 
 def _window(args: cli.Arguments) -> int:
-    from explorer import app  # Qt is loaded only where a window opens
+    from explorer import app, cli  # Qt is loaded only where a window opens
 
+    interrupt.raise_again()
     return app.run(cli.places(args), args.debug)
 
 

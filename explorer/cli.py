@@ -15,20 +15,19 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, get_args
 
+from explorer import interrupt
 from explorer.errors import ExplorerError
 from explorer.paths import APP_NAME, Paths
 from explorer.recipe import EndOfText, Recipe, TopPRule
 from explorer.version import version
 
 Arguments = argparse.Namespace
-INTERRUPTED = 128 + signal.SIGINT
 
 DEVICES = ("auto", "cuda", "cpu")
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
@@ -68,7 +67,7 @@ def guarded(args: Arguments, work: Callable[[Arguments], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return interrupt.INTERRUPTED
     except ExplorerError as error:
         if args.debug:
             traceback.print_exc()
@@ -97,32 +96,35 @@ def guarded(args: Arguments, work: Callable[[Arguments], int]) -> int:
 
 def run(args: Arguments) -> int:
     """Run the command that was typed; return its exit code."""
-    paths = places(args)
+    command: Callable[[Arguments, Paths], int]
     match args.command:
         case "self-test":
             from explorer import selftest
 
+            interrupt.raise_again()
             return selftest.run()
         case "generate":
             from explorer.commands import generate
 
-            return generate.run(args, paths)
+            command = generate.run
         case "score":
             from explorer.commands import score
 
-            return score.run(args, paths)
+            command = score.run
         case "models":
             from explorer.commands import models
 
-            return models.run(args, paths)
+            command = models.run
         case "export":
             from explorer.commands import export
 
-            return export.run(args, paths)
+            command = export.run
         case _:
             from explorer.commands import bench
 
-            return bench.run(args, paths)
+            command = bench.run
+    interrupt.raise_again()  # everything is loaded: from here on there may be something to finish
+    return command(args, places(args))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -213,6 +213,32 @@ def test_recording_beside_a_running_window_is_refused(run: Run, home: Path, tmp_
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
+@pytest.mark.parametrize("module", ["argparse", "numpy", "tokenizers", "onnxruntime"])
+def test_ctrl_c_while_the_program_loads_says_nothing(tmp_path: Path, module: str) -> None:
+    """The signal comes at the first import of ``module``, however fast the machine is."""
+    probe = tmp_path / "probe.py"
+    probe.write_text(
+        "import builtins, os, runpy, signal, sys\n"
+        "module, program, *words = sys.argv[1:]\n"
+        "real = builtins.__import__\n"
+        "def watched(name, *rest):\n"
+        "    if name.split('.')[0] == module:\n"
+        "        builtins.__import__ = real\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = watched\n"
+        "sys.argv = [program, *words]\n"
+        "sys.path[0] = os.path.dirname(program)\n"
+        "runpy.run_path(program, run_name='__main__')\n"
+    )
+    line = [sys.executable, str(probe), module, str(ROOT / "main.py"), "--data-dir", str(tmp_path)]
+    found = subprocess.run(
+        [*line, *GENERATE], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
 @pytest.mark.parametrize("extra", [[], ["--record"]])
 def test_ctrl_c_keeps_what_was_finished(home: Path, tmp_path: Path, extra: list[str]) -> None:
     words = ["generate", "--model", str(home / "gpt2"), "--prompt", "The", "--max-tokens", "9"]

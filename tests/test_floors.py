@@ -24,6 +24,7 @@ DOORS = {
 
 GROUND = (
     "explorer.errors",
+    "explorer.interrupt",
     "explorer.recipe",
     "explorer.paths",
     "explorer.manifest",
@@ -39,7 +40,8 @@ COMPOSITION = (
     "explorer.selftest",
 )
 REVIEW = tuple(f"explorer.{name}" for name in ("review", "screen", "hunt", "seats", "refill"))
-BELOW_GUI = (*REVIEW, "explorer.engine", "explorer.weights", "explorer.library", *GROUND)
+STUDIES = ("explorer.studies", *REVIEW, "explorer.engine", "explorer.weights", "explorer.library")
+BELOW_GUI = (*STUDIES, *GROUND)
 
 MAY_IMPORT = {
     **{module: GROUND for module in GROUND},
@@ -50,12 +52,13 @@ MAY_IMPORT = {
         module: (*REVIEW, "explorer.engine.messages", "explorer.library", *GROUND)
         for module in REVIEW
     },
+    "explorer.studies": (*STUDIES, *GROUND),
     "explorer.gui": ("explorer.gui", *BELOW_GUI),
     "explorer.app": ("explorer.gui", *BELOW_GUI),
     **{module: (*COMPOSITION[1:], *BELOW_GUI) for module in COMPOSITION[1:]},
     # The self-test starts Qt too, to see that it can be started.
     "explorer.selftest": ("explorer.gui", *BELOW_GUI),
-    "explorer.__main__": COMPOSITION,
+    "explorer.__main__": (*COMPOSITION, "explorer.interrupt"),
     "explorer": (),
 }
 """Module, or package with all in it -> what it may import of our own. The longest name decides."""
@@ -140,6 +143,11 @@ def test_the_walk_sees_the_program() -> None:
         ("review.py", "from explorer.engine.lanes import Lanes"),
         ("review.py", "from .weights import store"),
         ("review.py", "from .gui import theme"),
+        ("review.py", "from .studies import verify"),
+        ("weights/store.py", "from explorer.studies import quality"),
+        ("studies/verify.py", "from explorer.gui import theme"),
+        ("studies/verify.py", "from explorer.commands import console"),
+        ("studies/verify.py", "import onnxruntime"),
         ("recipe.py", "import explorer.engine.messages"),
         ("cli.py", "from PySide6.QtCore import QObject"),
         ("cli.py", "import importlib\nimportlib.import_module('PySide6')"),
@@ -151,7 +159,16 @@ def test_the_walk_sees_the_program() -> None:
 )
 def test_a_broken_floor_is_found(tmp_path: Path, module: str, source: str) -> None:
     root = tmp_path / "explorer"
-    for name in ("app", "cli", "review", "engine/session", "weights/store", "library/ledger"):
+    for name in (
+        "app",
+        "cli",
+        "review",
+        "engine/session",
+        "weights/store",
+        "library/ledger",
+        "studies/quality",
+        "commands/console",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / f"{name}.py").write_text("")
     for folder in (root, *(path for path in root.iterdir() if path.is_dir())):

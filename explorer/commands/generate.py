@@ -23,13 +23,13 @@ from explorer.commands.record import Record
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Ended, Event, Refused, Start, Steps
 from explorer.errors import EngineError, RecipeError
+from explorer.interrupt import INTERRUPTED
 from explorer.library.documents import visible
+from explorer.library.records import SEED_LIMIT
 from explorer.paths import Paths
 from explorer.recipe import Recipe
 
 DEFAULT_LANES = 4
-SEED_LIMIT = 2**64
-INTERRUPTED = 130
 
 ENDS = {
     "end_of_text": "ended by itself",
