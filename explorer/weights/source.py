@@ -2,7 +2,8 @@
 
 Whoever made it chose every name, size and byte in it. So names are plain, links stay inside, only
 regular files are opened (a pipe would hang the program), and no JSON is parsed that could fill the
-memory. Every refusal is a :class:`CheckpointError` that names the file.
+memory. Every refusal is a :class:`CheckpointError` that names the file. One sub-folder is looked
+into, ``onnx``, where published models keep their exports.
 """
 
 from __future__ import annotations
@@ -18,9 +19,53 @@ from typing import Any
 
 from explorer.errors import CheckpointError
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+SUB_FOLDER = "onnx"
+
+_PLAIN_NAME = re.compile(rf"(?:{SUB_FOLDER}/)?[A-Za-z0-9][A-Za-z0-9._-]{{0,199}}")
 _MAX_CONTAINERS = 1_000_000
 _BLOCK = 1 << 22
+
+# What shows that a folder holds a GPT-2, or wants to: a config or weights of any layout.
+_SIGNS = (
+    "config.json",
+    "hparams.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model.ckpt.index",
+)
+# A file of one of these names or endings stands for the folder that it lies in.
+_PARTS = re.compile(
+    r"""(?: (?:config | generation_config | hparams | encoder | vocab | tokenizer
+              | tokenizer_config | special_tokens_map | added_tokens | model\.safetensors\.index)
+            \.json
+          | vocab\.(?:bpe | txt) | merges\.txt | checkpoint
+          | .*\.safetensors | .*\.onnx | .*\.onnx[._]data | .*\.index | .*\.meta
+          | .*\.data-[0-9]{5}-of-[0-9]{5} )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SAVE = "save the model again with save_pretrained(..., safe_serialization=True)"
+_OTHER = "choose a GPT-2 in safetensors format instead"
+_PICKLE = "can run code when it is opened, so it is not read"
+# Ending -> why a file is refused, and what to do.
+_REFUSED = {
+    (".bin", ".pt", ".pth", ".pkl", ".pickle"): (
+        f"is a PyTorch file, which {_PICKLE}",
+        f"take the model.safetensors of the same model, or {_SAVE}",
+    ),
+    (".ckpt",): (
+        f"is a checkpoint of PyTorch, which {_PICKLE}, or of the first TensorFlow format",
+        f"{_SAVE}, or choose the folder of OpenAI's release with its model.ckpt.index",
+    ),
+    (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"): (
+        "is an archive",
+        "unpack it and choose the folder that comes out",
+    ),
+    (".gguf", ".ggml"): (
+        "is a model for llama.cpp, whose weights are rounded and renamed",
+        "choose the model that it was made from, in safetensors format",
+    ),
+    (".h5", ".msgpack", ".ot", ".tflite", ".npz"): ("is in a format that is not read", _OTHER),
+}
 
 
 class Source:
@@ -43,8 +88,19 @@ class Source:
         # Not Path.exists, which raises where the folder may not be searched.
         return os.path.exists(self.folder / name)
 
+    def names(self, ending: str) -> tuple[str, ...]:
+        """Return the files of this folder, then of its ``onnx``, whose plain names end so."""
+        found: list[str] = []
+        for prefix in ("", SUB_FOLDER + "/"):
+            try:
+                inside = sorted(os.listdir(self.folder / prefix))
+            except OSError:
+                continue
+            found += (prefix + name for name in inside if name.endswith(ending))
+        return tuple(name for name in found if _PLAIN_NAME.fullmatch(name))
+
     def path(self, name: str) -> Path:
-        """Return the real path of a regular file in this folder.
+        """Return the real path of a regular file in this folder, or in its ``onnx``.
 
         A link may point within the folder, or into ``blobs`` of a Hugging Face cache whose snapshot
         this folder is; anywhere else it is refused.
@@ -58,7 +114,7 @@ class Source:
         except (OSError, RuntimeError) as error:
             raise CheckpointError(f"The file {name} is missing in {self.folder}.") from error
         blobs = self.folder.parent.parent / "blobs"
-        if path.parent not in (self.folder, blobs):
+        if path.parent not in (self.folder, self.folder / SUB_FOLDER, blobs):
             raise CheckpointError(
                 f"{name} is a link that leads out of the model's folder; put the file itself there."
             )
@@ -99,6 +155,50 @@ class Source:
         except OSError as error:
             raise CheckpointError(f"{name} cannot be read ({error.strerror}).") from error
         return digest.hexdigest()
+
+
+def folder_of(path: Path) -> Path:
+    """Return the GPT-2 folder that a person means by ``path``, a folder or one of its files.
+
+    For ``x/onnx``, or a file in it, that is ``x`` where the config lies there. Raises
+    :class:`CheckpointError` for a file that is no part of a GPT-2, with what to do instead; whether
+    the folder is there, and complete, is not looked at.
+    """
+    try:
+        path = path.expanduser()
+    except RuntimeError:  # a home that nobody has
+        return path
+    if os.path.isfile(path):
+        _check_part(path)
+        path = path.parent
+    outer = path.parent
+    if path.name == SUB_FOLDER and os.path.isfile(outer / "config.json"):
+        return outer
+    return path
+
+
+def looks_like_model(folder: Path) -> bool:
+    """Return whether a folder has the config or the weights of a GPT-2, complete or not."""
+    if any(os.path.isfile(folder / sign) for sign in _SIGNS):
+        return True
+    try:
+        return bool(Source(folder).names(".onnx"))
+    except CheckpointError:
+        return False
+
+
+def _check_part(path: Path) -> None:
+    """Refuse a file that stands for no GPT-2 folder."""
+    for endings, (reason, remedy) in _REFUSED.items():
+        if path.name.lower().endswith(endings):
+            if os.path.isfile(path.with_name("model.safetensors")):
+                remedy = "choose the model.safetensors beside it"
+            raise CheckpointError(f"{path.name} {reason}; {remedy}.")
+    if not _PARTS.fullmatch(path.name):
+        raise CheckpointError(
+            f"{path.name} is no part of a GPT-2; choose its folder, or a file such as "
+            "model.safetensors, model.onnx or model.ckpt.index."
+        )
 
 
 def parse_json(

@@ -39,7 +39,7 @@ from explorer.weights.convert import (
     explained,
     has_build,
 )
-from explorer.weights.source import Source, shown
+from explorer.weights.source import Source, folder_of, looks_like_model, shown
 
 DEFAULT_BUILD = "cpu-int8"
 RESERVED = "demo"
@@ -134,13 +134,14 @@ class Store:
         build: str = DEFAULT_BUILD,
         progress: Progress = lambda fraction, text: None,
     ) -> Installed:
-        """Convert a GPT-2 folder into an installed model, named after the folder by default.
+        """Convert a GPT-2 into an installed model, named after its folder by default.
 
+        ``source`` is the folder or one of its files, see :func:`folder_of`.
         Raises :class:`InputError` for a name that cannot be used, :class:`CheckpointError`,
         :class:`ModelError`, and whatever ``progress`` raises; nothing is left behind then.
         """
         wanted = None if name is None else check_name(name)
-        source = Source(source).folder
+        source = Source(folder_of(source)).folder
         target = self._paths.models
         with self._alone(target / (wanted or "new"), progress):
             taken = {RESERVED, *(model.name.casefold() for model in self.list())}
@@ -214,7 +215,7 @@ class Store:
                 return model
         if (folder / MANIFEST_FILE).is_file():
             return Installed(folder.name, folder, Manifest.read(folder), "", False)
-        if (folder / CONFIG_FILE).is_file():
+        if looks_like_model(folder):
             return self._cached(folder, bundled=False)
         raise UnknownModelError(
             f"{folder} is neither a model folder ({MANIFEST_FILE}) nor a GPT-2 ({CONFIG_FILE}, "

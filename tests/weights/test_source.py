@@ -1,0 +1,150 @@
+"""Which folder a person means by what they chose or dropped, and what is refused at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from explorer.errors import CheckpointError
+from explorer.paths import Paths
+from explorer.weights.source import Source, folder_of, looks_like_model
+from explorer.weights.store import Store
+from tests.tiny import make_tiny
+
+
+def file(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.safetensors",
+        "model-00001-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "decoder_model_merged.onnx",
+        "model.onnx_data",
+        "model.onnx.data",
+        "model.ckpt.index",
+        "model.ckpt.meta",
+        "model.ckpt.data-00000-of-00001",
+        "model-1000.data-00001-of-00004",
+        "checkpoint",
+        "config.json",
+        "hparams.json",
+        "encoder.json",
+        "vocab.bpe",
+        "tokenizer.json",
+        "merges.txt",
+    ],
+)
+def test_a_file_of_a_model_stands_for_its_folder(tmp_path: Path, name: str) -> None:
+    assert folder_of(file(tmp_path / "x" / name)) == tmp_path / "x"
+
+
+def test_a_folder_stands_for_itself_and_what_is_not_there_is_left_alone(tmp_path: Path) -> None:
+    assert folder_of(tmp_path) == tmp_path
+    assert folder_of(tmp_path / "absent.bin") == tmp_path / "absent.bin"
+    assert folder_of(Path("~nobody-has-this-name/x")).name == "x"
+
+
+def test_an_export_in_a_sub_folder_stands_for_the_model_above(tmp_path: Path) -> None:
+    export = file(tmp_path / "x" / "onnx" / "model.onnx")
+    assert folder_of(export) == export.parent
+    file(tmp_path / "x" / "config.json")
+    assert folder_of(export) == tmp_path / "x"
+    assert folder_of(export.parent) == tmp_path / "x"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "remedy"),
+    [
+        ("pytorch_model.bin", "can run code", "safe_serialization=True"),
+        ("gpt2.pt", "can run code", "safe_serialization=True"),
+        ("gpt2.PTH", "can run code", "safe_serialization=True"),
+        ("model.pkl", "can run code", "safe_serialization=True"),
+        ("epoch=3.ckpt", "can run code", "model.ckpt.index"),
+        ("gpt2.zip", "archive", "unpack"),
+        ("gpt2.tar", "archive", "unpack"),
+        ("gpt2.tar.gz", "archive", "unpack"),
+        ("gpt2.Q4_K_M.gguf", "llama.cpp", "safetensors"),
+        ("tf_model.h5", "not read", "safetensors"),
+        ("photo.png", "no part of a GPT-2", "model.safetensors"),
+        ("data.json", "no part of a GPT-2", "model.safetensors"),
+    ],
+)
+def test_other_files_are_refused_with_reason_and_remedy(
+    tmp_path: Path, name: str, reason: str, remedy: str
+) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        folder_of(file(tmp_path / name))
+    message = str(caught.value)
+    assert message.startswith(name)
+    assert reason in message
+    assert remedy in message
+    assert message.count(". ") == 0, "one sentence"
+
+
+def test_where_safetensors_lie_beside_the_refusal_says_so(tmp_path: Path) -> None:
+    file(tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"choose the model\.safetensors beside it"):
+        folder_of(file(tmp_path / "pytorch_model.bin"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "hparams.json", "model.ckpt.index", "model.onnx", "onnx/decoder_model.onnx"],
+)
+def test_a_folder_with_signs_of_a_model_looks_like_one(tmp_path: Path, name: str) -> None:
+    assert not looks_like_model(tmp_path)
+    file(tmp_path / name)
+    assert looks_like_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["text.txt", "docs/model.onnx", "onnx/deeper/model.onnx"])
+def test_other_folders_do_not(tmp_path: Path, name: str) -> None:
+    file(tmp_path / name)
+    assert not looks_like_model(tmp_path)
+    assert not looks_like_model(tmp_path / "absent")
+    assert not looks_like_model(tmp_path / "bad\0name")
+
+
+def test_the_export_folder_is_the_only_one_looked_into(tmp_path: Path) -> None:
+    inside = file(tmp_path / "onnx" / "model.onnx")
+    file(tmp_path / "b.onnx")
+    file(tmp_path / "other" / "model.onnx")
+    source = Source(tmp_path)
+    assert source.path("onnx/model.onnx") == inside.resolve()
+    assert source.names(".onnx") == ("b.onnx", "onnx/model.onnx")
+    for name in (
+        "other/model.onnx",
+        "onnx/../b.onnx",
+        "onnx/onnx/model.onnx",
+        "onnx//model.onnx",
+        "onnx/",
+    ):
+        with pytest.raises(CheckpointError, match="plain file name"):
+            source.path(name)
+
+
+def test_an_export_folder_that_leads_out_is_refused(tmp_path: Path) -> None:
+    file(tmp_path / "elsewhere" / "model.onnx")
+    (tmp_path / "x").mkdir()
+    try:
+        (tmp_path / "x" / "onnx").symlink_to(tmp_path / "elsewhere")
+    except OSError:
+        pytest.skip("links need rights here")
+    with pytest.raises(CheckpointError, match="leads out"):
+        Source(tmp_path / "x").path("onnx/model.onnx")
+
+
+def test_the_store_takes_a_file_of_the_folder(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "kitten", layers=1)
+    data = tmp_path / "data"
+    store = Store(Paths(data, data / "cache", data / "logs", tmp_path / "r", tmp_path / "m"))
+    assert store.import_folder(folder / "config.json", build="cpu-fp32").name == "kitten"
+    with pytest.raises(CheckpointError, match="can run code"):
+        store.import_folder(file(folder / "pytorch_model.bin"))
