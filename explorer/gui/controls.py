@@ -7,6 +7,7 @@ passing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent, QValidator, QWheelEvent
@@ -39,17 +40,29 @@ def field_size(field: QWidget, wanted: QSize, longest: str = "") -> QSize:
     return QSize(width, max(wanted.height(), metrics.height() + 3 * UNIT + 2))
 
 
-class Number(QSpinBox):
-    """A whole number that is typed or stepped by arrow keys."""
+# A mix-in stands before the class of Qt whose events it changes; at run time it is no widget, since
+# one object can be only one of Qt's.
+if TYPE_CHECKING:
+    _Mixed = QWidget
+else:
+    _Mixed = object
 
-    def __init__(self, name: str, low: int, high: int, parent: QWidget | None = None) -> None:
-        """Make a field for ``low`` to ``high`` that a screen reader calls ``name``."""
-        self._longest = ""  # before super().__init__, which asks for sizes
-        super().__init__(parent)
-        self.setRange(low, high)
-        self.lineEdit().setTextMargins(TEXT_MARGIN, 0, 0, 0)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName(name)
+
+class _Quiet(_Mixed):
+    """Leaves the wheel to the panel that it lies in, unless it has the focus."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Step only with focus."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class _Fitted(_Quiet):
+    """A number whose field has the shared height and, after :meth:`fit`, a width of its own."""
+
+    _longest = ""
 
     def fit(self, longest: str) -> None:
         """Be as wide as this text needs, at every text size."""
@@ -64,15 +77,20 @@ class Number(QSpinBox):
         """Be no narrower than :meth:`fit` said."""
         return self.sizeHint() if self._longest else super().minimumSizeHint()
 
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Step only with focus."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
+
+class Number(_Fitted, QSpinBox):
+    """A whole number that is typed or stepped by arrow keys."""
+
+    def __init__(self, name: str, low: int, high: int, parent: QWidget | None = None) -> None:
+        """Make a field for ``low`` to ``high`` that a screen reader calls ``name``."""
+        super().__init__(parent)
+        self.setRange(low, high)
+        self.lineEdit().setTextMargins(TEXT_MARGIN, 0, 0, 0)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(name)
 
 
-class Decimal(QDoubleSpinBox):
+class Decimal(_Fitted, QDoubleSpinBox):
     """A number of up to three decimals; one value may have a word, such as 1 = ``off``."""
 
     def __init__(
@@ -85,8 +103,7 @@ class Decimal(QDoubleSpinBox):
         parent: QWidget | None = None,
     ) -> None:
         """Make a field for ``low`` to ``high``; ``word`` is (value, what it is called)."""
-        self._word = word  # before super().__init__, which asks for texts and sizes
-        self._longest = ""
+        self._word = word  # before super().__init__, which asks for texts
         super().__init__(parent)
         self.setDecimals(3)
         self.setRange(low, high)
@@ -118,28 +135,8 @@ class Decimal(QDoubleSpinBox):
             return QValidator.State.Intermediate, text, position
         return super().validate(text, position)
 
-    def fit(self, longest: str) -> None:
-        """Be as wide as this text needs, at every text size."""
-        self._longest = longest
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
-    def sizeHint(self) -> QSize:
-        """Ask for the height that all fields share."""
-        return field_size(self, super().sizeHint(), self._longest)
-
-    def minimumSizeHint(self) -> QSize:
-        """Be no narrower than :meth:`fit` said."""
-        return self.sizeHint() if self._longest else super().minimumSizeHint()
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Step only with focus."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
-class Choice(QComboBox):
+class Choice(_Quiet, QComboBox):
     """One of a few values, each with the words that say what it does."""
 
     def __init__(
@@ -168,15 +165,8 @@ class Choice(QComboBox):
         """Ask for the height that all fields share."""
         return field_size(self, super().sizeHint())
 
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Step only with focus."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
 
-
-class Slider(QSlider):
+class Slider(_Quiet, QSlider):
     """A horizontal slider with positions 0..last."""
 
     def __init__(self, name: str, last: int, parent: QWidget | None = None) -> None:
@@ -186,13 +176,6 @@ class Slider(QSlider):
         self.setPageStep(max(last // 5, 1))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(name)
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Step only with focus."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
 
 
 class Labelled(QWidget):

@@ -26,15 +26,15 @@ from explorer.gui.controls import label
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import number_of
 from explorer.library.collections_ import Collection
+from explorer.library.export import SUFFIXES, Format
 
-FORMATS = (
-    ("jsonl", ".jsonl", "JSON lines", "One object a sample, beginning with the four fields of"
-     " OpenAI’s output data set: for programs"),
-    ("markdown", ".md", "Markdown", "Prompt, completion and caption as text: for notes and"
-     " repositories"),
-    ("html", ".html", "Web page", "One file that needs nothing else: for showing to others"),
+FORMATS: tuple[tuple[Format, str, str], ...] = (
+    ("jsonl", "JSON lines", "One object a sample, beginning with the four fields of OpenAI’s"
+     " output data set: for programs"),
+    ("markdown", "Markdown", "Prompt, completion and caption as text: for notes and repositories"),
+    ("html", "Web page", "One file that needs nothing else: for showing to others"),
 )  # fmt: skip
-"""(name, suffix, what it is called, what it is for)"""
+"""(name, what it is called, what it is for)"""
 
 
 class ExportDialog(QDialog):
@@ -85,8 +85,8 @@ class ExportDialog(QDialog):
         column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
         column.setSpacing(GAP)
         column.addWidget(self.heading)
-        for number, (_, suffix, words, purpose) in enumerate(FORMATS):
-            button = QRadioButton(f"{words} ({suffix})")
+        for number, (form, words, purpose) in enumerate(FORMATS):
+            button = QRadioButton(f"{words} ({SUFFIXES[form]})")
             button.setAccessibleName(words)
             button.setAccessibleDescription(purpose)
             self.formats.addButton(button, number)
@@ -133,20 +133,19 @@ class ExportDialog(QDialog):
         set_role(self._strip, "problem" if failed else "notice")
         self._strip.show()
 
-    def chosen_format(self) -> str:
+    def chosen_format(self) -> Format:
         """Return the name of the chosen format."""
         return FORMATS[self.formats.checkedId()][0]
 
     def _suggest(self) -> None:
         if self._collection is not None:
-            suffix = FORMATS[self.formats.checkedId()][1]
-            self.file.setText(str(self._folder / (_file_name(self._collection.name) + suffix)))
+            name = _file_name(self._collection.name) + SUFFIXES[self.chosen_format()]
+            self.file.setText(str(self._folder / name))
 
     def _on_format(self, number: int) -> None:
         path = Path(self.file.text())
-        suffixes = {suffix for _, suffix, _, _ in FORMATS}
-        if path.suffix in suffixes:
-            self.file.setText(str(path.with_suffix(FORMATS[number][1])))
+        if path.suffix in SUFFIXES.values():
+            self.file.setText(str(path.with_suffix(SUFFIXES[FORMATS[number][0]])))
         self._strip.hide()
 
     def _on_edited(self, text: str) -> None:

@@ -14,6 +14,7 @@ from explorer.gui.main_window import MainWindow
 from explorer.manifest import Build, Manifest
 from explorer.paths import Paths
 from tests.gui.scripted_engine import ScriptedEngine
+from tests.gui.shelf import Shelf
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "models" / "demo"
@@ -98,6 +99,14 @@ def _nothing_left_behind(qapp) -> Iterator[None]:
     """Delete the widgets of a test before the next one, whose stylesheet would visit them all."""
     yield
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    """A library to show, without a window."""
+    shelf = Shelf(tmp_path)
+    yield shelf
+    shelf.close()
 
 
 @pytest.fixture

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PySide6.QtTest import QAbstractItemModelTester
+
+from explorer.gui.card_model import CARD, Card
 from explorer.library.collections_ import Collections
 from explorer.library.database import Database
 from explorer.library.history import History
@@ -53,3 +56,19 @@ class Shelf:
     def close(self) -> None:
         """Let go of the file."""
         self.database.close()
+
+
+def shown(panel, qtbot, width: int, height: int):
+    """Show a panel with a ``list`` of cards; Qt watches what its model does."""
+    fatal = QAbstractItemModelTester.FailureReportingMode.Fatal
+    panel.tester = QAbstractItemModelTester(panel.list.model, fatal)
+    qtbot.addWidget(panel)
+    panel.resize(width, height)
+    panel.show()
+    return panel
+
+
+def cards(panel) -> list[Card]:
+    """Return the cards of a panel's list."""
+    model = panel.list.model
+    return [model.index(row).data(CARD) for row in range(model.rowCount())]

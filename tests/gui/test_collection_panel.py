@@ -1,36 +1,15 @@
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtTest import QAbstractItemModelTester
 
-from explorer.gui.card_model import CARD
 from explorer.gui.collection_panel import EMPTY, CollectionPanel
 from tests.gui.controls_of import nameless
-from tests.gui.shelf import Shelf
-
-
-@pytest.fixture
-def shelf(tmp_path):
-    shelf = Shelf(tmp_path)
-    yield shelf
-    shelf.close()
+from tests.gui.shelf import Shelf, cards, shown
 
 
 @pytest.fixture
 def panel(shelf, qtbot):
-    panel = CollectionPanel(shelf.samples, shelf.collections, shelf.words)
-    panel.tester = QAbstractItemModelTester(
-        panel.list.model, QAbstractItemModelTester.FailureReportingMode.Fatal
-    )
-    qtbot.addWidget(panel)
-    panel.resize(300, 600)
-    panel.show()
-    return panel
-
-
-def cards(panel):
-    model = panel.list.model
-    return [model.index(row).data(CARD) for row in range(model.rowCount())]
+    return shown(CollectionPanel(shelf.samples, shelf.collections, shelf.words), qtbot, 300, 600)
 
 
 def choose(panel, words):

@@ -1,35 +1,14 @@
 import pytest
-from PySide6.QtTest import QAbstractItemModelTester
 
-from explorer.gui.card_model import CARD
 from explorer.gui.history_page import EMPTY, UNCONDITIONAL, HistoryPage
 from explorer.recipe import Recipe
 from tests.gui.controls_of import nameless
-from tests.gui.shelf import Shelf
-
-
-@pytest.fixture
-def shelf(tmp_path):
-    shelf = Shelf(tmp_path)
-    yield shelf
-    shelf.close()
+from tests.gui.shelf import Shelf, cards, shown
 
 
 @pytest.fixture
 def page(shelf, qtbot):
-    page = HistoryPage(shelf.history, shelf.words)
-    page.tester = QAbstractItemModelTester(
-        page.list.model, QAbstractItemModelTester.FailureReportingMode.Fatal
-    )
-    qtbot.addWidget(page)
-    page.resize(1000, 700)
-    page.show()
-    return page
-
-
-def cards(page):
-    model = page.list.model
-    return [model.index(row).data(CARD) for row in range(model.rowCount())]
+    return shown(HistoryPage(shelf.history, shelf.words), qtbot, 1000, 700)
 
 
 @pytest.fixture

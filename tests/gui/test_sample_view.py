@@ -5,14 +5,6 @@ from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.sample_view import SampleView
 from explorer.gui.theme import DARK, Theme, apply, colour
 from tests.gui.controls_of import nameless
-from tests.gui.shelf import Shelf
-
-
-@pytest.fixture
-def shelf(tmp_path):
-    shelf = Shelf(tmp_path)
-    yield shelf
-    shelf.close()
 
 
 @pytest.fixture
