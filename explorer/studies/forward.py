@@ -1,0 +1,92 @@
+"""GPT-2's forward pass straight from a checkpoint: what the builds are judged by.
+
+A build went through a graph writer, packing and a runtime; this goes through none of them. It reads
+one tensor at a time from the files that the model was made from and computes in float64, so that
+weights are the only numbers held in float32. Follows openai/gpt-2, ``src/model.py``. Nothing is
+cached: it is for a short sequence, and memory is that of the largest tensor (embedding or head).
+
+Weights and ids being given, the logits are within 1e-10 * max(1, |logit|) of exact arithmetic: a
+sum of n products in float64 errs by at most n * 1.1e-16 of the sum of their sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.weights.checkpoint import EMBEDDING, HEAD, Checkpoint
+
+Array = NDArray[np.float64]
+
+_HEAD_ROWS = 2048
+"""Rows of the head that are float64 at once: 26 MB at the largest width, 1600."""
+
+
+def logits(
+    checkpoint: Checkpoint,
+    ids: Sequence[int],
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Array:
+    """Return the logits that follow every token of ``ids``: [S, V], float64.
+
+    V counts the ids that have a token; columns of holes among them hold what the model says, a
+    build has -inf there. ``progress`` is told the fraction done after every layer and may raise to
+    cancel. Raises ``ValueError`` where the ids do not fit into the context or the vocabulary, and
+    whatever reading raises.
+    """
+    config, vocabulary = checkpoint.config, checkpoint.tokenizer.vocabulary
+    if not 0 < len(ids) <= config.context or not 0 <= min(ids) <= max(ids) < vocabulary:
+        raise ValueError(f"{len(ids)} ids do not fit into {config.context} and {vocabulary}")
+    steps = config.layers + 2
+    # Indexing copies the rows that are needed, so the table itself is not kept.
+    x: Array = checkpoint.read(EMBEDDING)[list(ids)].astype(np.float64)
+    x += checkpoint.read("wpe.weight")[: len(ids)]  # [S, E]
+    progress(1 / steps)
+    for layer in range(config.layers):
+        name = f"h.{layer}"
+        x += _attention(checkpoint, f"{name}.attn", _norm(checkpoint, f"{name}.ln_1", x))
+        x += _network(checkpoint, f"{name}.mlp", _norm(checkpoint, f"{name}.ln_2", x))
+        progress((layer + 2) / steps)
+    x = _norm(checkpoint, "ln_f", x)
+    head = checkpoint.read(EMBEDDING if checkpoint.tied else HEAD)  # [V, E]
+    found = np.empty((len(ids), vocabulary))
+    for start in range(0, vocabulary, _HEAD_ROWS):
+        rows = slice(start, start + _HEAD_ROWS)
+        found[:, rows] = x @ head[rows].T.astype(np.float64)
+    progress(1.0)
+    return found
+
+
+def _norm(checkpoint: Checkpoint, name: str, x: Array) -> Array:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = np.square(centred).mean(axis=-1, keepdims=True)
+    scaled = centred / np.sqrt(variance + checkpoint.config.epsilon)
+    result: Array = scaled * checkpoint.read(f"{name}.weight") + checkpoint.read(f"{name}.bias")
+    return result
+
+
+def _linear(checkpoint: Checkpoint, name: str, x: Array) -> Array:
+    weight = checkpoint.read(f"{name}.weight").astype(np.float64)  # [in, out]
+    result: Array = x @ weight + checkpoint.read(f"{name}.bias")
+    return result
+
+
+def _attention(checkpoint: Checkpoint, name: str, x: Array) -> Array:
+    count, width = x.shape
+    heads, size = checkpoint.config.heads, checkpoint.config.head_size
+    qkv = _linear(checkpoint, f"{name}.c_attn", x)  # [S, 3E]
+    query, key, value = qkv.reshape(count, 3, heads, size).transpose(1, 2, 0, 3)  # [H, S, D] each
+    scores = query @ key.transpose(0, 2, 1) / np.sqrt(size)  # [H, S, S]
+    scores[:, np.triu(np.ones((count, count), bool), k=1)] = -np.inf  # nobody sees what comes later
+    shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    shares /= shares.sum(axis=-1, keepdims=True)
+    mixed = (shares @ value).transpose(1, 0, 2).reshape(count, width)  # [S, E]
+    return _linear(checkpoint, f"{name}.c_proj", mixed)
+
+
+def _network(checkpoint: Checkpoint, name: str, x: Array) -> Array:
+    inner = _linear(checkpoint, f"{name}.c_fc", x)
+    gelu = 0.5 * inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3)))
+    return _linear(checkpoint, f"{name}.c_proj", gelu)
