@@ -31,6 +31,8 @@ from explorer.library.collections_ import MAX_NAME, Collection, Collections
 from explorer.library.samples import Sample, Samples
 from explorer.library.search import Search
 
+NAME_SHOWN = 26
+"""Characters of a collection's name in the heading; its tool tip has the rest."""
 EMPTY = "Samples that you keep appear here, with the number of tries each one took."
 
 
@@ -148,7 +150,8 @@ class CollectionPanel(QWidget):
             self.heading.setText("No collection ▾")
             self.list.set_ids([])
             return
-        self.heading.setText(f"{current.name} ▾")
+        self.heading.setText(f"{_plain(_short(current.name))} ▾")
+        self.heading.setToolTip(current.name)
         self.list.set_source(
             lambda limit, after: self._samples.ids(current.id, limit=limit, after=after)
         )
@@ -333,6 +336,8 @@ class CollectionPanel(QWidget):
             self._undo.pop()
         if self._undo:
             self.undo_words.setText(self._undo[-1][0])
+        else:  # the button is about to go, and the focus would go to the other end of the window
+            self.list.view.setFocus(Qt.FocusReason.OtherFocusReason)
         self._strip.setVisible(bool(self._undo))
 
 
@@ -347,5 +352,10 @@ def _card(sample: Sample) -> Card:
 
 
 def _plain(name: str) -> str:
-    """Return a name for a menu, where an ampersand would mark a shortcut."""
+    """Return a name for a menu or a button, where an ampersand would mark a shortcut."""
     return name.replace("&", "&&").replace("\t", " ")
+
+
+def _short(name: str) -> str:
+    """Return a name that leaves the panel its width."""
+    return name if len(name) <= NAME_SHOWN else name[: NAME_SHOWN - 1].rstrip() + "…"

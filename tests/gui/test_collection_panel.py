@@ -54,6 +54,7 @@ def test_removing_can_be_undone_as_often_as_it_was_done(panel, shelf, qtbot):
     panel.undo.click()
     assert [card.words for card in cards(panel)] == ["sample 2", "sample 1", "sample 0"]
     assert not panel.undo.isVisible()
+    assert panel.focusWidget() is panel.list.view
 
 
 def test_the_delete_key_removes_with_undo(panel, shelf, qtbot):
@@ -74,7 +75,7 @@ def test_a_collection_is_created_shown_and_reported(panel, shelf, qtbot):
     with qtbot.waitSignal(panel.collection_changed) as changed:
         name(panel, qtbot, "Unicorns & co")
     assert changed.args == [panel.collection()]
-    assert panel.heading.text() == "Unicorns & co ▾"
+    assert panel.heading.text() == "Unicorns && co ▾"
     assert cards(panel) == []
     choose(panel, "Kept samples")
     assert [card.words for card in cards(panel)] == ["in the first"]
@@ -97,6 +98,16 @@ def test_a_collection_is_renamed(panel, shelf, qtbot):
     name(panel, qtbot, "Favourites")
     assert panel.heading.text() == "Favourites ▾"
     assert [each.name for each in shelf.collections.list()] == ["Favourites"]
+
+
+def test_a_name_is_shown_as_it_is_and_leaves_the_panel_its_width(panel, qtbot):
+    choose(panel, "Rename")
+    name(panel, qtbot, "Mills & <b>rivers</b>")
+    assert panel.heading.text() == "Mills && <b>rivers</b> ▾"  # a single & would mark a shortcut
+    choose(panel, "Rename")
+    name(panel, qtbot, "wide " * 40)
+    assert panel.heading.sizeHint().width() < 280
+    assert panel.heading.toolTip() == ("wide " * 40).strip()
 
 
 def test_a_deleted_collection_comes_back_with_its_samples(panel, shelf, qtbot):
