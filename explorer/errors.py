@@ -10,7 +10,8 @@ show that sentence as it is. Anything else that reaches the top is a bug and is 
     │   ├── VerdictError          a verdict on what cannot be judged
     │   └── CheckpointError       a source folder that is not a usable GPT-2
     ├── ModelError                an installed model that is missing, broken or busy
-    │   └── UnknownModelError     exit code 2: no model has the name that was given
+    │   ├── UnknownModelError     exit code 2: no model has the name that was given
+    │   └── DownloadError         a model that could not be fetched from the hub
     ├── EngineError               the engine could not run
     │   └── DeviceError           the device that was asked for is not there
     └── LibraryError              the library file cannot be used
@@ -57,6 +58,10 @@ class UnknownModelError(ModelError):
     """No model has the name that was given."""
 
     exit_code = 2
+
+
+class DownloadError(ModelError):
+    """A model could not be fetched from the hub."""
 
 
 class EngineError(ExplorerError):

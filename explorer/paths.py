@@ -64,6 +64,11 @@ class Paths:
         return self.data / "models"
 
     @property
+    def downloads(self) -> Path:
+        """Downloads that are not finished, one folder each."""
+        return self.data / "downloads"
+
+    @property
     def model_cache(self) -> Path:
         """Models made from bundled or named folders; safe to delete."""
         return self.cache / "models"
