@@ -74,13 +74,16 @@ class OpenHunt:
         self._interval: Interval | None = None
 
     def goes_on(
-        self, prompt_ids: tuple[int, ...], recipe: Recipe, model: ModelRef, seed: int | None
+        self, prompt_ids: tuple[int, ...], recipe: Recipe, fingerprint: str, seed: int | None
     ) -> bool:
-        """Say whether Generate with these goes on with this hunt (RULES 1)."""
+        """Say whether Generate with these goes on with this hunt (RULES 1).
+
+        ``fingerprint`` is that of the model build.
+        """
         hunt = self.hunt
         key = (hunt.prompt_ids, hunt.recipe, hunt.model.fingerprint)
         return (
-            key == (prompt_ids, recipe, model.fingerprint)
+            key == (prompt_ids, recipe, fingerprint)
             and not hunt.steered
             and seed in (None, hunt.seed)
         )

@@ -95,6 +95,13 @@ class Review:
         """The hunt on the screen."""
         return self._screen.opened.hunt if self._screen.opened else None
 
+    def goes_on(
+        self, prompt_ids: Sequence[int], recipe: Recipe, fingerprint: str, seed: int | None
+    ) -> bool:
+        """Say whether Generate with these goes on with the hunt on the screen (RULES 1)."""
+        opened = self._screen.opened
+        return bool(opened and opened.goes_on(tuple(prompt_ids), recipe, fingerprint, seed))
+
     @property
     def policy(self) -> tuple[bool, bool]:
         """How refill is switched: (a keep stops refills, a finished try holds its lane)."""
@@ -372,7 +379,8 @@ class Review:
         ledger = self._scratch if self._scratch and not self.writable else self._ledger
         opened = self._screen.opened
         current = opened if opened and opened.ledger is ledger else None
-        if current and not new_hunt and current.goes_on(prompt_ids, recipe, model, seed):
+        key = (prompt_ids, recipe, model.fingerprint, seed)
+        if current and not new_hunt and current.goes_on(*key):
             return current
         hunt = ledger.open_hunt(prompt_text, prompt_ids, model, recipe, seed=seed, new=new_hunt)
         if current and current.hunt.id == hunt.id:

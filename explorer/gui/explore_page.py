@@ -51,6 +51,7 @@ class ExplorePage(QSplitter):
         self._review = controller.review
         self._memory = memory
         self._prompt_end = ""
+        self._prompt_ids: list[int] | None = None  # as counted last; None: there are none
         self._model: ModelState = "none"
         self._wanted: bool | None = None  # Generate was asked for too early; True = a new hunt
         self.models = ModelPicker()
@@ -188,6 +189,9 @@ class ExplorePage(QSplitter):
             self._wanted = new_hunt
             self._show_note()
             return
+        if self._count_timer.isActive():  # typed a moment ago
+            self._count_timer.stop()
+            self._count_tokens()
         recipe = self.recipe.recipe()
         self._memory.change(recipe=recipe.to_json(), seed=self.recipe.seed())
         started = self._controller.generate(
@@ -258,12 +262,14 @@ class ExplorePage(QSplitter):
         """Say what Generate will do: go on with the hunt on the screen, or leave it."""
         hunt, loaded, seed = self._review.hunt, self._controller.loaded, self.recipe.seed()
         same = (
-            hunt is not None
-            and loaded is not None
-            and hunt.prompt_text == self.prompt.text()
-            and hunt.recipe == self.recipe.recipe()
-            and hunt.model.fingerprint == loaded.manifest.builds[loaded.build].fingerprint
-            and seed in (None, hunt.seed)
+            loaded is not None
+            and self._prompt_ids is not None
+            and self._review.goes_on(
+                self._prompt_ids,
+                self.recipe.recipe(),
+                loaded.manifest.builds[loaded.build].fingerprint,
+                seed,
+            )
         )
         self.recipe.set_seed_drawn(hunt.seed if same and hunt else None)
         self.recipe.new_hunt.setEnabled(hunt is not None)
@@ -287,17 +293,18 @@ class ExplorePage(QSplitter):
 
     @Slot()
     def _count_tokens(self) -> None:
-        loaded = self._controller.loaded
+        loaded, ids, problem = self._controller.loaded, None, ""
+        if loaded is not None:
+            try:
+                ids = loaded.tokens.prompt(
+                    self.prompt.text(), loaded.manifest.context, self.prompt.control_tokens()
+                )
+            except ExplorerError as error:
+                problem = str(error)
+        self._prompt_ids = ids
         self._show_note()
-        if loaded is None:
-            self.prompt.set_count(None, None)
-            return
-        try:
-            ids = loaded.tokens.prompt(
-                self.prompt.text(), loaded.manifest.context, self.prompt.control_tokens()
-            )
-        except ExplorerError as error:
-            self.prompt.set_count(None, None, str(error))
+        if loaded is None or ids is None:
+            self.prompt.set_count(None, None, problem)
             return
         room = loaded.manifest.context - max(len(ids), 1)
         problem = f"too long by {1 - room:,}; shorten it" if room < 1 else ""

@@ -75,6 +75,22 @@ def test_rule_1_generating_again_goes_on_with_the_same_hunt(desk):
     assert desk.review.hunt.id != first
 
 
+def test_rule_1_the_note_goes_by_the_ids_of_the_prompt_and_not_by_its_text(desk, qtbot):
+    prompt = desk.window.explore.prompt
+    desk.generate("Once<|endoftext|>upon")
+    desk.finish()
+    note = desk.window.explore.recipe.note
+    assert note.text() == "Goes on with this hunt"
+    prompt.control.setChecked(True)  # the same text, other ids
+    qtbot.waitUntil(lambda: "another hunt" in note.text(), timeout=5000)
+    desk.window.do("generate")
+    desk.finish()
+    assert len(desk.window.history._history.ids()) == 2
+    qtbot.waitUntil(lambda: note.text() == "Goes on with this hunt", timeout=5000)
+    prompt.set_text("Once<|endoftext|>upon a time")
+    qtbot.waitUntil(lambda: "another hunt" in note.text(), timeout=5000)
+
+
 def test_rule_8_a_reject_refills_its_lane_at_once_and_a_keep_stops_that(desk):
     desk.generate("Hello")
     desk.step(2)
@@ -372,7 +388,7 @@ def test_a_keep_before_any_generate_goes_into_the_collection_that_is_shown(desk)
     desk.finish()
     desk.close()
     desk.open()
-    key(desk, Qt.Key.Key_1)
+    desk.window.explore.lanes.choose(0)
     key(desk, Qt.Key.Key_A)
     assert desk.window.panel.amount.text() == "1 sample"
     desk.window.panel._on_new()
