@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from PySide6.QtCore import QDateTime, QLocale
-
 from explorer.library.statistics import Cost, Counts
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 ENDINGS = {
     "end_of_text": "the model ended its text",
@@ -44,10 +44,12 @@ def counts(values: Counts) -> str:
 
 
 def local_time(iso: str) -> str:
-    """Return a time of the library (ISO, UTC) as the person's clock and language have it."""
+    """Return a time of the library (ISO, UTC) by the person's clock: ``23 Nov 2026, 08:14``.
+
+    The month is a word, so that no language reads it as a day.
+    """
     try:
-        seconds = datetime.fromisoformat(iso).timestamp()
+        when = datetime.fromisoformat(iso).astimezone()
     except ValueError:
         return iso
-    when = QDateTime.fromMSecsSinceEpoch(round(1000 * seconds))
-    return QLocale().toString(when, QLocale.FormatType.ShortFormat)
+    return f"{when.day} {_MONTHS[when.month - 1]} {when.year}, {when:%H:%M}"

@@ -1,5 +1,7 @@
+import time
+
 import pytest
-from PySide6.QtCore import QDateTime, QLocale, QTimeZone
+from PySide6.QtCore import QLocale
 
 from explorer.gui import wording
 from explorer.library.statistics import Cost, Counts
@@ -29,9 +31,21 @@ def test_numbers_have_their_plural():
     assert wording.number_of(2000, "sample") == "2,000 samples"
 
 
-def test_times_are_local_and_a_broken_one_is_shown_as_it_is():
-    noon = QDateTime.fromString("2026-01-02T12:00:00Z", "yyyy-MM-ddTHH:mm:ssZ")
-    noon.setTimeZone(QTimeZone.utc())
-    here = QLocale().toString(noon.toLocalTime(), QLocale.FormatType.ShortFormat)
-    assert wording.local_time("2026-01-02T12:00:00.000000Z") == here
+@pytest.mark.parametrize("language", ["C", "de_DE", "en_US", "ja_JP", "ar_EG"])
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the clock cannot be set here")
+def test_times_are_local_and_unmistakable_in_every_language(monkeypatch, language):
+    before = QLocale()
+    QLocale.setDefault(QLocale(language))
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    try:
+        assert wording.local_time("2026-11-03T07:14:59.000000Z") == "3 Nov 2026, 08:14"
+        assert wording.local_time("2026-12-31T23:30:00.000000Z") == "1 Jan 2027, 00:30"
+    finally:
+        QLocale.setDefault(before)
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_broken_time_is_shown_as_it_is():
     assert wording.local_time("yesterday") == "yesterday"
