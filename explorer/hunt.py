@@ -14,7 +14,6 @@ from explorer.engine.messages import End, Key, Start
 from explorer.library.ledger import (
     Hunt,
     Ledger,
-    ModelRef,
     Policy,
     Try,
     TryEnd,
