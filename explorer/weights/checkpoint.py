@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,20 @@ from numpy.typing import NDArray
 from explorer.errors import CheckpointError
 from explorer.weights.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.config import Config, read_config
+from explorer.weights.openai import (
+    HPARAMS_FILE,
+    is_release,
+    open_release,
+    read_hparams,
+)
+from explorer.weights.openai import weight_files as release_files
 from explorer.weights.safetensors import SafetensorsFile
 from explorer.weights.source import Source, shown
 from explorer.weights.tensors import TensorFile
-from explorer.weights.tokenizer import TokenizerFile, read_tokenizer
+from explorer.weights.tokenizer import TokenizerFile, read_tokenizer, tokenizer_files
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json")
 
 HEAD = "lm_head.weight"
 EMBEDDING = "wte.weight"
@@ -40,18 +46,23 @@ _CHUNK = 1 << 22
 """Numbers compared or checked at a time."""
 
 
+Kind = Literal["huggingface", "openai", "onnx"]
+"""Layouts of a folder: safetensors, OpenAI's release, somebody's ONNX export."""
+
+
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """Open a GPT-2 folder in Hugging Face layout.
+    """Open a GPT-2 folder, whichever layout it has.
 
     Raises :class:`CheckpointError`, with the name of what is wrong, what was found and what is
     expected, for anything that is not a complete plain GPT-2.
     """
     source = Source(folder)
-    config = read_config(source)
+    kind = _kind(source)
+    config = read_hparams(source) if kind == "openai" else read_config(source)
     tokenizer = read_tokenizer(source, config.rows)
-    files = _open_weights(source)
+    files = _open_weights(source, kind, config)
     try:
-        return Checkpoint(source, config, tokenizer, files)
+        return Checkpoint(source, config, tokenizer, files, kind)
     except BaseException:
         for file in files:
             file.close()
@@ -67,8 +78,10 @@ class Checkpoint:
         config: Config,
         tokenizer: TokenizerFile,
         files: list[TensorFile],
+        kind: Kind = "huggingface",
     ) -> None:
         """Match the tensors of ``files`` with what ``config`` asks for."""
+        self.kind = kind
         self.source = source
         self.config = config
         self.tokenizer = tokenizer
@@ -133,7 +146,7 @@ class Checkpoint:
         sizes = {**asdict(self.config), "end_of_text": self.end_of_text}
         # Rows without a token are never used: padding a vocabulary makes no other model. Whether
         # there is a head of its own, the tensors tell.
-        del sizes["rows"], sizes["own_head"]
+        del sizes["rows"], sizes["own_head"], sizes["file"]
         values = {
             "architecture": "gpt2",
             "sizes": sizes,
@@ -174,10 +187,17 @@ def source_files(source: Source) -> tuple[str, ...]:
 
     Raises :class:`CheckpointError` where the weights, or the index of their shards, are missing.
     """
-    tokenizer = TOKENIZER_FILES[:1] if source.has(TOKENIZER_FILES[0]) else TOKENIZER_FILES[1:]
-    index = [] if source.has(WEIGHTS_FILE) else [INDEX_FILE]
-    others = [name for name in tokenizer if source.has(name)]
-    return (CONFIG_FILE, *others, *index, *_weight_files(source))
+    match _kind(source):
+        case "openai":
+            return (HPARAMS_FILE, *tokenizer_files(source), *release_files(source))
+        case "onnx":
+            from explorer.weights.onnx_export import weight_files
+
+            weights = weight_files(source)
+        case "huggingface":
+            index = () if source.has(WEIGHTS_FILE) else (INDEX_FILE,)
+            weights = (*index, *_safetensors(source))
+    return (CONFIG_FILE, *tokenizer_files(source), *weights)
 
 
 def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -227,7 +247,7 @@ def _find(files: list[TensorFile], config: Config) -> Places:
             if name == HEAD and not config.own_head:  # the embedding serves as head
                 continue
             raise CheckpointError(
-                f"The tensor {name} is missing in the weights; {CONFIG_FILE} asks for one "
+                f"The tensor {name} is missing in the weights; {config.file} asks for one "
                 f"of shape {list(shape)}."
             )
         file, stored_name = stored.pop(name)
@@ -235,7 +255,7 @@ def _find(files: list[TensorFile], config: Config) -> Places:
         if found != shape:
             raise CheckpointError(
                 f"{file.name}: the tensor {stored_name} has shape {list(found)}, "
-                f"{CONFIG_FILE} asks for {list(shape)}."
+                f"{config.file} asks for {list(shape)}."
             )
         places[name] = (file, stored_name)
     if left := [name for name in stored if not _is_mask(name)]:
@@ -252,10 +272,33 @@ def _is_mask(name: str) -> bool:
     return name.startswith("h.") and name.endswith((".attn.bias", ".attn.masked_bias"))
 
 
-def _open_weights(source: Source) -> list[TensorFile]:
+def _kind(source: Source) -> Kind:
+    if source.has(WEIGHTS_FILE) or source.has(INDEX_FILE):
+        return "huggingface"
+    if is_release(source):
+        return "openai"
+    if source.names(".onnx"):
+        return "onnx"
+    raise CheckpointError(_explain_absence(source))
+
+
+def _open_weights(source: Source, kind: Kind, config: Config) -> list[TensorFile]:
+    match kind:
+        case "openai":
+            return [open_release(source)]
+        case "onnx":
+            # Others need not wait until the library for this format has been loaded.
+            from explorer.weights.onnx_export import open_export
+
+            return [open_export(source, config)]
+        case "huggingface":
+            return _open_safetensors(source)
+
+
+def _open_safetensors(source: Source) -> list[TensorFile]:
     files: list[TensorFile] = []
     try:
-        for name in _weight_files(source):
+        for name in _safetensors(source):
             files.append(SafetensorsFile(source.path(name), name))  # noqa: PERF401  closed on failure
     except BaseException:
         for file in files:
@@ -264,11 +307,9 @@ def _open_weights(source: Source) -> list[TensorFile]:
     return files
 
 
-def _weight_files(source: Source) -> list[str]:
+def _safetensors(source: Source) -> list[str]:
     if source.has(WEIGHTS_FILE):
         return [WEIGHTS_FILE]
-    if not source.has(INDEX_FILE):
-        raise CheckpointError(_explain_absence(source))
     index: Any = source.json(INDEX_FILE, _INDEX_LIMIT).get("weight_map")
     if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
         raise CheckpointError(
@@ -284,12 +325,15 @@ def _weight_files(source: Source) -> list[str]:
 
 def _explain_absence(source: Source) -> str:
     expected = f"{source.folder} has no {WEIGHTS_FILE} (nor {INDEX_FILE})"
-    if any(source.folder.glob("pytorch_model*.bin")):
+    if any(map(source.names, (".bin", ".pt", ".pth"))):
         return (
-            f"{expected}, only PyTorch .bin files, which can run code when they are opened; "
+            f"{expected}, only PyTorch files, which can run code when they are opened; "
             "save the model again with save_pretrained(..., safe_serialization=True)."
         )
-    return f"{expected}; choose a folder that holds a GPT-2 in safetensors format."
+    return (
+        f"{expected}; choose a folder that holds a GPT-2 in safetensors format, as OpenAI "
+        "released it, or as ONNX."
+    )
 
 
 def _check_finite(values: NDArray[np.float32], name: str, file: str) -> None:

@@ -6,7 +6,7 @@ here, so that nothing converts into a model that is silently different.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.errors import CheckpointError
@@ -45,6 +45,8 @@ class Config:
     """``eos_token_id``, where it is an embedding row."""
     own_head: bool
     """``tie_word_embeddings`` is false: the embedding cannot serve as head."""
+    file: str = FILE_NAME
+    """Where these sizes were read."""
 
     @property
     def head_size(self) -> int:
@@ -70,31 +72,37 @@ def read_config(source: Source) -> Config:
                 f"{FILE_NAME}: {name} is {shown(values[name])}, "
                 "but only whole, unquantised GPT-2 weights can be converted."
             )
-    layers = _whole(values, "n_layer", 10_000)
-    heads = _whole(values, "n_head", 10_000)
-    width = _whole(values, "n_embd", 1 << 20)
     old_name = "n_ctx" in values and "n_positions" not in values
-    context = _whole(values, "n_ctx" if old_name else "n_positions", 1 << 24)
-    rows = _whole(values, "vocab_size", 1 << 24)
-    inner = 4 * width if values.get("n_inner") is None else _whole(values, "n_inner", 1 << 22)
+    inner = None if values.get("n_inner") is None else _whole(values, "n_inner", 1 << 22)
+    config = read_sizes(values, FILE_NAME, "vocab_size", "n_ctx" if old_name else "n_positions")
+    return replace(
+        config,
+        inner=inner or config.inner,
+        epsilon=_epsilon(values),
+        end_of_text=_end_of_text(values, config.rows),
+        own_head=values.get("tie_word_embeddings") is False,
+    )
+
+
+def read_sizes(values: dict[str, Any], file: str, rows_name: str, context_name: str) -> Config:
+    """Return the sizes that every GPT-2 states, with all else as in the released ones.
+
+    ``values`` is what ``file`` holds; rows and context go by other names in other layouts. Raises
+    :class:`CheckpointError`.
+    """
+    layers = _whole(values, "n_layer", 10_000, file)
+    heads = _whole(values, "n_head", 10_000, file)
+    width = _whole(values, "n_embd", 1 << 20, file)
+    context = _whole(values, context_name, 1 << 24, file)
+    rows = _whole(values, rows_name, 1 << 24, file)
     if width % heads:
         raise CheckpointError(
-            f"{FILE_NAME}: n_embd {width} cannot be divided by n_head {heads}, "
+            f"{file}: n_embd {width} cannot be divided by n_head {heads}, "
             "but every head must have the same width."
         )
     if context < 2:
-        raise CheckpointError(f"{FILE_NAME}: n_positions must be at least 2, found {context}.")
-    return Config(
-        layers,
-        heads,
-        width,
-        inner,
-        context,
-        rows,
-        _epsilon(values),
-        _end_of_text(values, rows),
-        values.get("tie_word_embeddings") is False,
-    )
+        raise CheckpointError(f"{file}: {context_name} must be at least 2, found {context}.")
+    return Config(layers, heads, width, 4 * width, context, rows, 1e-5, None, False, file)
 
 
 def _expect(values: dict[str, Any], name: str, found: object, right: str | bool) -> None:
@@ -105,12 +113,12 @@ def _expect(values: dict[str, Any], name: str, found: object, right: str | bool)
         )
 
 
-def _whole(values: dict[str, Any], name: str, high: int) -> int:
+def _whole(values: dict[str, Any], name: str, high: int, file: str = FILE_NAME) -> int:
     value = values.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
         found = shown(value) if name in values else "nothing"
         raise CheckpointError(
-            f"{FILE_NAME}: {name} must be a whole number from 1 to {high}, found {found}."
+            f"{file}: {name} must be a whole number from 1 to {high}, found {found}."
         )
     return value
 

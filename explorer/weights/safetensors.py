@@ -13,24 +13,23 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import CheckpointError
 from explorer.weights.source import parse_json, shown
+from explorer.weights.tensors import MAX_RANK, FloatType, fill, floats
 
 MAX_HEADER = 4 << 20
 """Bytes of header at most; GPT-2 1558M needs 0.07 MB."""
-
-MAX_RANK = 8
 
 _ITEM_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "BOOL": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1,
 }  # fmt: skip
-_READABLE = ("F32", "F16", "BF16")
+_FLOATS: dict[str, FloatType] = {dtype: dtype for dtype in get_args(FloatType)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,8 @@ class SafetensorsFile:
         ends early because something shortened it.
         """
         stored = self.tensors[tensor]
-        if stored.dtype not in _READABLE:
+        dtype = _FLOATS.get(stored.dtype)
+        if dtype is None:
             raise CheckpointError(
                 f"{self.name}: tensor {tensor} is stored as {stored.dtype}; "
                 "weights must be fp32, fp16 or bf16."
@@ -85,17 +85,7 @@ class SafetensorsFile:
             shape = (len(rows), *shape[1:])
         raw = np.empty(size, np.uint8)
         self._fill(offset, raw.data, tensor)
-        match stored.dtype:
-            case "F32":
-                values = raw.view("<f4").astype(np.float32, copy=False)
-            case "F16":
-                values = raw.view("<f2").astype(np.float32)
-            case _:
-                # bf16 is the upper half of a float32.
-                bits = raw.view("<u2").astype(np.uint32)
-                bits <<= 16
-                values = bits.view(np.float32)
-        return values.reshape(shape)
+        return floats(raw, dtype).reshape(shape)
 
     def close(self) -> None:
         """Close the file; reading is over."""
@@ -110,18 +100,7 @@ class SafetensorsFile:
         self.close()
 
     def _fill(self, offset: int, buffer: memoryview, what: str) -> None:
-        try:
-            self._file.seek(offset)
-            while buffer:
-                count = self._file.readinto(buffer)
-                if not count:
-                    raise CheckpointError(
-                        f"{self.name} ends in the middle of {what}; "
-                        "it is truncated or was changed while it was read."
-                    )
-                buffer = buffer[count:]
-        except OSError as error:
-            raise CheckpointError(f"{self.name} cannot be read ({error.strerror}).") from error
+        fill(self._file, offset, buffer, self.name, what)
 
     def _read_header(self, file_size: int) -> dict[str, Stored]:
         if file_size < 8:

@@ -122,8 +122,8 @@ class Source:
             raise CheckpointError(f"{name} is not a regular file.")
         return path
 
-    def text(self, name: str, limit: int) -> str:
-        """Return a UTF-8 file of at most ``limit`` bytes."""
+    def content(self, name: str, limit: int) -> bytes:
+        """Return a file of at most ``limit`` bytes."""
         path = self.path(name)
         try:
             with path.open("rb") as file:
@@ -134,6 +134,11 @@ class Source:
             raise CheckpointError(
                 f"{name} is larger than the {limit / 1e6:g} MB that such a file may have."
             )
+        return data
+
+    def text(self, name: str, limit: int) -> str:
+        """Return a UTF-8 file of at most ``limit`` bytes."""
+        data = self.content(name, limit)
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -1,10 +1,10 @@
 """The byte-level BPE tokenizer of a GPT-2 folder, brought into one canonical form.
 
-``tokenizer.json`` and the older pair ``vocab.json`` + ``merges.txt`` say the same thing in
-different words. Both are read into tokens, merges and added tokens, checked, and written anew as
-one ``tokenizer.json``: equal tokenizers become equal text, which a fingerprint can hash, and
-nothing of a stranger's file reaches the ``tokenizers`` library unchecked. Any other kind of
-tokenizer is refused, because the program shows tokens as bytes.
+``tokenizer.json``, the older pair ``vocab.json`` + ``merges.txt`` and OpenAI's ``encoder.json`` +
+``vocab.bpe`` say the same thing in different words. All are read into tokens, merges and added
+tokens, checked, and written anew as one ``tokenizer.json``: equal tokenizers become equal text,
+which a fingerprint can hash, and nothing of a stranger's file reaches the ``tokenizers`` library
+unchecked. Any other kind of tokenizer is refused, because the program shows tokens as bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from explorer.errors import CheckpointError
 from explorer.weights.source import Source, shorten, shown
 
 END_OF_TEXT = "<|endoftext|>"
+
+_WHOLE = "tokenizer.json"
+_PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+"""Vocabulary and merges, as Hugging Face and as OpenAI called them."""
+_ADDED = "added_tokens.json"
 
 _LIMIT = 32 << 20
 _MAX_ADDED = 5_000
@@ -51,30 +56,40 @@ class _Parts(NamedTuple):
     normalizer: str | None = None
     unknown: str | None = None
     ignore_merges: bool = False
+    merges_file: str = _WHOLE
+
+
+def tokenizer_files(source: Source) -> tuple[str, ...]:
+    """Return the names of the files that :func:`read_tokenizer` reads, the deciding one first.
+
+    Raises :class:`CheckpointError` where a folder has none.
+    """
+    if source.has(_WHOLE):
+        return (_WHOLE,)
+    for pair in _PAIRS:
+        if all(map(source.has, pair)):
+            return (*pair, _ADDED) if source.has(_ADDED) else pair
+    raise CheckpointError(
+        f"{source.folder} has no tokenizer: {_WHOLE} is expected, or vocab.json together with "
+        "merges.txt, or encoder.json together with vocab.bpe."
+    )
 
 
 def read_tokenizer(source: Source, rows: int) -> TokenizerFile:
-    """Read ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``, of a folder.
+    """Read ``tokenizer.json``, or else a pair of vocabulary and merges, of a folder.
 
     Raises :class:`CheckpointError` where none of them is there, one is not byte-level BPE, or a
     token has no place among the ``rows`` embedding rows of the model.
     """
-    if source.has("tokenizer.json"):
-        parts = _from_tokenizer_json(source)
-    elif source.has("vocab.json") and source.has("merges.txt"):
-        parts = _from_vocab_and_merges(source)
-    else:
-        raise CheckpointError(
-            f"{source.folder} has no tokenizer: tokenizer.json is expected, "
-            "or vocab.json together with merges.txt."
-        )
+    files = tokenizer_files(source)
+    parts = _from_tokenizer_json(source) if files == (_WHOLE,) else _from_pair(source, files)
     # First of all: what cannot fit is not worth the seconds that a huge vocabulary takes.
     _check_fit(parts, len(parts.vocab), rows)
     return _canonical(parts, rows)
 
 
 def _from_tokenizer_json(source: Source) -> _Parts:
-    file = "tokenizer.json"
+    file = _WHOLE
     values = source.json(file, _LIMIT)
     model = _object(values.get("model"), file, "model")
     # Files from before the entry existed hold BPE too, recognisable by their merges.
@@ -112,21 +127,24 @@ def _from_tokenizer_json(source: Source) -> _Parts:
     )
 
 
-def _from_vocab_and_merges(source: Source) -> _Parts:
-    vocab = source.json("vocab.json", _LIMIT)
-    lines = source.text("merges.txt", _LIMIT).replace("\r\n", "\n").split("\n")
+def _from_pair(source: Source, files: tuple[str, ...]) -> _Parts:
+    vocab_file, merges_file = files[:2]
+    vocab = source.json(vocab_file, _LIMIT)
+    lines = source.text(merges_file, _LIMIT).replace("\r\n", "\n").split("\n")
     if lines[0].startswith("#version"):
         del lines[0]
     added = [_added_token(END_OF_TEXT, vocab[END_OF_TEXT])] if END_OF_TEXT in vocab else []
-    if source.has("added_tokens.json"):
-        extra = source.json("added_tokens.json", _LIMIT)
+    if _ADDED in files:
+        extra = source.json(_ADDED, _LIMIT)
         added += [
             _added_token(token, i, special=False)
             for token, i in extra.items()
             if token != END_OF_TEXT
         ]
     plain = {"add_prefix_space": False, "use_regex": True}
-    return _Parts("vocab.json", vocab, [line for line in lines if line], added, plain)
+    return _Parts(
+        vocab_file, vocab, [line for line in lines if line], added, plain, merges_file=merges_file
+    )
 
 
 def _added_token(token: str, token_id: Any, *, special: bool = True) -> dict[str, Any]:
@@ -172,8 +190,8 @@ def _normalizer(value: Any, file: str) -> str | None:
 def _check_fit(parts: _Parts, needed: int, rows: int) -> None:
     if needed > rows:
         raise CheckpointError(
-            f"{parts.file} needs {needed} embedding rows, but the model has only {rows} "
-            "(config.json: vocab_size); they do not belong together."
+            f"{parts.file} needs {needed} embedding rows, but the model has only {rows}; "
+            "they do not belong together."
         )
 
 
@@ -281,8 +299,8 @@ def _check_merges(parts: _Parts, ids: dict[str, int]) -> list[list[str]]:
                 merges.append([left, right])
             case _:
                 raise CheckpointError(
-                    f"{'merges.txt' if parts.file == 'vocab.json' else parts.file}: the merge "
-                    f"{shown(merge)} must be two tokens of the vocabulary that make a third."
+                    f"{parts.merges_file}: the merge {shown(merge)} must be two tokens of the "
+                    "vocabulary that make a third."
                 )
     return merges
 

@@ -1,0 +1,142 @@
+"""The folder of OpenAI's original release, and what was fine-tuned with its code.
+
+``hparams.json`` holds the sizes, ``encoder.json`` and ``vocab.bpe`` the tokenizer, a TensorFlow
+checkpoint the weights, under the names that openai/gpt-2 (src/model.py) gave its variables. Here
+they go by Hugging Face's. Both keep matrices as ``[in, out]``; the original has an axis of length 1
+in front, since its linear layers were convolutions of width 1.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.errors import CheckpointError
+from explorer.weights.config import Config, read_sizes
+from explorer.weights.source import Source, shown
+from explorer.weights.tensorflow import INDEX, TensorFlowFile, read_bundle
+
+HPARAMS_FILE = "hparams.json"
+PREFIX = "model.ckpt"
+"""What the files of the released weights are called, before their endings."""
+
+_LIMIT = 1 << 20
+_SCOPE = "model/"
+_EMBEDDINGS = {"wte": "wte.weight", "wpe": "wpe.weight"}
+_LAYER = re.compile(r"h([0-9]{1,5})/(ln_[12]|attn/c_attn|attn/c_proj|mlp/c_fc|mlp/c_proj)/([gbw])")
+_LAST = re.compile(r"(ln_f)/([gb])")
+# What optimizers keep beside each weight, in checkpoints that training was to go on from.
+_SLOT = re.compile(r".*/(Adam|Adam_1|Momentum|RMSProp|RMSProp_1)")
+
+
+def read_hparams(source: Source) -> Config:
+    """Read and check ``hparams.json``.
+
+    Raises :class:`CheckpointError` that names the entry, what was found and what is expected.
+    """
+    values = source.json(HPARAMS_FILE, _LIMIT)
+    return read_sizes(values, HPARAMS_FILE, "n_vocab", "n_ctx")
+
+
+def is_release(source: Source) -> bool:
+    """Return whether a folder is laid out like OpenAI's, complete or not."""
+    return source.has(HPARAMS_FILE) or source.has(PREFIX + INDEX)
+
+
+def weight_files(source: Source) -> tuple[str, ...]:
+    """Return the names of the index and the data files that hold the weights.
+
+    Raises :class:`CheckpointError` where there is no index, or it cannot be read.
+    """
+    prefix = _prefix(source)
+    return (prefix + INDEX, *read_bundle(source, prefix).shards)
+
+
+def open_release(source: Source) -> ReleaseFile:
+    """Open the weights of a folder; raises :class:`CheckpointError`."""
+    return ReleaseFile(TensorFlowFile(source, _prefix(source)))
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One weight of OpenAI's model."""
+
+    name: str
+    """Its name in the checkpoint."""
+    shape: tuple[int, ...]
+    """Without the axis in front."""
+
+
+class ReleaseFile:
+    """One open checkpoint whose tensors go by Hugging Face's names."""
+
+    def __init__(self, file: TensorFlowFile) -> None:
+        """Rename the weights in ``file``, which is closed with this one."""
+        self.name = file.name
+        self._file = file
+        self.tensors = dict(
+            _renamed(name, stored.shape)
+            for name, stored in file.tensors.items()
+            # Nothing outside the scope is part of the model: counters, rates of the optimizer.
+            if name.startswith(_SCOPE) and not _SLOT.fullmatch(name)
+        )
+
+    def read(self, tensor: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Return a tensor, or its rows ``start`` to ``stop``, as fresh float32 in C order.
+
+        Raises :class:`CheckpointError` for what cannot be read as weights.
+        """
+        variable = self.tensors[tensor]
+        if not variable.shape:
+            return self._file.read(variable.name).reshape(())
+        rows = range(variable.shape[0])[start:stop]
+        row = int(np.prod(variable.shape[1:], dtype=np.int64))
+        values = self._file.read(variable.name, rows.start * row, len(rows) * row)
+        return values.reshape(len(rows), *variable.shape[1:])
+
+    def close(self) -> None:
+        """Close the file; reading is over."""
+        self._file.close()
+
+
+def _prefix(source: Source) -> str:
+    """Return which checkpoint is meant: the released one, the only one, or the newest."""
+    if source.has(PREFIX + INDEX):
+        return PREFIX
+    found = [name.removesuffix(INDEX) for name in source.names(INDEX) if "/" not in name]
+    if len(found) > 1 and source.has("checkpoint"):
+        newest = re.search(
+            r'^model_checkpoint_path: "([^"\\]*)"', source.text("checkpoint", _LIMIT), re.MULTILINE
+        )
+        # Whole paths are written there too, of a folder that may be elsewhere by now.
+        name = re.split(r"[/\\]", newest[1])[-1] if newest else ""
+        found = [name] if name in found else found
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise CheckpointError(
+            f"{source.folder} has a {HPARAMS_FILE} but no weights: {PREFIX}{INDEX} and "
+            f"{PREFIX}.data-00000-of-00001 are expected."
+        )
+    raise CheckpointError(
+        f"{source.folder} holds {len(found)} checkpoints ({shown(found)}); leave only one there."
+    )
+
+
+def _renamed(name: str, shape: tuple[int, ...]) -> tuple[str, Variable]:
+    """Return Hugging Face's name of a variable, and the variable; strange ones keep their name."""
+    inner = name.removeprefix(_SCOPE)
+    part = {"g": "weight", "b": "bias", "w": "weight"}
+    if inner in _EMBEDDINGS:
+        return _EMBEDDINGS[inner], Variable(name, shape)
+    if match := _LAST.fullmatch(inner):
+        return f"{match[1]}.{part[match[2]]}", Variable(name, shape)
+    if match := _LAYER.fullmatch(inner):
+        if match[3] == "w" and len(shape) == 3 and shape[0] == 1:
+            shape = shape[1:]
+        layer, place = match[1], match[2].replace("/", ".")
+        return f"h.{layer}.{place}.{part[match[3]]}", Variable(name, shape)
+    return name, Variable(name, shape)
