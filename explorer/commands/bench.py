@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-from collections.abc import Sequence
 from contextlib import closing
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from explorer.commands.opening import Model, open_model
-from explorer.engine.lanes import Lanes
-from explorer.engine.messages import Start
 from explorer.errors import InputError
 from explorer.paths import Paths
 from explorer.recipe import Recipe
+from explorer.studies.speed import (
+    PROMPT,
+    ROUNDS,
+    STEPS,
+    WARM_UP,
+    random_prompt,
+    tokens_a_second,
+)
 
-PROMPT = 64
-STEPS = 64
-WARM_UP = 8
-ROUNDS = 3
 PROMPT_ROUNDS = 5
 
 
@@ -46,7 +44,7 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         figures["prompt64_ms"] = round(prompt_milliseconds(model), 2)
         print(f"prompt of {PROMPT} tokens  {figures['prompt64_ms']:8.1f} ms")
         for lanes in args.lanes:
-            rate = tokens_a_second(model, lanes)
+            rate = tokens_a_second(model.session, model.tokens, lanes)
             figures[f"lanes{lanes}"] = round(rate, 1)
             print(
                 f"{lanes:2d} lane{' ' if lanes == 1 else 's'}              {rate:8.1f} tokens/s"
@@ -73,35 +71,8 @@ def prompt_milliseconds(model: Model) -> float:
     times = []
     cache = model.session.cache(1)
     for seed in range(PROMPT_ROUNDS):
-        ids = _prompt(model, seed)
+        ids = random_prompt(model.session, seed)
         began = perf_counter()
         model.session.prefill(cache, ids)
         times.append(perf_counter() - began)
     return min(times) * 1e3
-
-
-def tokens_a_second(model: Model, lanes: int) -> float:
-    """Return tokens a second, summed over ``lanes`` that stream at once."""
-    recipe = Recipe(max_tokens=WARM_UP + STEPS, end_of_text="never")
-    times = []
-    for seed in range(ROUNDS):
-        running = Lanes(model.session, model.tokens, lanes)
-        prompt = tuple(_prompt(model, seed))
-        for lane in range(lanes):
-            running.start(Start((0, lane), lane, seed, prompt, recipe))
-        rounds = []
-        while running.running:
-            began = perf_counter()
-            running.step()
-            rounds.append(perf_counter() - began)
-        times += rounds[WARM_UP:]
-    return lanes / statistics.median(times)
-
-
-def _prompt(model: Model, seed: int) -> Sequence[int]:
-    ids: list[int] = (
-        np.random.default_rng(seed)
-        .integers(model.session.manifest.vocabulary, size=PROMPT)
-        .tolist()
-    )
-    return ids

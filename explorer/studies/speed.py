@@ -1,0 +1,52 @@
+"""How many tokens a second a build makes, measured on the work that the window does.
+
+A step counts everything that it costs: the graph, drawing at top-k 40, bookkeeping.
+"""
+
+from __future__ import annotations
+
+import statistics
+from time import perf_counter
+
+import numpy as np
+
+from explorer.engine.lanes import Lanes
+from explorer.engine.messages import Start
+from explorer.engine.session import Session
+from explorer.engine.tokens import Tokens
+from explorer.recipe import Recipe
+
+PROMPT = 64
+STEPS = 64
+WARM_UP = 8
+ROUNDS = 3
+
+
+def tokens_a_second(
+    session: Session, tokens: Tokens, lanes: int, steps: int = STEPS, rounds: int = ROUNDS
+) -> float:
+    """Return tokens a second, summed over ``lanes`` that stream at once.
+
+    The median over ``steps`` steps of each of ``rounds`` rounds, behind a prompt of 64 tokens. The
+    context must hold 64 + 8 + ``steps`` tokens.
+    """
+    recipe = Recipe(max_tokens=WARM_UP + steps, end_of_text="never")
+    times: list[float] = []
+    for seed in range(rounds):
+        running = Lanes(session, tokens, lanes)
+        prompt = random_prompt(session, seed)
+        for lane in range(lanes):
+            running.start(Start((0, lane), lane, seed, prompt, recipe))
+        seconds = []
+        while running.running:
+            began = perf_counter()
+            running.step()
+            seconds.append(perf_counter() - began)
+        times += seconds[WARM_UP:]
+    return lanes / statistics.median(times)
+
+
+def random_prompt(session: Session, seed: int) -> tuple[int, ...]:
+    """Return 64 ids of the model's vocabulary."""
+    drawn = np.random.default_rng(seed).integers(session.manifest.vocabulary, size=PROMPT)
+    return tuple(drawn.tolist())
