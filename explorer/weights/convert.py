@@ -65,7 +65,7 @@ def convert(
     kept = copy_source or move_source
     with open_checkpoint(source) as checkpoint, explained(target.parent):
         _check_room(target.parent, checkpoint, builds, kept and not move_source)
-        origin = origin or {"kind": "huggingface", "path": str(checkpoint.source.folder)}
+        origin = origin or {"kind": checkpoint.kind, "path": str(checkpoint.source.folder)}
         discard(part)
         part.mkdir(parents=True)
         try:
