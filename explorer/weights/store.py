@@ -13,13 +13,11 @@ from __future__ import annotations
 import builtins
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import re
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.errors import InputError, ModelError, UnknownModelError
@@ -39,15 +37,12 @@ from explorer.weights.convert import (
     explained,
     has_build,
 )
+from explorer.weights.names import RESERVED, check_name, folder_name, free_name, plain
 from explorer.weights.source import Source, folder_of, looks_like_model, shown
 
 DEFAULT_BUILD = "cpu-int8"
-RESERVED = "demo"
-
 _LOCK_FILE = ".lock"
-_MAX_NAME = 64
-# Windows refuses these as file names, with any ending.
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_USED_FILE = ".used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +63,19 @@ class Installed:
     def has(self, build: str) -> bool:
         """Return whether this build is there and complete."""
         return self.manifest is not None and has_build(self.folder, self.manifest, build)
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """Size of all files of the model folder: source, builds, tokenizer."""
+        return sum(_sizes(self.folder))
+
+    @property
+    def used(self) -> float | None:
+        """When it was last opened to generate, seconds since the epoch; None: never."""
+        try:
+            return (self.folder / _USED_FILE).stat().st_mtime
+        except OSError:
+            return None
 
 
 class Store:
@@ -144,15 +152,72 @@ class Store:
         source = Source(folder_of(source)).folder
         target = self._paths.models
         with self._alone(target / (wanted or "new"), progress):
-            taken = {RESERVED, *(model.name.casefold() for model in self.list())}
-            if wanted is None:
-                wanted = _free_name(source, taken)
-            elif wanted.casefold() in taken:
-                raise InputError(
-                    f"There is already a model named {wanted!r}; choose another name, or remove it."
-                )
+            self.check_new_name(wanted)
+            wanted = wanted or free_name(folder_name(source), self._taken())
             convert(source, target / wanted, [build], wanted, progress)
         return self.find(wanted)
+
+    def import_download(
+        self,
+        folder: Path,
+        origin: dict[str, str],
+        hashes: dict[str, str],
+        name: str | None,
+        build: str,
+        progress: Progress = lambda fraction, text: None,
+    ) -> Installed:
+        """Convert what was fetched into ``folder`` into an installed model; its files move there.
+
+        ``origin`` has kind, repository, revision and perhaps licence, ``hashes`` hex SHA-256 of
+        files by name, as far as they were taken. The name is made from the repository's by default.
+        Raises what :meth:`import_folder` does; the files are then where they were.
+        """
+        target = self._paths.models
+        with self._alone(target / (name or "new"), progress):
+            there = self.downloaded(origin["repository"], origin["revision"])
+            if there is not None and name in (None, there.name):
+                # The program was killed after the model had its name and before the files went.
+                if not there.has(build):
+                    add_build(there.folder, build, progress)
+                return self.find(there.name)
+            self.check_new_name(name)
+            name = name or free_name(origin["repository"].rpartition("/")[2], self._taken())
+            convert(
+                folder,
+                target / name,
+                [build],
+                name,
+                progress,
+                origin=origin,
+                move_source=True,
+                hashes=hashes,
+            )
+            # Licence and card, which the conversion does not read.
+            for path in folder.iterdir():
+                if path.is_file():
+                    with contextlib.suppress(OSError):
+                        path.replace(target / name / SOURCE_FOLDER / path.name)
+        return self.find(name)
+
+    def downloaded(self, repository: str, revision: str) -> Installed | None:
+        """Return the model that was downloaded from this commit, if there is one that works."""
+        for model in self._imported():
+            source = model.manifest.source if model.manifest and not model.problem else {}
+            if (source.get("repository"), source.get("revision")) == (repository, revision):
+                return model
+        return None
+
+    def check_new_name(self, name: str | None) -> None:
+        """Raise :class:`InputError` where a model has this name; None is never taken."""
+        if name is not None and name.casefold() in self._taken():
+            raise InputError(
+                f"There is already a model named {name!r}; choose another name, or remove it."
+            )
+
+    def mark_used(self, folder: Path) -> None:
+        """Note that a model is being used now; where that cannot be written, it is not."""
+        with contextlib.suppress(OSError):
+            (folder / _USED_FILE).touch()
 
     def remove(self, name: str) -> None:
         """Remove an imported model with all its builds.
@@ -174,12 +239,42 @@ class Store:
             model.folder.rename(gone)
             discard(gone)
 
+    def remove_build(self, name: str, build: str) -> None:
+        """Remove one build of a model; it can be made again from the model's source.
+
+        Raises :class:`UnknownModelError` where there is no such model or build, and
+        :class:`InputError` where it is the last one and could not be made again.
+        """
+        model = self.find(name)
+        manifest = model.manifest
+        if manifest is None or build not in manifest.builds:
+            raise UnknownModelError(f"{model.name} has no {build} build to remove.")
+        others = [other for other in manifest.builds if other != build and model.has(other)]
+        if not others and model.source is None and not (model.folder / SOURCE_FOLDER).is_dir():
+            raise InputError(
+                f"{build} is all that is left of {model.name}, whose source is gone; remove the "
+                "model instead."
+            )
+        gone = model.folder / (build + PART)
+        with self._alone(model.folder, lambda fraction, text: None), explained(model.folder):
+            discard(gone)
+            if (model.folder / build).exists():
+                (model.folder / build).rename(gone)
+            manifest = Manifest.read(model.folder)
+            builds = {key: value for key, value in manifest.builds.items() if key != build}
+            replace(manifest, builds=builds).write(model.folder)
+            discard(gone)
+
     def clean(self) -> None:
         """Clear away what killed conversions left, unless a conversion is running."""
         for folder in (self._paths.models, self._paths.model_cache):
             if folder.is_dir():
                 with contextlib.suppress(OSError, HeldError), FileLock(folder / _LOCK_FILE):
                     _discard_parts(folder)
+
+    def _taken(self) -> set[str]:
+        """Return the names that a new model cannot have, casefolded."""
+        return {RESERVED, *(model.name.casefold() for model in self.list())}
 
     def _bundled(self) -> Iterator[Installed]:
         for folder in _folders(self._paths.bundled_models):
@@ -206,7 +301,7 @@ class Store:
 
     def _cached(self, source: Path, *, bundled: bool) -> Installed:
         """Return the model that is made, or will be, in the cache from a GPT-2 folder."""
-        folder = self._paths.model_cache / f"{_plain(source.name)}-{_content_key(source)}"
+        folder = self._paths.model_cache / f"{plain(source.name)}-{_content_key(source)}"
         return Installed(source.name, folder, _manifest(folder), "", bundled, source)
 
     def _by_path(self, folder: Path, models: builtins.list[Installed]) -> Installed:
@@ -241,7 +336,7 @@ class Store:
     def _discard_older(self, model: Installed) -> None:
         """Remove what earlier versions of a bundled model left in the cache."""
         if model.bundled:
-            pattern = re.compile(re.escape(_plain(model.name)) + r"-[0-9a-f]{16}")
+            pattern = re.compile(re.escape(plain(model.name)) + r"-[0-9a-f]{16}")
             for folder in _folders(model.folder.parent):
                 if pattern.fullmatch(folder.name) and folder != model.folder:
                     with contextlib.suppress(OSError):
@@ -258,45 +353,6 @@ def import_model(
 def ensure_build(progress: Progress, paths: Paths, name_or_dir: str | Path, build: str) -> Path:
     """Make a missing build: :meth:`Store.ensure` as work for a job."""
     return Store(paths).ensure(name_or_dir, build, progress)
-
-
-def check_name(name: str) -> str:
-    """Return a model's name as it will be kept, or raise :class:`InputError` with the reason."""
-    name = unicodedata.normalize("NFC", name).strip()
-    if not 0 < len(name) <= _MAX_NAME:
-        raise InputError(f"A model's name must have 1 to {_MAX_NAME} characters, not {len(name)}.")
-    if wrong := next((char for char in name if not _allowed(char)), None):
-        raise InputError(
-            f"A model's name may hold letters, digits, spaces and . _ - + only, not {wrong!r}."
-        )
-    if not name[0].isalnum() or name.endswith(".") or name.lower().endswith(PART):
-        raise InputError(
-            f"A model's name must begin with a letter or digit and not end in a dot or {PART!r}."
-        )
-    if name.casefold() == RESERVED or _DEVICES.fullmatch(name):
-        raise InputError(f"The name {name!r} is reserved; choose another one.")
-    return name
-
-
-def _allowed(char: str) -> bool:
-    return char.isalnum() or char in " ._-+"
-
-
-def _free_name(folder: Path, taken: set[str]) -> str:
-    """Return a name made from that of a folder, with a number where it is taken."""
-    # A Hugging Face cache: models--openai-community--gpt2/snapshots/<revision>.
-    cached = folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
-    base = folder.parent.parent.name.split("--")[-1] if cached else folder.name
-    base = _plain(re.sub(re.escape(PART) + "$", "", base, flags=re.IGNORECASE))
-    candidates = (f"{base}-{n}" if n > 1 else base for n in itertools.count(1))
-    return next(
-        name for name in candidates if name.casefold() not in taken and not _DEVICES.fullmatch(name)
-    )
-
-
-def _plain(name: str) -> str:
-    """Return ``name`` with only what every file system takes."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:40] or "model"
 
 
 def _content_key(folder: Path) -> str:
@@ -324,6 +380,13 @@ def _folders(parent: Path) -> builtins.list[Path]:
         for path in entries
         if path.is_dir() and not path.name.startswith(".") and not path.name.endswith(PART)
     ]
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                yield os.lstat(os.path.join(place, name)).st_size
 
 
 def _discard_parts(folder: Path) -> None:

@@ -20,7 +20,8 @@ from explorer.errors import (
 from explorer.lock import FileLock
 from explorer.manifest import Manifest
 from explorer.paths import Paths
-from explorer.weights.store import Store, check_name
+from explorer.weights.names import check_name
+from explorer.weights.store import Store
 from tests.tiny import make_tiny
 
 
