@@ -35,17 +35,20 @@ Flags = NDArray[np.bool_]
 _LOGSUMEXP_ERROR = 1e-4
 """Bound on what a float32 logsumexp is off, relative to the sum; ten times what is observed."""
 
-_FLOAT32_ERROR = 3e-6
-"""Bound on what a sum of float32 exponentials is off, relative to the sum."""
-
 _UNBOUNDED = 1e300
 """Stands for "no bound", and unlike infinity can be multiplied by a uniform number of 0."""
 
 _LOWEST_TEMPERATURE = 1e-30
 """Below it a division could overflow; all weight is on the likeliest tokens long before."""
 
-_LISTS = (1024, 8192)
-"""Likeliest tokens of a full row that are looked at before all of it is sorted."""
+_BUCKET = 16
+"""Tokens a bucket, on average, when a whole vocabulary is put in order."""
+
+_FAR = 64.0
+"""Below the peak by so many temperatures, tokens share the last bucket: 1e-28 of its weight."""
+
+_FLAT = 1e-37
+"""Narrowest bucket that float32 can count; all logits are equal then, or as good as."""
 
 _UNSETTLED = -1
 
@@ -303,34 +306,79 @@ def _draw_full(logits: Floats, settings: Settings, uniform: Doubles) -> int:
         values = _likeliest(logits, top_k)
         ties = np.count_nonzero(logits >= values[-1]) - top_k
         values = np.concatenate([values, np.full(ties, values[-1])])
-        return _id_at(logits, values, _listed(values, settings, uniform, None))
-    lists = [count for count in _LISTS if 2 * count < size and top_k == 0]
-    if lists:
-        # In single precision, with bounds, the total is had in a third of the time.
-        odds = logits - logits.max()
-        if settings.temperature[0] != 1:
-            odds /= np.float32(settings.temperature[0])
-        total = np.exp(odds, out=odds).sum(dtype=np.float64, keepdims=True)
-    for count in lists:
-        values = _likeliest(logits, count)
-        position = _listed(values, settings, uniform, total)
-        if position != _UNSETTLED:
-            return _id_at(logits, values, position)
+        return _id_at(logits, values, _listed(values, settings, uniform))
+    if top_k == 0:
+        return _Whole(logits, float(settings.temperature[0])).draw(settings, float(uniform[0]))
     values = np.sort(logits)[::-1]
-    return _id_at(logits, values, _listed(values, settings, uniform, None))
+    return _id_at(logits, values, _listed(values, settings, uniform))
 
 
-def _listed(values: Floats, settings: Settings, uniform: Doubles, total: Doubles | None) -> int:
-    """Return the drawn position in ``values`` [n] of one row, -1 if they do not settle it.
+def _listed(values: Floats, settings: Settings, uniform: Doubles) -> int:
+    """Return the drawn position in ``values`` [n], which are all that one row may draw."""
+    nothing = np.zeros(1)
+    return int(_positions(values[None], settings, uniform, nothing, nothing)[0])
 
-    ``total`` [1] is about what all weights sum up to; None where the values are all there is.
+
+class _Whole:
+    """A whole vocabulary in descending order, as far as one draw needs it.
+
+    Tokens go into buckets, stretches of equal width on the scale of logits, so that the buckets'
+    order is that of their tokens. Only the bucket in which the draw falls is sorted; of the others
+    their weight is enough.
     """
-    low = high = np.zeros(1)
-    if total is not None:
-        weights = np.exp((values.astype(np.float64) - values[0]) / settings.temperature)
-        missing, error = np.maximum(total - weights.sum(), 0), total * _FLOAT32_ERROR
-        low, high = np.maximum(missing - error, 0), missing + error
-    return int(_positions(values[None], settings, uniform, low, high)[0])
+
+    def __init__(self, logits: Floats, temperature: float) -> None:
+        """Weigh the tokens of one row [V] and put them into buckets."""
+        self._logits = logits
+        peak, count = logits.max(), max(1, len(logits) // _BUCKET)
+        weights = logits.astype(np.float64)
+        weights -= peak
+        if temperature != 1:
+            weights /= temperature
+        self._weights = np.exp(weights, out=weights)  # [V]
+        depth = peak - logits  # rounding keeps the order
+        width = min(float(depth.max()), _FAR * temperature) / count
+        with np.errstate(over="ignore"):
+            depth *= np.float32(1 / width if width > _FLAT else 0)
+        self._buckets = np.minimum(depth, count - 1, out=depth).astype(np.intp)  # [V]
+        self._reach = np.cumsum(np.bincount(self._buckets, self._weights, count))  # [buckets]
+
+    def draw(self, settings: Settings, uniform: float) -> int:
+        """Return the token that ``uniform`` means under the settings of one row."""
+        total = self._kept(float(settings.top_p[0]), openai=bool(settings.openai[0]))
+        # Rounding may put the product on the total itself; the last one that has weight is meant.
+        target = min(uniform * total, float(np.nextafter(total, 0)))
+        ids, running, _ = self._around(target, "right")
+        at, last = np.searchsorted(running, target, "right"), np.searchsorted(running, running[-1])
+        return int(ids[min(int(at), int(last))])
+
+    def _kept(self, top_p: float, *, openai: bool) -> float:
+        """Return the weight of the tokens that top-p keeps."""
+        total = float(self._reach[-1])
+        bar = top_p * total
+        if top_p == 1 or bar >= total:
+            return total
+        if not openai:  # up to the first that reaches p
+            _, running, _ = self._around(bar, "left")
+            return float(running[min(int(np.searchsorted(running, bar)), len(running) - 1)])
+        # Those that stay within p, and at least one.
+        _, running, before = self._around(bar, "right")
+        within = running[: np.searchsorted(running, bar, "right")]
+        return float(within[-1] if len(within) else before or running[0])
+
+    def _around(self, target: float, side: Literal["left", "right"]) -> tuple[Ids, Doubles, float]:
+        """Return the ids [n] of the bucket in which a running sum passes ``target``, in order.
+
+        Beside them the running sum [n] after each, and the sum before the first. ``side`` says
+        whether to reach the target is enough ("left") or it must be exceeded.
+        """
+        # A bucket's running sum may round above what the bucket adds to the whole.
+        last = np.searchsorted(self._reach, self._reach[-1])
+        bucket = int(min(np.searchsorted(self._reach, target, side), last))
+        ids: Ids = np.flatnonzero(self._buckets == bucket)
+        ids = ids[np.argsort(-self._logits[ids], kind="stable")]  # ties by lower id
+        before = float(self._reach[bucket - 1]) if bucket else 0.0
+        return ids, before + np.cumsum(self._weights[ids]), before
 
 
 def _likeliest(logits: Floats, count: int) -> Floats:
