@@ -35,7 +35,7 @@ from explorer.engine.messages import (
     Start,
     Steps,
 )
-from explorer.errors import EngineError, ExplorerError, PromptError
+from explorer.errors import EngineError, ExplorerError, PromptError, RecipeError
 from explorer.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class Lanes:
         """Let a candidate stream from the next step on; what ran in its lane is dropped.
 
         Raises :class:`PromptError` for a prompt that leaves no room or that the model cannot read,
-        and :class:`EngineError` for a lane or a key that cannot be used; nothing is changed then.
+        :class:`RecipeError` where the recipe leaves nothing to draw, and :class:`EngineError` for a
+        lane or a key that cannot be used; nothing is changed then.
         """
         if not 0 <= start.lane < self.lanes:
             raise EngineError(
@@ -141,6 +142,13 @@ class Lanes:
             )
         if any(candidate.start.key == start.key for candidate in self._candidates()):
             raise EngineError(f"Candidate {start.key} streams already; drop it first.")
+        tokens = self._tokens
+        drawable = self._vocabulary - len(tokens.holes) - (tokens.end_of_text is not None)
+        if start.recipe.end_of_text == "never" and not drawable:
+            raise RecipeError(
+                "This model has no other token than <|endoftext|>, so it must be drawn; let it stop"
+                " the text or run on."
+            )
         prompt = self._checked_prompt(start)
         room = min(start.recipe.max_tokens, self._context - len(prompt))
         uniforms = sampling.uniforms(start.seed, start.key[1], room)

@@ -1,5 +1,6 @@
 """Continuous batching against candidates that run alone, on a fake session that notices misuse."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from explorer.engine.lanes import CHUNK, Lanes
 from explorer.engine.messages import Ended, Prefill, Refused, Start, Steps
 from explorer.engine.sampling import uniforms
 from explorer.engine.tokens import Tokens
-from explorer.errors import EngineError, PromptError
+from explorer.errors import EngineError, PromptError, RecipeError
 from explorer.recipe import Recipe
 from tests.engine.fake_session import FakeSession
 from tests.tiny import make_tiny
@@ -265,6 +266,20 @@ def test_a_prompt_without_room_is_refused_with_both_numbers(tokens, session):
         with pytest.raises(PromptError, match=rf"{size} tokens.* 64"):
             lanes.start(start(1, prompt=(1,) * size))
     assert lanes.running == 1  # what ran in the lane goes on
+
+
+@pytest.mark.parametrize("holes", [0, 2])
+def test_a_vocabulary_of_end_of_text_alone_cannot_do_without_it(holes):
+    alone = Tokens(json.dumps({
+        "model": {"type": "BPE", "vocab": {"<|endoftext|>": holes}, "merges": []},
+        "added_tokens": [],
+    }))  # fmt: skip
+    lanes = Lanes(FakeSession(holes + 1, end_of_text=holes), alone)
+    with pytest.raises(RecipeError, match=r"no other token.*let it stop the text or run on"):
+        lanes.start(start(prompt=(), recipe=Recipe(end_of_text="never")))
+    assert not lanes.running
+    lanes.start(start(prompt=(), recipe=Recipe(end_of_text="stop")))
+    assert lanes.running == 1
 
 
 def test_what_cannot_be_started(tokens, session):
