@@ -1,11 +1,15 @@
 """For every test: no real display, no stopwatch, no folder of the person who runs them."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.sealed import Sealed
 
 # How long an example takes says more about what else the machine does than about the program.
 settings.register_profile("explorer", settings.default, deadline=None)
@@ -37,3 +41,15 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.setenv(name, str(place))
         Path(home).chmod(0o700)  # Qt warns about a runtime folder that others may read
         yield
+
+
+@pytest.fixture
+def sealed() -> Iterator[Sealed]:
+    """A folder that can be closed for writing; where the platform does not know how, a skip."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("permissions of a folder do not close it here")
+    # Not below tmp_path, which another user may not enter.
+    folder = Path(tempfile.mkdtemp(prefix="sealed-"))
+    folder.chmod(0o755)
+    yield Sealed(folder)
+    shutil.rmtree(folder)

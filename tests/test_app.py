@@ -111,16 +111,16 @@ def test_a_second_instance_says_so_and_may_read(paths, qtbot):
             streams_but_judges_nothing(second, other)
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind root")
-def test_a_read_only_disk_streams_and_says_why_nothing_is_judged(paths, qtbot):
+def test_a_read_only_disk_streams_and_says_why_nothing_is_judged(sealed, paths, qtbot):
+    paths = replace(Paths.default(sealed.folder), bundled_models=paths.bundled_models)
     Database.open(paths.library).close()
-    paths.data.chmod(0o500)
-    try:
-        with window_on(paths, qtbot) as (window, engine):
-            assert "cannot be written" in window.explore.notices.sentences()[0]
-            streams_but_judges_nothing(window, engine)
-    finally:
-        paths.data.chmod(0o700)
+    with sealed.closed(), window_on(paths, qtbot) as (window, engine):
+        assert "cannot be written" in window.explore.notices.sentences()[0]
+        streams_but_judges_nothing(window, engine)
+    assert sorted(each.name for each in sealed.folder.iterdir()) == [
+        "library.sqlite",
+        "library.sqlite.lock",
+    ]
 
 
 def test_a_data_folder_that_cannot_be_made_is_no_traceback(paths, qtbot, tmp_path):
