@@ -25,9 +25,12 @@ PREFIX = "model.ckpt"
 
 _LIMIT = 1 << 20
 _SCOPE = "model/"
-_EMBEDDINGS = {"wte": "wte.weight", "wpe": "wpe.weight"}
-_LAYER = re.compile(r"h([0-9]{1,5})/(ln_[12]|attn/c_attn|attn/c_proj|mlp/c_fc|mlp/c_proj)/([gbw])")
-_LAST = re.compile(r"(ln_f)/([gb])")
+# With the scope: embeddings, norms (gain and bias), linear layers (weight and bias).
+_EMBEDDING = re.compile(r"model/(wte|wpe)")
+_NORM = re.compile(r"model/(ln_f|h(?:0|[1-9][0-9]{0,4})/ln_[12])/([gb])")
+_LINEAR = re.compile(
+    r"model/(h(?:0|[1-9][0-9]{0,4})/(?:attn/c_attn|attn/c_proj|mlp/c_fc|mlp/c_proj))/([wb])"
+)
 # What optimizers keep beside each weight, in checkpoints that training was to go on from.
 _SLOT = re.compile(r".*/(Adam|Adam_1|Momentum|RMSProp|RMSProp_1)")
 
@@ -128,15 +131,13 @@ def _prefix(source: Source) -> str:
 
 def _renamed(name: str, shape: tuple[int, ...]) -> tuple[str, Variable]:
     """Return Hugging Face's name of a variable, and the variable; strange ones keep their name."""
-    inner = name.removeprefix(_SCOPE)
-    part = {"g": "weight", "b": "bias", "w": "weight"}
-    if inner in _EMBEDDINGS:
-        return _EMBEDDINGS[inner], Variable(name, shape)
-    if match := _LAST.fullmatch(inner):
-        return f"{match[1]}.{part[match[2]]}", Variable(name, shape)
-    if match := _LAYER.fullmatch(inner):
-        if match[3] == "w" and len(shape) == 3 and shape[0] == 1:
-            shape = shape[1:]
-        layer, place = match[1], match[2].replace("/", ".")
-        return f"h.{layer}.{place}.{part[match[3]]}", Variable(name, shape)
-    return name, Variable(name, shape)
+    if match := _EMBEDDING.fullmatch(name):
+        return f"{match[1]}.weight", Variable(name, shape)
+    match = _NORM.fullmatch(name) or _LINEAR.fullmatch(name)
+    if match is None:
+        return name, Variable(name, shape)
+    if match[2] == "w" and len(shape) == 3 and shape[0] == 1:
+        shape = shape[1:]
+    place = match[1].replace("/", ".")
+    place = f"h.{place[1:]}" if place.startswith("h") else place
+    return f"{place}.{'bias' if match[2] == 'b' else 'weight'}", Variable(name, shape)
