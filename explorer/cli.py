@@ -228,7 +228,7 @@ def _add_score(commands: Commands[_Parser]) -> None:
 
 
 def _add_models(commands: Commands[_Parser]) -> None:
-    parser = _new(commands, "models", "Import, list and remove models.")
+    parser = _new(commands, "models", "Import, list, check, compare and remove models.")
     actions = parser.add_subparsers(metavar="ACTION", parser_class=_Parser, required=True)
     add = actions.add_parser("import", help="make a model of a GPT-2 folder", allow_abbrev=False)
     add.set_defaults(action="import")
@@ -242,6 +242,24 @@ def _add_models(commands: Commands[_Parser]) -> None:
     remove = actions.add_parser("remove", help="delete an imported model", allow_abbrev=False)
     remove.set_defaults(action="remove")
     remove.add_argument("name", metavar="N")
+    _add_model_studies(actions)
+
+
+def _add_model_studies(actions: Commands[_Parser]) -> None:
+    summary = "check hashes of all files, and ten tokens of every build"
+    verify = actions.add_parser("verify", help=summary, allow_abbrev=False)
+    verify.set_defaults(action="verify")
+    verify.add_argument("name", metavar="N")
+    summary = "measure what each precision costs in quality, on held-out text"
+    compare = actions.add_parser("compare", help=summary, allow_abbrev=False)
+    compare.set_defaults(action="compare")
+    compare.add_argument("name", metavar="N")
+    add = compare.add_argument
+    add("--text", metavar="F", help="the text, - for stdin (default: one that ships)")
+    precisions = ["fp32", "int8", "int4"]
+    add("--precisions", choices=PRECISIONS, nargs="+", default=precisions, metavar="P",
+        help=f"any of {' '.join(PRECISIONS)} (default: {' '.join(precisions)})")  # fmt: skip
+    add("--json", action="store_true", help="print what quality.json holds, and nothing else")
 
 
 def _add_export(commands: Commands[_Parser]) -> None:

@@ -22,6 +22,14 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         case "list":
             for installed in store.list():
                 print(_line(installed))
+        case "verify":
+            from explorer.commands import models_verify
+
+            return models_verify.run(args, paths)
+        case "compare":
+            from explorer.commands import models_compare
+
+            return models_compare.run(args, paths)
         case _:
             store.remove(args.name)
             print(f"{args.name} was removed.")
