@@ -1,15 +1,23 @@
 """The wheel: built, installed into a fresh environment, and run from another folder."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
+from email import message_from_bytes
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WINDOWS = sys.platform == "win32"
 
 
@@ -70,6 +78,44 @@ def test_the_wheel_holds_the_program_its_resources_and_the_model(wheel: Path) ->
     assert {name.split("/")[0].split("-")[0] for name in names} == {"explorer", "sample_explorer"}
     assert not [name for name in names if "test_" in name or name.endswith((".part", ".pyc"))]
     assert sum(info.file_size for info in zipfile.ZipFile(wheel).infolist()) < 40e6
+
+
+def test_the_wheel_asks_for_exactly_the_dependencies_of_the_project(wheel: Path) -> None:
+    """The environment below borrows them, so a missing one would not be missed there."""
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+    metadata = message_from_bytes(archive.read(name))
+    extras = PROJECT["optional-dependencies"]
+    wanted = {parted(line) for line in PROJECT["dependencies"]}
+    wanted |= {(*parted(line)[:3], extra) for extra, lines in extras.items() for line in lines}
+    assert {parted(line) for line in metadata.get_all("Requires-Dist", [])} == wanted
+    assert set(metadata.get_all("Provides-Extra", [])) == set(extras)
+    assert metadata["Requires-Python"] == PROJECT["requires-python"]
+
+
+def parted(line: str) -> tuple[str, str, str, str]:
+    """Return name, versions, marker and extra of a requirement."""
+    requirement = Requirement(line)
+    marker, extra = str(requirement.marker or ""), ""
+    if found := re.search(r"""(?: and )?extra == ["'](.+?)["']$""", marker):
+        marker, extra = marker[: found.start()], found[1]
+    if marker.startswith("(") and marker.endswith(")") and extra:
+        marker = marker[1:-1]
+    return canonicalize_name(requirement.name), str(requirement.specifier), marker, extra
+
+
+def test_whatever_the_program_imports_is_among_its_dependencies() -> None:
+    asked = {parted(line)[0] for line in PROJECT["dependencies"]}
+    owners = packages_distributions()
+    for path in (ROOT / "explorer").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            for top in {name.split(".")[0] for name in names} - {"explorer"}:
+                given_by = {canonicalize_name(owner) for owner in owners.get(top, [])}
+                known = top in sys.stdlib_module_names or given_by & asked
+                assert known, f"{path.name} imports {top}, and no dependency brings it"
 
 
 def test_the_installed_program_tests_itself_from_another_folder(
