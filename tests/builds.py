@@ -20,7 +20,7 @@ def reader(source: Path) -> Read:
         with safe_open(path, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118  (not a dict)
                 tensors[name.removeprefix("transformer.")] = file.get_tensor(name)
-    return lambda name: tensors[name].astype(np.float32)
+    return lambda name: [tensors[name].astype(np.float32)]
 
 
 def spec_of(source: Path, **changes: object) -> GraphSpec:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -44,6 +45,10 @@ _MAX_SHARDS = 200
 _INDEX_LIMIT = 4 << 20
 _CHUNK = 1 << 22
 """Numbers compared or checked at a time."""
+BLOCK_ROWS = 128
+"""What the rows of a block are a multiple of, as the weights that share a scale may be."""
+_BLOCK = 1 << 22
+"""Bytes of a block, about: they stay in the cache while they are checked, hashed and converted."""
 
 
 Kind = Literal["huggingface", "openai", "onnx"]
@@ -126,6 +131,26 @@ class Checkpoint:
             self._digests[name] = hashlib.sha256(values.data).hexdigest()
         return values
 
+    def blocks(self, name: str) -> Iterator[NDArray[np.float32]]:
+        """Yield what :meth:`read` returns in parts of some megabytes, in order.
+
+        Each is a number of whole rows of the first axis, but for the last one a multiple of
+        :data:`BLOCK_ROWS`. The tensor's hash is taken when the last one has been asked for.
+        """
+        file, stored_name = self._places[name]
+        shape = file.tensors[stored_name].shape
+        rows = self.tokenizer.vocabulary if name in (EMBEDDING, HEAD) else shape[0]
+        step = max(1, _BLOCK // (4 * BLOCK_ROWS * math.prod(shape[1:]))) * BLOCK_ROWS
+        digest = None if name in self._digests else hashlib.sha256()
+        for start in range(0, rows, step):
+            values = file.read(stored_name, start, min(start + step, rows))
+            _check_finite(values, stored_name, file.name, start)
+            if digest is not None:
+                digest.update(values.data)
+            yield values
+        if digest is not None:
+            self._digests[name] = digest.hexdigest()
+
     def files(self) -> tuple[str, ...]:
         """Return the names of the files that this checkpoint is made of."""
         return source_files(self.source)
@@ -142,7 +167,8 @@ class Checkpoint:
         """
         for name in self._places:
             if name not in self._digests:
-                self.read(name)
+                for _ in self.blocks(name):
+                    pass
         sizes = {**asdict(self.config), "end_of_text": self.end_of_text}
         # Rows without a token are never used: padding a vocabulary makes no other model. Whether
         # there is a head of its own, the tensors tell.
@@ -336,13 +362,15 @@ def _explain_absence(source: Source) -> str:
     )
 
 
-def _check_finite(values: NDArray[np.float32], name: str, file: str) -> None:
+def _check_finite(values: NDArray[np.float32], name: str, file: str, row: int = 0) -> None:
+    """Refuse what is not finite; the first row of ``values`` is number ``row`` of the tensor."""
     flat = values.reshape(-1)
     for start in range(0, flat.size, _CHUNK):
         finite = np.isfinite(flat[start : start + _CHUNK])
         if not finite.all():
             place = start + int(np.argmin(finite))
             index = [int(i) for i in np.unravel_index(place, values.shape)]
+            index[0] += row
             raise CheckpointError(
                 f"{file}: the tensor {name} holds {flat[place]} at {index}, but weights must be "
                 "finite; the file is damaged or its training had diverged."

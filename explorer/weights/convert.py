@@ -26,6 +26,7 @@ from explorer.weights.graph import (
     GraphSpec,
     write_graph,
 )
+from explorer.weights.writing import copy_file, flush
 
 PART = ".part"
 """Ending of unfinished files and folders."""
@@ -35,7 +36,7 @@ TOKENIZER_FILE = "tokenizer.json"
 Progress = Callable[[float, str], None]
 """Takes the fraction that is done and a few words; may raise to cancel."""
 
-_BLOCK = 1 << 22
+_FLUSHING = "Waiting for the disk"
 _COPY_SHARE = 0.2
 """Part of the whole progress that copying the source gets."""
 
@@ -86,7 +87,11 @@ def convert(
                 manifest = _fill(part, checkpoint, builds, name, origin, found, progress)
             if target.exists():
                 raise ModelError(f"{target} exists already; remove it or choose another name.")
+            progress(1.0, _FLUSHING)
+            for path in (part, *part.rglob("*")):  # the rename must never show half of a file
+                flush(path)
             part.rename(target)
+            flush(target.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 discard(part)
@@ -134,6 +139,7 @@ def add_build(
                 )
             discard(folder / build)  # of a build that broke, or was never entered in model.json
             part.rename(folder / build)
+            flush(folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 discard(part)
@@ -153,11 +159,11 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
         spec,
         precision,
         device_class,
-        checkpoint.read,
+        checkpoint.blocks,
         lambda fraction: progress(fraction, f"Making the {name} build"),
     )
-    for file in (GRAPH_FILE, WEIGHTS_FILE):
-        _flush(folder / file)
+    flush(folder / GRAPH_FILE)
+    flush(folder)
     packing = written.packing
     parts = (checkpoint.fingerprint(), name, CONTRACT_VERSION, packing.bits, packing.block)
     return Build(
@@ -271,24 +277,21 @@ def _take_source(
     total = sum(path.stat().st_size for path in paths.values())
     hashes: dict[str, str] = {}
     taken = 0
+
+    def report(count: int) -> None:
+        nonlocal taken
+        taken += count
+        progress(min(taken / total, 1.0), "Reading the files" if linked else "Copying the files")
+
     for name, path in paths.items():
         (target / name).parent.mkdir(exist_ok=True)
         linked = move and _link(path, target / name)
-        if linked and name in known:
+        if not linked:
+            hashes[name] = copy_file(path, target / name, report)
+        elif name in known:
             hashes[name] = known[name]
-            continue
-        digest = hashlib.sha256()
-        with contextlib.ExitStack() as files:
-            origin = files.enter_context(path.open("rb", buffering=0))
-            copy = None if linked else files.enter_context((target / name).open("wb"))
-            while block := origin.read(_BLOCK):
-                digest.update(block)
-                if copy is not None:
-                    copy.write(block)
-                taken += len(block)
-                words = "Reading the files" if linked else "Copying the files"
-                progress(min(taken / total, 1.0), words)
-        hashes[name] = digest.hexdigest()
+        else:
+            hashes[name] = checkpoint.source.sha256(name, report)
     return hashes
 
 
@@ -344,9 +347,3 @@ def _scaled(progress: Progress, start: float, stop: float) -> Progress:
 
 def _size(folder: Path) -> int:
     return sum((folder / name).stat().st_size for name in (GRAPH_FILE, WEIGHTS_FILE))
-
-
-def _flush(path: Path) -> None:
-    """Bring a file to the disk, so that the rename that follows never shows half of it."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

@@ -25,7 +25,7 @@ Nothing here mixes rows: every kernel chosen computes a row from that row alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from explorer.manifest import DeviceClass, Precision
-from explorer.weights.nodes import Nodes, Packing, Read, WeightWriter
+from explorer.weights.nodes import Array, Nodes, Packing, Read
+from explorer.weights.writing import WeightWriter
 
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.bin"
@@ -126,7 +127,7 @@ def write_graph(
     matrices = 4 * spec.layers + 2  # four a layer, the embedding, the head
     done = 0
 
-    def counted(name: str) -> NDArray[np.float32]:
+    def counted(name: str) -> Iterable[Array]:
         nonlocal done
         if name.endswith(".weight") and "ln_" not in name and name != "wpe.weight":
             if progress is not None:
@@ -152,7 +153,7 @@ def build_graph(spec: GraphSpec, g: Nodes) -> onnx.ModelProto:
         name = f"h.{layer}"
         attended = _attention(spec, g, normal, layer)
         normal, x = _add_and_norm(spec, g, x, attended, f"{name}.attn.c_proj", f"{name}.ln_2")
-        thought = _feed_forward(g, normal, layer)
+        thought = _feed_forward(spec, g, normal, layer)
         following = f"h.{layer + 1}.ln_1" if layer + 1 < spec.layers else "ln_f"
         normal, x = _add_and_norm(spec, g, x, thought, f"{name}.mlp.c_proj", following)
     _head(spec, g, normal)
@@ -164,15 +165,16 @@ def _embeddings(spec: GraphSpec, g: Nodes) -> str:
     """Token plus position embedding: [B, S] -> [B, S, width]."""
     if spec.tied and not g.quantizes:
         kind: np.dtype[Any] = np.dtype(np.float32)
-        table = g.weight("head", _head_rows(spec, g))  # serves twice
+        table = _head_table(spec, g)  # serves twice
     else:
         # One row a token is read, so half precision is about size, not speed.
         kind = np.dtype(np.float16) if g.quantizes else g.kind
-        table = g.floating("wte.weight", g.read("wte.weight")[: spec.vocabulary], kind)
+        shape = (spec.vocabulary, spec.width)
+        table = g.floating("wte.weight", g.read("wte.weight"), shape, kind)
     x = g.node("Gather", [table, "input_ids"])
     if kind != g.kind:
         x = g.node("Cast", [x], to=helper.np_dtype_to_tensor_dtype(g.kind))
-    positions = g.floating("wpe.weight", g.read("wpe.weight")[: spec.context])
+    positions = g.floating("wpe.weight", g.read("wpe.weight"), (spec.context, spec.width))
     return g.node("Add", [x, g.node("Gather", [positions, "positions"])])
 
 
@@ -195,10 +197,11 @@ def _add_and_norm(
 
 def _attention(spec: GraphSpec, g: Nodes, x: str, layer: int) -> str:
     """Causal self-attention, without the bias of its output: [B, S, width] -> [B, S, width]."""
-    name = f"h.{layer}.attn"
-    bias = g.floating(f"{name}.c_attn.bias", _pad_heads(spec, g.read(f"{name}.c_attn.bias"), 3))
-    weight = _pad_heads(spec, g.read(f"{name}.c_attn.weight"), 3)  # [width, 3 * H * D]
-    qkv = g.linear(x, f"{name}.c_attn.weight", weight, bias)
+    name, inside = f"h.{layer}.attn", spec.heads * spec.kv_head_size
+    bias = _pad_heads(spec, g.whole(f"{name}.c_attn.bias"), 3)
+    bias_name = g.floating(f"{name}.c_attn.bias", [bias], bias.shape)
+    rows = (_pad_heads(spec, part, 3) for part in g.read(f"{name}.c_attn.weight"))
+    qkv = g.linear(x, f"{name}.c_attn.weight", rows, (spec.width, 3 * inside), bias_name)
     past = [f"past.{layer}.key", f"past.{layer}.value"]
     outputs = [f"{name}.attended", f"present.{layer}.key", f"present.{layer}.value"]
     g.node(
@@ -210,8 +213,10 @@ def _attention(spec: GraphSpec, g: Nodes, x: str, layer: int) -> str:
         do_rotary=0,
         scale=spec.head_size**-0.5,
     )
-    weight = _pad_heads(spec, g.read(f"{name}.c_proj.weight").T, 1).T  # [H * D, width]
-    return g.linear(outputs[0], f"{name}.c_proj.weight", weight)
+    projection = g.read(f"{name}.c_proj.weight")
+    if inside != spec.width:  # the heads are in the rows here
+        projection = [_pad_heads(spec, g.whole(f"{name}.c_proj.weight").T, 1).T]
+    return g.linear(outputs[0], f"{name}.c_proj.weight", projection, (inside, spec.width))
 
 
 def _pad_heads(spec: GraphSpec, array: NDArray[np.float32], parts: int) -> NDArray[np.float32]:
@@ -224,12 +229,13 @@ def _pad_heads(spec: GraphSpec, array: NDArray[np.float32], parts: int) -> NDArr
     return padded.reshape(*array.shape[:-1], -1)
 
 
-def _feed_forward(g: Nodes, x: str, layer: int) -> str:
+def _feed_forward(spec: GraphSpec, g: Nodes, x: str, layer: int) -> str:
     """Two linear layers with the tanh form of gelu between, without the bias of the second."""
-    name = f"h.{layer}.mlp"
-    inner = g.linear(x, f"{name}.c_fc.weight", g.read(f"{name}.c_fc.weight"))
+    name, width, wide = f"h.{layer}.mlp", spec.width, spec.inner or 4 * spec.width
+    inner = g.linear(x, f"{name}.c_fc.weight", g.read(f"{name}.c_fc.weight"), (width, wide))
     active = g.node("FastGelu", [inner, g.vector(f"{name}.c_fc.bias")])
-    return g.linear(active, f"{name}.c_proj.weight", g.read(f"{name}.c_proj.weight"))
+    rows = g.read(f"{name}.c_proj.weight")
+    return g.linear(active, f"{name}.c_proj.weight", rows, (wide, width))
 
 
 def _head(spec: GraphSpec, g: Nodes, x: str) -> None:
@@ -241,19 +247,24 @@ def _head(spec: GraphSpec, g: Nodes, x: str) -> None:
     bias[list(spec.undrawable)] = -np.inf
     drawable = g.weight("head.bias", bias)
     if g.quantizes:
-        g.quantized(chosen, "head", _head_rows(spec, g), drawable, "logits")
+        shape = (spec.logit_columns, spec.width)
+        g.transposed(chosen, "head", g.read(_head_name(spec)), shape, drawable, "logits")
         return
     # In fp32 in every build: fp16 logits are so coarse that different tokens tie.
     if g.kind != np.float32:
         chosen = g.node("Cast", [chosen], to=TensorProto.FLOAT)
-    table = "head" if spec.tied else g.weight("head", _head_rows(spec, g))
+    table = "head" if spec.tied else _head_table(spec, g)
     g.node("Gemm", [chosen, table, drawable], ["logits"], transB=1)
 
 
-def _head_rows(spec: GraphSpec, g: Nodes) -> NDArray[np.float32]:
-    """Return the rows that make the logits, with zeros up to whole blocks: [V', width]."""
-    rows = g.read("wte.weight" if spec.tied else "lm_head.weight")[: spec.vocabulary]
-    return np.pad(rows, [(0, spec.logit_columns - spec.vocabulary), (0, 0)])
+def _head_table(spec: GraphSpec, g: Nodes) -> str:
+    """Write the rows that make the logits, in fp32, with zeros up to whole blocks: [V', width]."""
+    shape = (spec.logit_columns, spec.width)
+    return g.floating("head", g.read(_head_name(spec)), shape, np.dtype(np.float32))
+
+
+def _head_name(spec: GraphSpec) -> str:
+    return "wte.weight" if spec.tied else "lm_head.weight"
 
 
 def _selection(spec: GraphSpec, g: Nodes) -> None:

@@ -5,10 +5,8 @@ Matrices come in the form that the precision asks for; whoever adds a layer need
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -17,13 +15,14 @@ from onnx import TensorProto, helper
 
 from explorer.errors import CheckpointError
 from explorer.manifest import Precision
-from explorer.weights.quantize import quantize
+from explorer.weights.quantize import Packed, empty, quantize_into
+from explorer.weights.writing import WeightWriter
 
-Read = Callable[[str], NDArray[np.float32]]
-"""Returns a tensor by its Hugging Face name without prefix (``h.0.attn.c_attn.weight``, ...)."""
+Array = NDArray[np.float32]
+Read = Callable[[str], Iterable[Array]]
+"""Returns a tensor by its Hugging Face name without prefix (``h.0.attn.c_attn.weight``, ...).
 
-_ALIGNMENT = 4096
-"""Tensors start on a page of the weights file, so that they can be mapped."""
+In parts of whole rows; all but the last have a multiple of 128 rows."""
 
 _STANDARD = frozenset(
     {"Add", "Cast", "Gather", "GatherElements", "Gemm", "LayerNormalization", "LogSoftmax"}
@@ -41,52 +40,6 @@ class Packing(NamedTuple):
     """Weights that share a scale, None where they are floating point."""
     even_rows: bool
     """Whether the kernels give row-independent bits only for an even number of rows."""
-
-
-class WeightWriter:
-    """Appends tensors to the external data file of a graph."""
-
-    def __init__(self, path: Path) -> None:
-        """Create ``path``, replacing what is there."""
-        self._file = path.open("wb")
-        self._location = path.name
-        self._digest = hashlib.sha256()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        self._file.close()
-
-    @property
-    def sha256(self) -> str:
-        """Hex digest of what was written so far."""
-        return self._digest.hexdigest()
-
-    def add(self, name: str, array: NDArray[Any]) -> TensorProto:
-        """Write ``array`` and return the initializer that points to it."""
-        end = self._file.tell()
-        offset = -(-end // _ALIGNMENT) * _ALIGNMENT
-        self._file.seek(offset)
-        self._digest.update(bytes(offset - end))
-        contiguous = np.ascontiguousarray(array)
-        self._digest.update(contiguous.data)
-        self._file.write(contiguous.data)
-        tensor = TensorProto(
-            name=name,
-            data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
-            dims=array.shape,
-            data_location=TensorProto.EXTERNAL,
-        )
-        for key, value in (
-            ("location", self._location),
-            ("offset", str(offset)),
-            ("length", str(contiguous.nbytes)),
-        ):
-            tensor.external_data.add(key=key, value=value)
-        return tensor
 
 
 class Nodes:
@@ -118,28 +71,43 @@ class Nodes:
         return names[0]
 
     def weight(self, name: str, array: NDArray[Any]) -> str:
-        """Write a weight to the external file and return its name."""
-        self._initializers.append(self._weights.add(name, array))
+        """Write a weight to the external file as it is and return its name."""
+        self._initializers.append(self._weights.begin(name, array.dtype, array.shape))
+        self._weights.put(array)
         return name
+
+    def whole(self, name: str) -> Array:
+        """Return a tensor of the checkpoint in one piece."""
+        parts = list(self.read(name))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def vector(self, name: str) -> str:
         """Write a bias or the gain of a norm as it is in the checkpoint."""
-        return self.floating(name, self.read(name))
+        values = self.whole(name)
+        return self.floating(name, [values], values.shape)
 
     def floating(
-        self, name: str, array: NDArray[np.float32], kind: np.dtype[Any] | None = None
+        self,
+        name: str,
+        rows: Iterable[Array],
+        shape: tuple[int, ...],
+        kind: np.dtype[Any] | None = None,
     ) -> str:
         """Write a weight as floating point of ``kind`` or of this precision.
 
-        Raises :class:`CheckpointError` where a number is too large for it.
+        ``rows`` are its parts, ``shape`` is what they make together; rows beyond it are left out,
+        missing ones are zero. Raises :class:`CheckpointError`, now or later, where a number is too
+        large for the type.
         """
         kind = kind or self.kind
-        largest = float(np.abs(array).max(initial=0))
-        if largest > float(np.finfo(kind).max):
-            raise CheckpointError(
-                f"{name} holds {largest:.3g}, too large for {kind.name}; choose another precision."
-            )
-        return self.weight(name, array.astype(kind))
+        self._initializers.append(self._weights.begin(name, kind, shape))
+        for part in _exactly(rows, shape):
+            if kind == part.dtype:
+                self._weights.put(part)
+            else:
+                cast = np.empty(part.shape, kind)
+                self._weights.put(cast, [self._weights.work(_cast, name, part, cast)])
+        return name
 
     def constant(self, *values: int) -> str:
         """Add a list of whole numbers, inside the graph file; equal lists are one."""
@@ -149,27 +117,65 @@ class Nodes:
             self._initializers.append(onnx.numpy_helper.from_array(array, name))
         return name
 
-    def linear(self, x: str, name: str, weight: NDArray[np.float32], bias: str = "") -> str:
-        """Return ``x @ weight (+ bias)``; weight [inputs, outputs], as GPT-2 keeps them."""
-        if self.quantizes:
-            return self.quantized(x, name, weight.T, bias)
-        product = self.node("MatMul", [x, self.floating(name, weight)])
-        return self.node("Add", [product, bias]) if bias else product
-
-    def quantized(
-        self,
-        x: str,
-        name: str,
-        weight: NDArray[np.float32],
-        bias: str = "",
-        output: str = "",
+    def linear(
+        self, x: str, name: str, rows: Iterable[Array], shape: tuple[int, int], bias: str = ""
     ) -> str:
-        """Return ``x @ weight.T (+ bias)`` with quantised weight [outputs, inputs]."""
+        """Return ``x @ weight (+ bias)``; weight [inputs, outputs], as GPT-2 keeps them."""
+        inputs, outputs = shape
+        if not self.quantizes:
+            product = self.node("MatMul", [x, self.floating(name, rows, shape)])
+            return self.node("Add", [product, bias]) if bias else product
+        bits, block = self._bits
+        packed = empty(outputs, inputs, bits, block)
+        done, start = [], 0  # block of inputs
+        for part in _exactly(rows, shape):
+            stop = start - (-len(part) // block)
+            room = Packed(packed.data[:, start:stop], packed.scales[:, start:stop])
+            done.append(self._weights.work(quantize_into, room, part.T, bits, block))
+            start = stop
+        self._initializers.append(self._weights.begin(name, packed.data.dtype, packed.data.shape))
+        self._weights.put(packed.data, done)
+        return self._by_bits(x, name, packed.scales, shape, bias)
+
+    def transposed(
+        self, x: str, name: str, rows: Iterable[Array], shape: tuple[int, int], bias: str, out: str
+    ) -> str:
+        """Return ``x @ weight.T + bias`` as ``out``, quantised; weight [outputs, inputs]."""
+        outputs, inputs = shape
+        bits, block = self._bits
+        done, scales = [], []
+        like = empty(0, inputs, bits, block).data
+        shape3 = (outputs, *like.shape[1:])
+        self._initializers.append(self._weights.begin(name, like.dtype, shape3))
+        for part in _exactly(rows, shape):
+            packed = empty(len(part), inputs, bits, block)
+            work = self._weights.work(quantize_into, packed, part, bits, block)
+            self._weights.put(packed.data, [work])
+            done.append(work)
+            scales.append(packed.scales)
+        for work in done:
+            work.result()
+        return self._by_bits(x, name, np.concatenate(scales), (inputs, outputs), bias, out)
+
+    @property
+    def _bits(self) -> tuple[int, int]:
         bits, block = self._packing.bits, self._packing.block
         if bits is None or block is None:
             raise ValueError("this precision has no quantised matrices")
-        packed = quantize(weight, bits, block)
-        inputs = [x, self.weight(name, packed.data), self.weight(f"{name}.scales", packed.scales)]
+        return bits, block
+
+    def _by_bits(
+        self,
+        x: str,
+        name: str,
+        scales: Array,
+        shape: tuple[int, int],
+        bias: str,
+        output: str = "",
+    ) -> str:
+        """Append the product with a quantised matrix whose data were written last."""
+        bits, block = self._bits
+        inputs = [x, name, self.weight(f"{name}.scales", scales)]
         if bias:
             inputs += ["", "", bias]
         # Level 4: activations as int8 by row and block. The others are many times slower.
@@ -177,8 +183,8 @@ class Nodes:
             "MatMulNBits",
             inputs,
             [output] if output else (),
-            K=weight.shape[1],
-            N=weight.shape[0],
+            K=shape[0],
+            N=shape[1],
             bits=bits,
             block_size=block,
             accuracy_level=4,
@@ -193,3 +199,25 @@ class Nodes:
         return helper.make_model(
             graph, opset_imports=opsets, ir_version=10, producer_name="sample-explorer"
         )
+
+
+def _exactly(rows: Iterable[Array], shape: tuple[int, ...]) -> Iterator[Array]:
+    """Yield as many rows as ``shape`` has: none beyond, and zeros for what is missing."""
+    left = shape[0]
+    for part in rows:
+        if left:
+            yield part[:left]
+            left -= min(left, len(part))
+    if left:
+        yield np.zeros((left, *shape[1:]), np.float32)
+
+
+def _cast(name: str, values: Array, target: NDArray[Any]) -> None:
+    """Fill ``target`` with ``values`` in its type, or raise where one is too large for it."""
+    largest = float(max(values.max(initial=0), -values.min(initial=0)))
+    if largest > float(np.finfo(target.dtype).max):
+        raise CheckpointError(
+            f"{name} holds {largest:.3g}, too large for {target.dtype.name}; "
+            "choose another precision."
+        )
+    target[...] = values

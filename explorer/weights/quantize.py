@@ -4,6 +4,11 @@ A matrix is cut along its inputs into blocks; the weights of one block share one
 is symmetric: a stored number q stands for ``(q - 2**(bits-1)) * scale``, so there are no zero
 points to read. The kernels quantise activations by row and block in the same way, which is why one
 row never sees another.
+
+The work goes through tiles that stay in the processor's cache, with a block's inputs along the
+first axis: then everything that is done for each block is one operation on long rows. In four bits
+the best of several scales is looked for. Its errors are compared in float32, and whatever is too
+close to call there is decided in float64, so that the result is that of float64.
 """
 
 from __future__ import annotations
@@ -13,91 +18,171 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_SLAB = 1 << 22
-"""Weights quantised at a time: bounds the temporaries to some tens of megabytes."""
+Array = NDArray[np.float32]
+
+_TILE = 1 << 18
+"""Weights quantised at a time: a megabyte, of 32 long rows; an eighth where rows become columns."""
 
 # Fractions of the plain scale that are tried for every block of 4-bit weights: clipping its one
 # largest weight a little often costs less than coarser steps for all the others.
 _CLIPPING = (1.0, 0.95, 0.9, 0.85, 0.8)
+
+_FACTORS = np.array([fraction / -8 for fraction in _CLIPPING], np.float32)
+_LOW, _HIGH = np.float32(-8), np.float32(7)
+
+# Two errors, counted in squares of the plain scale, that differ by less than this times one more
+# than the error are too close to call: rounding to float32 moves them by half of it at most.
+_DOUBT = 1e-4
+# Where no square leaves the range of float32.
+_SMALL, _LARGE = np.float32(1e-12), np.float32(1e15)
+
+_TINY = np.finfo(np.float32).tiny
 
 
 class Packed(NamedTuple):
     """A quantised matrix of N outputs and K inputs."""
 
     data: NDArray[np.uint8]  # [N, blocks, block * bits / 8]
-    scales: NDArray[np.float32]  # [N, blocks]
+    scales: Array  # [N, blocks]
 
 
-def quantize(weight: NDArray[np.float32], bits: int, block: int) -> Packed:
+def quantize(weight: Array, bits: int, block: int) -> Packed:
     """Quantise ``weight`` [N, K] to ``bits`` (4 or 8) with one scale for ``block`` inputs.
 
     K is padded with zeros to whole blocks. A block of zeros gets scale 0 and stays exactly zero.
     """
     outputs, inputs = weight.shape
+    packed = empty(outputs, inputs, bits, block)
+    quantize_into(packed, weight, bits, block)
+    return packed
+
+
+def empty(outputs: int, inputs: int, bits: int, block: int) -> Packed:
+    """Return room for a quantised matrix [outputs, inputs]."""
     blocks = -(-inputs // block)
     data = np.empty((outputs, blocks, block * bits // 8), np.uint8)
-    scales = np.empty((outputs, blocks), np.float32)
-    slab = max(1, _SLAB // (blocks * block))
-    for start in range(0, outputs, slab):
-        rows = weight[start : start + slab]
-        padded = np.zeros((len(rows), blocks * block), np.float32)
-        padded[:, :inputs] = rows
-        cells = padded.reshape(len(rows), blocks, block)
-        levels, scale = _levels8(cells) if bits == 8 else _levels4(cells)
-        scales[start : start + slab] = scale
-        data[start : start + slab] = levels if bits == 8 else _pair(levels)
-    return Packed(data, scales)
+    return Packed(data, np.empty((outputs, blocks), np.float32))
 
 
-def dequantize(packed: Packed, bits: int, inputs: int) -> NDArray[np.float32]:
+def quantize_into(packed: Packed, weight: Array, bits: int, block: int) -> None:
+    """Quantise ``weight`` [N, K], of any strides, into ``packed``, which may be a part of more."""
+    outputs, inputs = weight.shape
+    along = weight.strides[0] <= weight.strides[1]
+    step = min(max(1, (_TILE if along else _TILE // 8) // block), outputs)
+    room = np.empty((4, block, step), np.float32)
+    doubts = np.zeros(packed.scales.shape, bool)
+    for number, first in enumerate(range(0, inputs, block)):
+        for start in range(0, outputs, step):
+            rows = slice(start, min(start + step, outputs))
+            given = weight[rows, first : first + block].T  # [inputs, n]
+            tile = room[:, :, : given.shape[1]]
+            cells, levels = tile[:2]
+            cells[: len(given)] = given
+            cells[len(given) :] = 0
+            if bits == 8:
+                scale = _levels8(cells, levels)
+            else:
+                scale, doubts[rows, number] = _levels4(cells, levels, tile[2:])
+            packed.scales[rows, number] = scale
+            packed.data[rows, number] = _packed(levels, bits)
+    if doubts.any():
+        _decide(packed, weight, doubts)
+
+
+def dequantize(packed: Packed, bits: int, inputs: int) -> Array:
     """Return the matrix [N, inputs] that ``packed`` stands for."""
     data = packed.data
     if bits == 4:  # the even input is in the low half of a byte
         data = np.stack((data & 15, data >> 4), axis=-1).reshape(*data.shape[:2], -1)
     values = (data.astype(np.float32) - 2 ** (bits - 1)) * packed.scales[:, :, None]
-    matrix: NDArray[np.float32] = values.reshape(len(data), -1)[:, :inputs]
+    matrix: Array = values.reshape(len(data), -1)[:, :inputs]
     return matrix
 
 
-def _levels8(cells: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Quantise ``cells`` [n, blocks, block] to -127..127, stored as 1..255."""
-    scale = np.abs(cells).max(axis=2) / np.float32(127)  # [n, blocks]
-    return _round(cells, scale, -127, 127, 128), scale
+def _levels8(cells: Array, levels: Array) -> Array:
+    """Quantise ``cells`` [block, n] to -127..127, as 1..255 in ``levels``; return scales [n]."""
+    reach = np.maximum(cells.max(axis=0), -cells.min(axis=0))
+    scale: Array = np.abs(reach) / np.float32(127)  # a zero has no sign
+    # No weight is half a step beyond 127, so there is nothing to clip.
+    np.multiply(cells, _inverse(scale), out=levels)
+    np.rint(levels, out=levels)
+    np.add(levels, np.float32(128), out=levels)
+    return scale
 
 
-def _levels4(cells: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Quantise ``cells`` [n, blocks, block] to -8..7, stored as 0..15, with least squared error.
+def _levels4(cells: Array, levels: Array, room: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Quantise ``cells`` [block, n] to -8..7 with least squared error, as 0..15 in ``levels``.
 
-    The scale's sign is chosen so that the largest weight of a block falls on -8, the longer side.
+    Returns scales [n], and where they are in doubt. The scale's sign is chosen so that the largest
+    weight of a block falls on -8, the longer side. ``room`` is [2, block, n].
     """
-    largest = np.take_along_axis(cells, np.abs(cells).argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
-    best_error = np.full(largest.shape, np.inf)
-    best_scale = np.zeros_like(largest)
-    best = np.zeros(cells.shape, np.uint8)
-    for fraction in _CLIPPING:
-        scale = largest * np.float32(fraction / -8)
-        levels = _round(cells, scale, -8, 7, 8)
-        values = (levels.astype(np.float32) - 8) * scale[:, :, None]
+    high, low = cells.max(axis=0), -cells.min(axis=0)
+    reach = np.maximum(high, low)
+    # Of two opposite weights the first would decide the sign.
+    doubt = (high == low) | (reach < _SMALL) | (reach > _LARGE)
+    largest = np.where(high > low, high, -low)
+    plain, away = room
+    np.multiply(cells, _inverse(largest * _FACTORS[0]), out=plain)  # in steps of the plain scale
+    least = np.full(reach.shape, np.inf, np.float32)
+    chosen = np.zeros(reach.shape, np.intp)
+    for number, fraction in enumerate(_CLIPPING):
+        np.multiply(plain, np.float32(1 / fraction), out=levels)
+        np.rint(levels, out=away)
+        np.clip(away, _LOW, _HIGH, out=away)
+        np.subtract(away, levels, out=away)
+        error = np.einsum("kn,kn->n", away, away) * np.float32(fraction**2)
+        doubt |= np.abs(error - least) <= _DOUBT * (error + 1)
+        better = error < least
+        np.copyto(least, error, where=better)
+        np.copyto(chosen, number, where=better)
+    scale = largest * _FACTORS[chosen]
+    np.multiply(cells, _inverse(scale), out=levels)
+    np.rint(levels, out=levels)
+    np.clip(levels, _LOW, _HIGH, out=levels)
+    np.add(levels, np.float32(8), out=levels)
+    return scale, doubt
+
+
+def _decide(packed: Packed, weight: Array, doubts: NDArray[np.bool_]) -> None:
+    """Quantise the blocks that ``doubts`` [N, blocks] names to 4 bits, errors in float64."""
+    rows, numbers = doubts.nonzero()
+    block = packed.data.shape[2] * 2
+    inputs = numbers[:, None] * block + np.arange(block)  # [m, block]
+    outside = inputs >= weight.shape[1]
+    cells = weight[rows[:, None], np.where(outside, 0, inputs)]
+    cells[outside] = 0
+    places = np.abs(cells).argmax(axis=1)[:, None]
+    largest = np.take_along_axis(cells, places, axis=1)  # [m, 1]
+    least = np.full(largest.shape, np.inf)
+    scales = np.zeros_like(largest)
+    levels = np.zeros_like(cells)
+    for factor in _FACTORS:
+        scale = largest * factor
+        found = np.rint(cells * _inverse(scale)).clip(_LOW, _HIGH)
         # A weight above 1e19 has no square in float32.
-        error = np.square(values - cells, dtype=np.float64).sum(axis=2)
-        better = error < best_error
-        best_error[better] = error[better]
-        best_scale[better] = scale[better]
-        best[better] = levels[better]
-    return best, best_scale
+        error = np.square(found * scale - cells, dtype=np.float64).sum(axis=1, keepdims=True)
+        better = error < least
+        np.copyto(least, error, where=better)
+        np.copyto(scales, scale, where=better)
+        np.copyto(levels, found, where=better)
+    packed.scales[rows, numbers] = scales[:, 0]
+    packed.data[rows, numbers] = _packed(levels.T + np.float32(8), 4)
 
 
-def _round(
-    cells: NDArray[np.float32], scale: NDArray[np.float32], low: int, high: int, zero: int
-) -> NDArray[np.uint8]:
-    """Return ``cells / scale`` in low..high, moved by ``zero``; all ``zero`` where scale is 0."""
+def _inverse(scale: Array) -> Array:
+    """Return 1 / scale; 0 where the scale is too small for that."""
     # The inverse of a subnormal scale may be infinite; such a block is zero for every purpose.
-    usable = np.abs(scale) > np.finfo(np.float32).tiny
-    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=usable)
-    levels = np.rint(cells * inverse[:, :, None]).clip(low, high)
-    return (levels + zero).astype(np.uint8)
+    usable = np.abs(scale) > _TINY
+    return np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=usable)
 
 
-def _pair(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Put two 4-bit numbers into each byte, the even input in the low half."""
-    return levels[:, :, 0::2] | (levels[:, :, 1::2] << np.uint8(4))
+def _packed(levels: Array, bits: int) -> NDArray[np.uint8]:
+    """Put ``levels`` [block, n] of whole numbers into bytes [n, block * bits / 8].
+
+    In four bits the even input is in the low half. Two bytes are made at a time, exactly, in
+    float32, as fewer and larger items are the quicker to transpose.
+    """
+    for width in (4, 8):
+        if width >= bits:
+            levels = levels[0::2] + levels[1::2] * np.float32(2**width)
+    return levels.astype("<u2").T.copy().view(np.uint8)
