@@ -173,6 +173,16 @@ class ExplorePage(QSplitter):
             self.recipe.set_seed(hunt.seed if hunt.seed_fixed else None)
             self.lanes.choose(0)
 
+    def forget_prompt(self, prompt: str) -> bool:
+        """Empty the field, for good, if it holds this prompt; say whether it did (RULES 16)."""
+        editor = self.prompt.editor
+        held = bool(prompt) and self.prompt.text() == prompt
+        if held:
+            editor.begin_with("")
+            self._memory.flush()
+        editor.document().clearUndoRedoStacks()  # an earlier text of the field is a text too
+        return held
+
     def set_model(self, state: ModelState) -> None:
         """Say how far the model is; a Generate that came too early starts when it is ready."""
         self._model = state

@@ -38,8 +38,8 @@ class HistoryPage(QWidget):
 
     reopen = Signal(int)
     """A hunt is to be shown again with all its tries: its id."""
-    deleted = Signal(int)
-    """A hunt was deleted: its id."""
+    deleted = Signal(int, str)
+    """A hunt was deleted: its id, and its prompt if no other hunt has that too, else nothing."""
     message = Signal(str)
 
     def __init__(
@@ -275,7 +275,8 @@ class HistoryPage(QWidget):
         if below := self.list.model.rowCount():
             self.list.view.setCurrentIndex(self.list.model.index(min(row, below - 1)))
         self.list.view.setFocus(Qt.FocusReason.OtherFocusReason)
-        self.deleted.emit(summary.hunt.id)
+        prompt = summary.hunt.prompt_text
+        self.deleted.emit(summary.hunt.id, "" if self._history.has_prompt(prompt) else prompt)
 
 
 def what_deletion_takes(summary: HuntSummary) -> str:

@@ -224,10 +224,12 @@ class MainWindow(QMainWindow):
         self.show_page(EXPLORE)
         self.explore.reopen(hunt_id)
 
-    def _on_deleted(self, hunt_id: int) -> None:
+    def _on_deleted(self, hunt_id: int, prompt: str) -> None:
         hunt = self.controller.review.hunt
         if hunt is not None and hunt.id == hunt_id:
             self.controller.leave()
+        if self.explore.forget_prompt(prompt):
+            self.status.say("Deleted for good; the prompt field is emptied too.")
         self.panel.refresh()
 
     # News

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from explorer.errors import LibraryError
-from explorer.library.database import Database, utc_now
+from explorer.library.database import Database, clean, utc_now
 from explorer.library.ledger import Ledger
 from explorer.library.records import Hunt
 from explorer.library.statistics import Counts
@@ -67,6 +67,12 @@ class History:
                 hunt = self._ledger.hunt(hunt_id)
                 found.append(HuntSummary(hunt, self._tallies.counts(hunt_id), last_used))
         return found
+
+    def has_prompt(self, text: str) -> bool:
+        """Return whether a hunt has this prompt."""
+        return bool(
+            self._database.value("SELECT count(*) FROM prompts WHERE text = ?", (clean(text),))
+        )
 
     def delete(self, hunt_id: int) -> Tombstone:
         """Remove every text, token id, note and verdict of a hunt, and its prompt; leave its

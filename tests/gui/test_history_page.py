@@ -77,7 +77,7 @@ def test_a_confirmed_deletion_leaves_the_counts(page, hunts, shelf, qtbot):
     page.delete_button.click()
     with qtbot.waitSignal(page.deleted) as deleted:
         page.confirm_button.click()
-    assert deleted.args == [hunts[0]]
+    assert deleted.args == [hunts[0], "A miller had three daughters."]
     assert shelf.history.ids() == [hunts[1]]
     assert page.remains.text() == "Deleted for good: 1 hunt with 4 tries; their counts remain."
     assert page.list.current() == hunts[1]

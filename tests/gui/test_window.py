@@ -382,6 +382,48 @@ def test_history_brings_a_hunt_back_with_all_its_tries(desk):
     assert desk.lanes[desk.window.explore.lanes.chosen]._index.text() == "#0"
 
 
+def test_rule_16_a_deleted_prompt_leaves_the_field_and_the_settings(desk):
+    secret = "A very secret beginning"
+    files = desk.paths.settings.parent
+    desk.generate("Another prompt")
+    desk.finish()
+    desk.generate(secret)
+    desk.finish()
+    desk.window.memory.flush()
+    (files / "settings.json.part").write_text(secret)  # as a crash leaves it
+    history, prompt = desk.window.history, desk.window.explore.prompt
+    desk.window.do("page_2")
+
+    def delete(hunt):
+        history.list.choose(hunt)
+        history.delete_button.click()
+        history.confirm_button.click()
+
+    newest, older = desk.window.history._history.ids()
+    delete(older)
+    assert prompt.text() == secret  # the field shows another one
+    delete(newest)
+    assert prompt.text() == ""
+    prompt.editor.undo()
+    assert prompt.text() == ""
+    for file in files.rglob("*"):
+        assert file.is_dir() or secret.encode() not in file.read_bytes(), file
+    assert "emptied" in desk.window.status.news.text()
+
+
+def test_rule_16_a_prompt_that_another_hunt_has_too_stays_in_the_field(desk):
+    desk.generate("Hello")
+    desk.finish()
+    desk.window.do("new_hunt")
+    desk.finish()
+    history = desk.window.history
+    desk.window.do("page_2")
+    history.delete_button.click()
+    history.confirm_button.click()
+    assert len(history._history.ids()) == 1
+    assert desk.window.explore.prompt.text() == "Hello"
+
+
 def test_a_keep_before_any_generate_goes_into_the_collection_that_is_shown(desk):
     """After a restart it went nowhere: which collection it is for, only Generate had said."""
     desk.generate("Hello", "a", "b", "c", "d")
@@ -406,7 +448,7 @@ def test_rule_16_a_deleted_hunt_leaves_the_screen(desk):
     hunt = desk.review.hunt.id
     desk.window.show_page(2)
     desk.window._shelf.history.delete(hunt)
-    desk.window.history.deleted.emit(hunt)
+    desk.window.history.deleted.emit(hunt, "")
     assert desk.review.hunt is None
     assert desk.window.explore.lanes.currentIndex() == 0
 
