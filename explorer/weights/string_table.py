@@ -49,6 +49,7 @@ def read_table(data: bytes, name: str) -> dict[bytes, bytes]:
             if not done <= begin <= start - length - _TRAILER:
                 raise _Damage("its blocks are out of order")
             done = begin + length + _TRAILER
+            before = len(values)
             for key, value in _entries(_block(data, begin, length)):
                 if last is not None and key <= last:
                     raise _Damage("its keys are out of order")
@@ -56,6 +57,8 @@ def read_table(data: bytes, name: str) -> dict[bytes, bytes]:
                     raise _Damage(f"it has more than {_MAX_ENTRIES} entries")
                 values[key] = value
                 last = key
+            if len(values) == before:
+                raise _Damage("a block is empty")
     except _Damage as damage:
         raise CheckpointError(
             f"{name} cannot be read as a TensorFlow checkpoint's index: {damage}; "

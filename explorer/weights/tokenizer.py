@@ -27,6 +27,8 @@ _ADDED = "added_tokens.json"
 _LIMIT = 32 << 20
 _MAX_ADDED = 5_000
 _MAX_TOKEN = 1_000
+_MAX_SPECIAL = 16
+"""Tokens of a vocabulary without merges that pass for special ones."""
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 _NORMALIZERS = ("NFC", "NFD", "NFKC", "NFKD", "Lowercase")
 _SAVE = "save the model again with a GPT-2 tokenizer"
@@ -130,9 +132,17 @@ def _from_tokenizer_json(source: Source) -> _Parts:
 def _from_pair(source: Source, files: tuple[str, ...]) -> _Parts:
     vocab_file, merges_file = files[:2]
     vocab = source.json(vocab_file, _LIMIT)
-    lines = source.text(merges_file, _LIMIT).replace("\r\n", "\n").split("\n")
-    if lines[0].startswith("#version"):
+    text = source.text(merges_file, _LIMIT).replace("\r\n", "\n")
+    lines = [line for line in text.split("\n") if line]
+    if lines and lines[0].startswith("#version"):
         del lines[0]
+    # A file that was cut would pass for another tokenizer: only special tokens need no merge.
+    longer = sum(len(word) > 1 for word in vocab)
+    if 2 * len(lines) + _MAX_SPECIAL < longer:
+        raise CheckpointError(
+            f"{merges_file} has {len(lines)} merges for the {longer} longer tokens of "
+            f"{vocab_file}; it is truncated or belongs to another model."
+        )
     added = [_added_token(END_OF_TEXT, vocab[END_OF_TEXT])] if END_OF_TEXT in vocab else []
     if _ADDED in files:
         extra = source.json(_ADDED, _LIMIT)
@@ -142,9 +152,7 @@ def _from_pair(source: Source, files: tuple[str, ...]) -> _Parts:
             if token != END_OF_TEXT
         ]
     plain = {"add_prefix_space": False, "use_regex": True}
-    return _Parts(
-        vocab_file, vocab, [line for line in lines if line], added, plain, merges_file=merges_file
-    )
+    return _Parts(vocab_file, vocab, lines, added, plain, merges_file=merges_file)
 
 
 def _added_token(token: str, token_id: Any, *, special: bool = True) -> dict[str, Any]:

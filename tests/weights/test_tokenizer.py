@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processors
+from tokenizers.models import BPE
 
 from explorer.errors import CheckpointError
 from explorer.weights.source import Source
-from explorer.weights.tokenizer import TokenizerFile, read_tokenizer
+from explorer.weights.tokenizer import TokenizerFile, read_tokenizer, tokenizer_files
 from tests.tiny import END_OF_TEXT, write_tokenizer
 
 GPT2 = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "gpt2_bpe"
@@ -148,6 +149,38 @@ def test_windows_line_ends_in_merges(tmp_path: Path) -> None:
     path = tmp_path / "merges.txt"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert read(tmp_path) == before
+
+
+@pytest.mark.parametrize("keep", [0, 1, 9])
+def test_merges_that_were_cut_off_are_refused(tmp_path: Path, keep: int) -> None:
+    write_tokenizer(tmp_path, 300, kind="vocab.json")
+    path = tmp_path / "merges.txt"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:keep]))
+    message = refusal(tmp_path)
+    assert "merges.txt" in message
+    assert "truncated" in message
+
+
+def test_openais_names_of_the_two_files(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, 300, kind="vocab.json")
+    before = read(tmp_path)
+    (tmp_path / "vocab.json").rename(tmp_path / "encoder.json")
+    (tmp_path / "merges.txt").rename(tmp_path / "vocab.bpe")
+    assert read(tmp_path) == before
+    assert tokenizer_files(Source(tmp_path)) == ("encoder.json", "vocab.bpe")
+
+
+def test_hugging_faces_tokenizer_of_gpt2_is_openais(gpt2: Path, tmp_path: Path) -> None:
+    published = Tokenizer(BPE.from_file(str(GPT2 / "encoder.json"), str(GPT2 / "vocab.bpe")))
+    published.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    published.decoder = decoders.ByteLevel()
+    published.post_processor = processors.ByteLevel(trim_offsets=False)
+    published.add_special_tokens([AddedToken(END_OF_TEXT, normalized=True)])
+    published.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "openai").mkdir()
+    for name in ("encoder.json", "vocab.bpe"):
+        shutil.copy(GPT2 / name, tmp_path / "openai")
+    assert read(tmp_path) == read(tmp_path / "openai") == read(gpt2)
 
 
 def _model(**values: object) -> Callable[[dict[str, Any]], object]:
