@@ -13,6 +13,7 @@ close to call there is decided in float64, so that the result is that of float64
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 _TILE = 1 << 18
-"""Weights quantised at a time: a megabyte, of 32 long rows; an eighth where rows become columns."""
+"""Weights quantised at a time, a megabyte: less makes the calls count, more leaves the cache."""
+_COLUMNS = 1 << 13
+"""Outputs of a tile at most."""
 
 # Fractions of the plain scale that are tried for every block of 4-bit weights: clipping its one
 # largest weight a little often costs less than coarser steps for all the others.
@@ -66,25 +69,28 @@ def empty(outputs: int, inputs: int, bits: int, block: int) -> Packed:
 
 def quantize_into(packed: Packed, weight: Array, bits: int, block: int) -> None:
     """Quantise ``weight`` [N, K], of any strides, into ``packed``, which may be a part of more."""
-    outputs, inputs = weight.shape
-    along = weight.strides[0] <= weight.strides[1]
-    step = min(max(1, (_TILE if along else _TILE // 8) // block), outputs)
-    room = np.empty((4, block, step), np.float32)
+    outputs, blocks = packed.scales.shape
+    columns = min(outputs, _COLUMNS)
+    depth = min(blocks, max(1, _TILE // (block * columns)))
     doubts = np.zeros(packed.scales.shape, bool)
-    for number, first in enumerate(range(0, inputs, block)):
-        for start in range(0, outputs, step):
-            rows = slice(start, min(start + step, outputs))
-            given = weight[rows, first : first + block].T  # [inputs, n]
-            tile = room[:, :, : given.shape[1]]
-            cells, levels = tile[:2]
-            cells[: len(given)] = given
-            cells[len(given) :] = 0
+    room = np.empty(4 * depth * block * columns, np.float32)
+    for start in range(0, outputs, columns):
+        rows = slice(start, min(start + columns, outputs))
+        for first in range(0, blocks, depth):
+            numbers = slice(first, min(first + depth, blocks))
+            given = weight[rows, first * block : numbers.stop * block].T  # [inputs, n]
+            shape = (4, (numbers.stop - first) * block, given.shape[1])
+            tile = room[: math.prod(shape)].reshape(shape)
+            tile[0, : len(given)] = given
+            tile[0, len(given) :] = 0
+            cells, levels, *spare = tile.reshape(4, -1, block, given.shape[1])
             if bits == 8:
                 scale = _levels8(cells, levels)
             else:
-                scale, doubts[rows, number] = _levels4(cells, levels, tile[2:])
-            packed.scales[rows, number] = scale
-            packed.data[rows, number] = _packed(levels, bits)
+                scale, doubt = _levels4(cells, levels, *spare)
+                doubts[rows, numbers] = doubt.T
+            packed.scales[rows, numbers] = scale.T
+            packed.data[rows, numbers] = _packed(levels, bits)
     if doubts.any():
         _decide(packed, weight, doubts)
 
@@ -100,29 +106,34 @@ def dequantize(packed: Packed, bits: int, inputs: int) -> Array:
 
 
 def _levels8(cells: Array, levels: Array) -> Array:
-    """Quantise ``cells`` [block, n] to -127..127, as 1..255 in ``levels``; return scales [n]."""
-    reach = np.maximum(cells.max(axis=0), -cells.min(axis=0))
+    """Quantise ``cells`` [blocks, block, n] to -127..127, as 1..255 in ``levels``.
+
+    Returns the scales [blocks, n].
+    """
+    reach = np.maximum(cells.max(axis=1), -cells.min(axis=1))
     scale: Array = np.abs(reach) / np.float32(127)  # a zero has no sign
     # No weight is half a step beyond 127, so there is nothing to clip.
-    np.multiply(cells, _inverse(scale), out=levels)
+    np.multiply(cells, _inverse(scale)[:, None], out=levels)
     np.rint(levels, out=levels)
     np.add(levels, np.float32(128), out=levels)
     return scale
 
 
-def _levels4(cells: Array, levels: Array, room: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Quantise ``cells`` [block, n] to -8..7 with least squared error, as 0..15 in ``levels``.
+def _levels4(
+    cells: Array, levels: Array, plain: Array, away: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Quantise ``cells`` [blocks, block, n] to -8..7 with least squared error, as 0..15.
 
-    Returns scales [n], and where they are in doubt. The scale's sign is chosen so that the largest
-    weight of a block falls on -8, the longer side. ``room`` is [2, block, n].
+    Returns the scales [blocks, n], and where they are in doubt. The scale's sign is chosen so that
+    the largest weight of a block falls on -8, the longer side. ``plain`` and ``away`` are room.
     """
-    high, low = cells.max(axis=0), -cells.min(axis=0)
+    high, low = cells.max(axis=1), -cells.min(axis=1)
     reach = np.maximum(high, low)
     # Of two opposite weights the first would decide the sign.
     doubt = (high == low) | (reach < _SMALL) | (reach > _LARGE)
     largest = np.where(high > low, high, -low)
-    plain, away = room
-    np.multiply(cells, _inverse(largest * _FACTORS[0]), out=plain)  # in steps of the plain scale
+    # In steps of the plain scale:
+    np.multiply(cells, _inverse(largest * _FACTORS[0])[:, None], out=plain)
     least = np.full(reach.shape, np.inf, np.float32)
     chosen = np.zeros(reach.shape, np.intp)
     for number, fraction in enumerate(_CLIPPING):
@@ -130,13 +141,13 @@ def _levels4(cells: Array, levels: Array, room: Array) -> tuple[Array, NDArray[n
         np.rint(levels, out=away)
         np.clip(away, _LOW, _HIGH, out=away)
         np.subtract(away, levels, out=away)
-        error = np.einsum("kn,kn->n", away, away) * np.float32(fraction**2)
+        error = np.einsum("bkn,bkn->bn", away, away) * np.float32(fraction**2)
         doubt |= np.abs(error - least) <= _DOUBT * (error + 1)
         better = error < least
         np.copyto(least, error, where=better)
         np.copyto(chosen, number, where=better)
     scale = largest * _FACTORS[chosen]
-    np.multiply(cells, _inverse(scale), out=levels)
+    np.multiply(cells, _inverse(scale)[:, None], out=levels)
     np.rint(levels, out=levels)
     np.clip(levels, _LOW, _HIGH, out=levels)
     np.add(levels, np.float32(8), out=levels)
@@ -166,7 +177,7 @@ def _decide(packed: Packed, weight: Array, doubts: NDArray[np.bool_]) -> None:
         np.copyto(scales, scale, where=better)
         np.copyto(levels, found, where=better)
     packed.scales[rows, numbers] = scales[:, 0]
-    packed.data[rows, numbers] = _packed(levels.T + np.float32(8), 4)
+    packed.data[rows, numbers] = _packed(levels.T[None] + np.float32(8), 4)[:, 0]
 
 
 def _inverse(scale: Array) -> Array:
@@ -177,12 +188,12 @@ def _inverse(scale: Array) -> Array:
 
 
 def _packed(levels: Array, bits: int) -> NDArray[np.uint8]:
-    """Put ``levels`` [block, n] of whole numbers into bytes [n, block * bits / 8].
+    """Put ``levels`` [blocks, block, n], whole numbers, into bytes [n, blocks, block * bits / 8].
 
     In four bits the even input is in the low half. Two bytes are made at a time, exactly, in
     float32, as fewer and larger items are the quicker to transpose.
     """
     for width in (4, 8):
         if width >= bits:
-            levels = levels[0::2] + levels[1::2] * np.float32(2**width)
-    return levels.astype("<u2").T.copy().view(np.uint8)
+            levels = levels[:, 0::2] + levels[:, 1::2] * np.float32(2**width)
+    return levels.astype("<u2").transpose(2, 0, 1).copy().view(np.uint8)

@@ -36,9 +36,12 @@ def memory(entry):
 source, target, build, copy = sys.argv[1:]
 bare, begin = memory("VmRSS"), time.monotonic()
 used = resource.getrusage(resource.RUSAGE_SELF)
-convert.convert(
-    Path(source), Path(target), [build], "shape", lambda *_: None, copy_source=copy == "copy"
-)
+if copy == "copy":
+    convert.convert(Path(source), Path(target), [build], "shape", lambda *_: None)
+else:
+    with convert.open_checkpoint(Path(source)) as checkpoint:
+        (Path(target) / build).mkdir(parents=True)
+        convert.write_build(Path(target) / build, checkpoint, build, lambda *_: None)
 seconds, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({
     "wall": seconds, "user": after.ru_utime - used.ru_utime, "sys": after.ru_stime - used.ru_stime,
@@ -81,7 +84,7 @@ def _row(arguments: argparse.Namespace, shape: str, build: str) -> str:
         if arguments.keep:
             kept = arguments.keep / shape
             kept.mkdir(parents=True, exist_ok=True)
-            (Path(scratch) / "m").rename(kept / build)
+            (Path(scratch) / "m" / build).rename(kept / build)
     cells = [shape, build, *_cells(after), f"{size / 1e6:,.0f}"]
     if before:
         work = [m["user"] + m["sys"] for m in (before, after)]

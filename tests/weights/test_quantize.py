@@ -119,7 +119,9 @@ def test_huge_weights_keep_their_relative_error(bits):
 def test_tiles_change_nothing(bits, monkeypatch):
     weight = np.random.default_rng(0).standard_normal((37, 50)).astype(np.float32)
     whole = quantize(weight, bits, 32)
-    monkeypatch.setattr(module, "_TILE", 256)
-    parts = quantize(weight, bits, 32)
-    assert np.array_equal(whole.data, parts.data)
-    assert np.array_equal(whole.scales, parts.scales)
+    for tile, columns in ((256, 8), (32 * 37, 100), (2000, 20)):
+        monkeypatch.setattr(module, "_TILE", tile)
+        monkeypatch.setattr(module, "_COLUMNS", columns)
+        parts = quantize(weight, bits, 32)
+        assert np.array_equal(whole.data, parts.data)
+        assert np.array_equal(whole.scales, parts.scales)
