@@ -237,12 +237,27 @@ def _add_models(commands: Commands[_Parser]) -> None:
         "--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU"
     )
     add.add_argument("--name", metavar="N", help="what to call it (default: the folder's name)")
+    _add_download(actions)
     show = actions.add_parser("list", help="name what is installed", allow_abbrev=False)
     show.set_defaults(action="list")
     remove = actions.add_parser("remove", help="delete an imported model", allow_abbrev=False)
     remove.set_defaults(action="remove")
     remove.add_argument("name", metavar="N")
     _add_model_studies(actions)
+
+
+def _add_download(actions: Commands[_Parser]) -> None:
+    summary = "fetch a GPT-2 from the Hugging Face hub, or go on fetching it"
+    download = actions.add_parser("download", help=summary, allow_abbrev=False)
+    download.set_defaults(action="download")
+    add = download.add_argument
+    add("name", metavar="NAME|OWNER/NAME", help="one of models available, or any repository")
+    add("--revision", metavar="R", help="branch, tag or commit (default: see models available)")
+    add("--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU")
+    add("--name", dest="called", metavar="N", help="what to call it (default: the repository's)")
+    summary = "name the models that the program knows where to get"
+    available = actions.add_parser("available", help=summary, allow_abbrev=False)
+    available.set_defaults(action="available")
 
 
 def _add_model_studies(actions: Commands[_Parser]) -> None:

@@ -1,4 +1,4 @@
-"""``models``: import a GPT-2 folder, list what is installed, remove what was imported."""
+"""``models``: import a GPT-2, list what is installed or half downloaded, remove it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 
 from explorer.commands.console import Progress
 from explorer.commands.opening import choose_build
+from explorer.manifest import Manifest
 from explorer.paths import Paths
+from explorer.weights.downloads import Unfinished, discard_download, unfinished
 from explorer.weights.store import Installed, Store
 
 
@@ -22,6 +24,12 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         case "list":
             for installed in store.list():
                 print(_line(installed))
+            for begun in unfinished(paths):
+                print(_begun_line(begun))
+        case "download" | "available":
+            from explorer.commands import models_download
+
+            return models_download.run(args, paths)
         case "verify":
             from explorer.commands import models_verify
 
@@ -31,21 +39,49 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
 
             return models_compare.run(args, paths)
         case _:
-            store.remove(args.name)
-            print(f"{args.name} was removed.")
+            if any(begun.repository == args.name for begun in unfinished(paths)):
+                discard_download(paths, args.name)
+                print(f"What was downloaded of {args.name} was removed.")
+            else:
+                store.remove(args.name)
+                print(f"{args.name} was removed.")
     return 0
 
 
 def _line(installed: Installed) -> str:
     manifest = installed.manifest
-    if manifest is None:
+    if manifest is None or installed.problem:
         state = installed.problem or "shipped with the program; built at its first use"
         return f"{installed.name}: {state}"
     builds = ", ".join(
-        f"{build.name} ({build.bytes / 1e6:.0f} MB)" for build in manifest.builds.values()
+        f"{build.name} ({build.bytes / 1e6:.0f} MB)"
+        for build in manifest.builds.values()
+        if installed.has(build.name)
     )
-    return (
+    parts = [
         f"{installed.name}: {manifest.parameters / 1e6:.1f} M parameters, context "
-        f"{manifest.context}, vocabulary {manifest.vocabulary}; {builds or 'no build yet'}"
-        f"{'; shipped with the program' if installed.bundled else ''}"
+        f"{manifest.context}, vocabulary {manifest.vocabulary}",
+        builds or "no build yet",
+        f"{installed.bytes_on_disk / 1e6:,.0f} MB on disk",
+        "shipped with the program" if installed.bundled else _origin(manifest),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _origin(manifest: Manifest) -> str:
+    """Return where a model came from and its licence, as far as they are known."""
+    source = manifest.source
+    if repository := source.get("repository"):
+        place = f"{repository} at {source.get('revision', '')[:7]}"
+    else:
+        place = f"from {source['path']}" if "path" in source else ""
+    return "; ".join(part for part in (place, source.get("licence", "")) if part)
+
+
+def _begun_line(begun: Unfinished) -> str:
+    if not begun.total:
+        return f"{begun.repository}: damaged download; download it again, or remove it"
+    return (
+        f"{begun.repository}: unfinished download, {begun.done / 1e6:,.0f} of "
+        f"{begun.total / 1e6:,.0f} MB; models download {begun.repository} goes on"
     )

@@ -158,6 +158,8 @@ def open_file(
                     "GET", url, headers=headers, follow_redirects=True, timeout=wait
                 )
             )
+            if response.status_code >= 500:  # the library would read, and trip over, any body
+                raise LostError(_trouble(response.status_code))
             hf_raise_for_status(response)
             began, total = _extent(response)
         yield Answer(began, total, _pieces(response, repository, revision, name))
@@ -269,6 +271,10 @@ def _no_hub(reason: str) -> str:
     )
 
 
+def _trouble(status: int) -> str:
+    return f"The hub has trouble of its own (status {status}); try again later."
+
+
 def _refusal(error: Any, repository: str, revision: str | None, name: str) -> DownloadError:
     """Return what an HTTP status means to a person."""
     from huggingface_hub import errors
@@ -305,6 +311,8 @@ def _refusal(error: Any, repository: str, revision: str | None, name: str) -> Do
         wait = error.response.headers.get("Retry-After", "")
         when = f"in {wait} seconds" if wait.isdigit() and len(wait) < 6 else "in some minutes"
         return DownloadError(f"The hub says that there were too many requests; try again {when}.")
+    if status == 416:
+        return DownloadError(f"The server has fewer bytes of {name} than the hub announces.")
     if status >= 500:
-        return LostError(f"The hub has trouble of its own (status {status}); try again later.")
+        return LostError(_trouble(status))
     return DownloadError(_no_hub(f"status {status}"))

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -377,3 +378,47 @@ def test_a_place_that_cannot_be_written_is_said(store: Store, source: Path, path
     paths.data.write_text("a file where a folder should be")
     with pytest.raises(ModelError, match=str(paths.models)):
         store.import_folder(source)
+
+
+# What a model takes, and when it was used
+
+
+def test_size_use_and_single_builds(store: Store, source: Path) -> None:
+    model = store.import_folder(source, "mine", "cpu-fp32")
+    files = [path for path in model.folder.rglob("*") if path.is_file()]
+    assert model.bytes_on_disk == sum(path.stat().st_size for path in files)
+    assert model.used is None
+    store.mark_used(model.folder)
+    assert model.used == pytest.approx(time.time(), abs=60)
+    store.mark_used(model.folder / "nowhere")
+
+    store.ensure("mine", "cpu-int8")
+    store.remove_build("mine", "cpu-fp32")
+    left = store.find("mine")
+    assert (left.has("cpu-fp32"), left.has("cpu-int8"), left.problem) == (False, True, "")
+    assert list(Manifest.read(left.folder).builds) == ["cpu-int8"]
+    assert sorted(path.name for path in left.folder.iterdir() if path.is_dir()) == [
+        "cpu-int8",
+        "source",
+    ]
+    with pytest.raises(UnknownModelError, match="no cpu-fp32 build"):
+        store.remove_build("mine", "cpu-fp32")
+    # The last one may go while it can be made again.
+    store.remove_build("mine", "cpu-int8")
+    assert store.find("mine").problem == ""
+    store.ensure("mine", "cpu-int8")
+    shutil.rmtree(left.folder / "source")
+    with pytest.raises(InputError, match="whose source is gone"):
+        store.remove_build("mine", "cpu-int8")
+    assert store.find("mine").has("cpu-int8")
+
+
+def test_a_build_whose_files_are_gone_can_be_taken_out(store: Store, source: Path) -> None:
+    model = store.import_folder(source, "mine", "cpu-fp32")
+    shutil.rmtree(model.folder / "cpu-fp32")
+    store.remove_build("mine", "cpu-fp32")
+    assert Manifest.read(model.folder).builds == {}
+
+
+def test_a_file_stands_for_its_folder(store: Store, source: Path) -> None:
+    assert store.import_folder(source / "model.safetensors").name == "My-GPT-2"

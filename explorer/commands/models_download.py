@@ -1,0 +1,92 @@
+"""``models download`` and ``models available``: a model from the hub, in a child process.
+
+Ctrl+C kills the child, which is a pause: what has arrived stays, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from explorer.commands.console import Progress
+from explorer.commands.opening import choose_build
+from explorer.errors import DownloadError
+from explorer.interrupt import INTERRUPTED
+from explorer.jobs import Done, Failed, Job
+from explorer.jobs import Progress as Step
+from explorer.paths import APP_NAME, Paths
+from explorer.weights.catalogue import FILE_NAME as CATALOGUE_FILE
+from explorer.weights.catalogue import read_catalogue
+from explorer.weights.downloads import Unfinished, download_model, find_repository, unfinished
+from explorer.weights.store import Installed
+
+_POLL_SECONDS = 0.05
+
+
+def run(args: argparse.Namespace, paths: Paths) -> int:
+    """Download a model, or name those that the program knows."""
+    if args.action == "available":
+        _list(paths)
+        return 0
+    repository, pinned = find_repository(paths, args.name)
+    begun = _begun(paths, repository)
+    build = None
+    if args.precision or begun is None:
+        build = choose_build("auto", args.precision)
+    revision = args.revision or pinned
+    job = Job.start(download_model, paths, repository, revision, args.called, build)
+    try:
+        installed = _watch(job)
+    except KeyboardInterrupt:
+        job.cancel()
+        _explain_pause(paths, repository)
+        return INTERRUPTED
+    finally:
+        job.cancel()
+    print(f"{installed.name} is ready.")
+    return 0
+
+
+def amount(item: Unfinished) -> str:
+    """Return how much of a download is there."""
+    return f"{item.done / 1e6:,.0f} of {item.total / 1e6:,.0f} MB"
+
+
+def _watch(job: Job) -> Installed:
+    """Show the progress of a job until it is done."""
+    with Progress() as progress:
+        while True:
+            for event in job.poll():
+                match event:
+                    case Step(fraction, text):
+                        progress(fraction, text)
+                    case Done(installed):
+                        assert isinstance(installed, Installed)
+                        return installed
+                    case Failed(message):
+                        raise DownloadError(message)
+            time.sleep(_POLL_SECONDS)
+
+
+def _explain_pause(paths: Paths, repository: str) -> None:
+    begun = _begun(paths, repository)
+    kept = f"; {amount(begun)} are kept" if begun and begun.done else ""
+    print(
+        f"{APP_NAME}: paused{kept}. Go on with: {APP_NAME} models download {repository}",
+        file=sys.stderr,
+    )
+
+
+def _begun(paths: Paths, repository: str) -> Unfinished | None:
+    return next((item for item in unfinished(paths) if item.repository == repository), None)
+
+
+def _list(paths: Paths) -> None:
+    for entry in read_catalogue(paths.resources / CATALOGUE_FILE):
+        print(
+            f"{entry.name}: {entry.parameters / 1e6:.0f} M parameters, "
+            f"{entry.bytes / 1e6:,.0f} MB to download; {entry.licence}; {entry.repository} at "
+            f"{entry.revision[:7]}. {entry.about}"
+        )
+    print("Any other GPT-2 of the hub can be downloaded by its name, such as owner/name.")
