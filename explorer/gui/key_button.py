@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpacerItem, QWidget
+
+SIGNS = {"Space": "␣"}
+"""What long names of keys become where there is little room."""
 
 
 class KeyButton(QPushButton):
@@ -20,6 +23,7 @@ class KeyButton(QPushButton):
             self.setProperty("role", role)
         self._words = QLabel(text)
         self._words.setProperty("role", "text")
+        self._keys = tuple(keys)
         self._caps = [QLabel(key) for key in keys]
         row = self._row = QHBoxLayout(self)
         primary = role == "primary"
@@ -28,7 +32,8 @@ class KeyButton(QPushButton):
         if primary:
             row.addStretch()
         row.addWidget(self._words)
-        row.addSpacing(4)
+        self._gap = QSpacerItem(4, 0)
+        row.addSpacerItem(self._gap)
         for cap in self._caps:
             cap.setProperty("role", "key")
             row.addWidget(cap, 0, Qt.AlignmentFlag.AlignVCenter)
@@ -51,13 +56,15 @@ class KeyButton(QPushButton):
             self.setAccessibleName(name or text)
             self.updateGeometry()
 
-    def show_keys(self, shown: bool, tight: bool = False) -> None:
-        """Show or hide the key caps, where there is no room for them; ``tight`` saves some."""
-        for cap in self._caps:
+    def show_keys(self, shown: bool, tight: bool = False, short: bool = False) -> None:
+        """Show or hide the key caps; ``tight`` saves room between, ``short`` on the caps."""
+        for cap, key in zip(self._caps, self._keys, strict=True):
             cap.setVisible(shown)
+            cap.setText(SIGNS.get(key, key) if short else key)
         margins = self._row.contentsMargins()
-        margins.setLeft(7 if tight else 12)
-        margins.setRight(5 if tight else 8)
+        margins.setLeft(6 if short else 7 if tight else 12)
+        margins.setRight(4 if short else 5 if tight else 8)
+        self._gap.changeSize(0 if short else 4, 0)
         self._row.setContentsMargins(margins)
         self._row.setSpacing(2 if tight else 4)
         self.updateGeometry()

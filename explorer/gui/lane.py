@@ -43,7 +43,7 @@ _ROOM_FOR_CAPTION = 300
 _SHAPES = (
     (True, True, True),
     (False, True, True),
-    (True, True, False),
+    (True, False, True),
     (True, False, False),
 )
 """What the buttons show, (signs, words, keys), from the widest to the narrowest."""
@@ -189,7 +189,7 @@ class Lane(QFrame):
             self._fit_later.start()
 
     def _fit_buttons(self) -> None:
-        """Shorten the buttons where the lane is narrow: signs go first, then keys, then words."""
+        """Shorten the buttons where the lane is narrow: signs go first, then words, then keys."""
         wide = self.width()
         for shape in _SHAPES:
             self._shape_buttons(*shape)
@@ -204,7 +204,7 @@ class Lane(QFrame):
         for button, sign, word in self._buttons:
             shown = " ".join(part for part, on in ((sign, signs), (word, words)) if on)
             button.set_words(shown, name=word)
-            button.show_keys(keys, tight=not (signs and keys))
+            button.show_keys(keys, tight=not (signs and words and keys), short=not words)
 
     def _count(self, seat: Seat, rate: float | None) -> str:
         if seat.state == "waiting":
