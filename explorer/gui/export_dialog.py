@@ -42,12 +42,15 @@ class ExportDialog(QDialog):
 
     export_chosen = Signal(int, str, Path)
     """(collection, ``jsonl`` | ``markdown`` | ``html``, file)"""
+    stop_asked = Signal()
+    """The export that is being written is not wanted any more."""
 
     def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
         """Offer files in ``folder`` until another one is chosen."""
         super().__init__(parent)
         self._folder = folder
         self._collection: Collection | None = None
+        self._writing = False
         self.setWindowTitle("Export a collection")
         self.setModal(False)
         self.setMinimumWidth(130 * UNIT)
@@ -118,6 +121,10 @@ class ExportDialog(QDialog):
 
     def ask(self, collection: Collection) -> None:
         """Open for a collection; the answer comes as ``export_chosen``."""
+        if self._writing:  # of another one: first things first
+            self.show()
+            self.activateWindow()
+            return
         self._collection = collection
         amount = number_of(collection.samples, "sample")
         self.heading.setText(f"{collection.name}: {amount}")
@@ -127,8 +134,18 @@ class ExportDialog(QDialog):
         self.show()
         self.activateWindow()
 
+    def set_progress(self, words: str) -> None:
+        """Say how far the export is; until its outcome is set, the one button stops it."""
+        self._writing = True
+        self._name_button("Stop")
+        self.outcome.setText(words)
+        set_role(self._strip, "notice")
+        self._strip.show()
+
     def set_outcome(self, text: str, *, failed: bool = False) -> None:
         """Say what became of the export."""
+        self._writing = False
+        self._name_button("Export")
         self.outcome.setText(text)
         set_role(self._strip, "problem" if failed else "notice")
         self._strip.show()
@@ -146,9 +163,11 @@ class ExportDialog(QDialog):
         path = Path(self.file.text())
         if path.suffix in SUFFIXES.values():
             self.file.setText(str(path.with_suffix(SUFFIXES[FORMATS[number][0]])))
-        self._strip.hide()
+        self._strip.setVisible(self._writing)
 
     def _on_edited(self, text: str) -> None:
+        if self._writing:
+            return
         some = self._collection is not None and self._collection.samples > 0
         self.export.setEnabled(bool(text.strip()) and some)
         self._strip.hide()
@@ -167,7 +186,14 @@ class ExportDialog(QDialog):
             self.file.setText(file)
             self._on_edited(file)
 
+    def _name_button(self, words: str) -> None:
+        self.export.setText(words)
+        self.export.setAccessibleName(words)
+
     def _on_export(self) -> None:
+        if self._writing:
+            self.stop_asked.emit()
+            return
         if self._collection is not None and self.file.text().strip():
             path = Path(self.file.text().strip()).expanduser()
             self.export_chosen.emit(self._collection.id, self.chosen_format(), path)

@@ -40,6 +40,8 @@ class HistoryPage(QWidget):
     """A hunt is to be shown again with all its tries: its id."""
     deleted = Signal(int, str)
     """A hunt was deleted: its id, and its prompt if no other hunt has that too, else nothing."""
+    long_deletion = Signal(int, str)
+    """A hunt is to be deleted where that takes long: its id and prompt; see :meth:`on_deleted`."""
     message = Signal(str)
 
     def __init__(
@@ -90,7 +92,7 @@ class HistoryPage(QWidget):
         self._show(self.list.current())
 
     def set_running(self, hunt_id: int | None) -> None:
-        """Say which hunt still streams: it cannot be deleted until it is stopped."""
+        """Say which hunt still streams: nothing is deleted until it is stopped, least of all it."""
         self._running = hunt_id
         self._allow()
 
@@ -229,9 +231,9 @@ class HistoryPage(QWidget):
 
     def _allow(self) -> None:
         summary = self._summary
-        streams = summary is not None and summary.hunt.id == self._running
+        streams = self._running is not None
         self.delete_button.setEnabled(summary is not None and not streams)
-        self.delete_button.setToolTip("It still streams; stop it first." if streams else "")
+        self.delete_button.setToolTip("A hunt still streams; stop it first." if streams else "")
         if streams:
             self.confirm.hide()
 
@@ -263,20 +265,29 @@ class HistoryPage(QWidget):
         summary = self._summary
         if summary is None or not self.confirm.isVisibleTo(self):
             return
-        row = self.list.model.row_of(summary.hunt.id)
-        try:
-            self._history.delete(summary.hunt.id)
-        except ExplorerError as error:
-            self.message.emit(str(error))
         self.confirm.hide()
+        hunt, problem = summary.hunt, ""
+        if self._history.takes_long():
+            self.long_deletion.emit(hunt.id, hunt.prompt_text)
+            return
+        try:
+            self._history.delete(hunt.id)
+        except ExplorerError as error:
+            problem = str(error)
+        self.on_deleted(hunt.id, hunt.prompt_text, problem)
+
+    def on_deleted(self, hunt_id: int, prompt: str, problem: str = "") -> None:
+        """Show the hunts that are left, and ``problem`` if there was one."""
+        if problem:
+            self.message.emit(problem)
+        row = self.list.model.row_of(hunt_id)
         self.refresh()
-        if summary.hunt.id in self._history.ids():
+        if hunt_id in self._history.ids():
             return
         if below := self.list.model.rowCount():
-            self.list.view.setCurrentIndex(self.list.model.index(min(row, below - 1)))
+            self.list.view.setCurrentIndex(self.list.model.index(min(max(row, 0), below - 1)))
         self.list.view.setFocus(Qt.FocusReason.OtherFocusReason)
-        prompt = summary.hunt.prompt_text
-        self.deleted.emit(summary.hunt.id, "" if self._history.has_prompt(prompt) else prompt)
+        self.deleted.emit(hunt_id, "" if self._history.has_prompt(prompt) else prompt)
 
 
 def what_deletion_takes(summary: HuntSummary) -> str:

@@ -27,6 +27,7 @@ from explorer.gui.export_dialog import ExportDialog
 from explorer.gui.help_dialog import HelpDialog
 from explorer.gui.history_page import HistoryPage
 from explorer.gui.keys import command_for, is_editing
+from explorer.gui.library_work import LibraryWork
 from explorer.gui.looks import Looks
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
@@ -39,7 +40,6 @@ from explorer.gui.settings_page import SettingsPage
 from explorer.gui.shelf import Shelf
 from explorer.gui.status import Status
 from explorer.gui.tries_dialog import TriesDialog
-from explorer.gui.wording import number_of
 
 TITLE = "Sample Explorer"
 FOLD_COLLECTION, FOLD_RAIL = 1100, 900
@@ -74,6 +74,9 @@ class MainWindow(QMainWindow):
         self.settings = SettingsPage(places)
         self.sample_view = SampleView(shelf.samples, self.panel, self)
         self.export = ExportDialog(Path.home(), self)
+        self.library_work = LibraryWork(
+            shelf, self.export, self.history, lambda words: self.status.say(words), self
+        )
         self.tries = TriesDialog(controller.review.tries, self)
         self.help = HelpDialog(self)
         self.status = Status()
@@ -127,7 +130,6 @@ class MainWindow(QMainWindow):
         self.panel.export_requested.connect(self._on_export_requested)
         self.panel.collection_changed.connect(self._on_collection_changed)
         self.panel.message.connect(self.status.say)
-        self.export.export_chosen.connect(self._on_export_chosen)
         self.history.reopen.connect(self._on_reopen)
         self.history.deleted.connect(self._on_deleted)
         self.history.message.connect(self.status.say)
@@ -329,15 +331,6 @@ class MainWindow(QMainWindow):
         except ExplorerError as error:
             self.status.say(str(error))
 
-    @Slot(int, str, Path)
-    def _on_export_chosen(self, collection: int, form: str, file: Path) -> None:
-        try:
-            count = self._shelf.export(collection, form, file)
-        except ExplorerError as error:
-            self.export.set_outcome(str(error), failed=True)
-        else:
-            self.export.set_outcome(f"Wrote {number_of(count, 'sample')} to {file}.")
-
     # Size and place
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -380,6 +373,7 @@ class MainWindow(QMainWindow):
         """Remember the window, end what runs, and go."""
         self.memory.change(geometry=bytes(self.saveGeometry().toHex().data()).decode())
         self.memory.flush()
+        self.library_work.cancel()
         self.models.desk.cancel()
         self.controller.shut_down()
         super().closeEvent(event)

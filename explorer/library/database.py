@@ -109,6 +109,14 @@ class Database:
             raise
 
     @classmethod
+    def lent(cls, path: Path) -> Database:
+        """Open the library for writing in a child of the process that holds its lock.
+
+        One writer stays the rule: the holder writes nothing until the child has closed it.
+        """
+        return cls(_open_writing(path), path, None, "")
+
+    @classmethod
     def in_memory(cls, reason: str = "") -> Database:
         """Return an empty library, gone when it is closed; read-only if there is a reason."""
         path = Path(":memory:")
@@ -159,6 +167,15 @@ class Database:
             raise
         finally:
             self._depth = depth
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything that is read inside is of one moment, whoever writes meanwhile."""
+        self._run("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         """Run one statement and return the id of the row it inserted (0 where it inserted none).

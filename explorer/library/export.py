@@ -16,15 +16,21 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from explorer.errors import ExplorerError, InputError
-from explorer.library.collections_ import Collection
-from explorer.library.database import utc_now
+from explorer.library.collections_ import Collection, Collections
+from explorer.library.database import Database, utc_now
 from explorer.library.documents import html_document, markdown_document
 from explorer.library.samples import Sample, Samples
 
+Report = Callable[[float, str], None]
+"""Told the fraction done and words for it."""
 Format = Literal["jsonl", "markdown", "html"]
 
 SUFFIXES: Final[dict[Format, str]] = {"jsonl": ".jsonl", "markdown": ".md", "html": ".html"}
 _PAGE: Final = 500
+
+
+def _silent(_fraction: float, _words: str) -> None:
+    """Report progress to nobody."""
 
 
 def export(
@@ -33,6 +39,7 @@ def export(
     form: Format,
     target: Path,
     now: Callable[[], str] = utc_now,
+    progress: Report = _silent,
 ) -> int:
     """Write the samples of a collection into ``target`` and return how many there were.
 
@@ -45,10 +52,10 @@ def export(
     if _same_file(target, samples.library):
         raise InputError(f"{target} is the library itself; name another file.")
     ids = samples.ids(collection.id)
-    part = target.with_name(target.name + ".part")
+    part = part_of(target)
     try:
         with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(chunks(samples, collection, form, now(), ids))
+            file.writelines(chunks(samples, collection, form, now(), ids, progress))
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
@@ -61,17 +68,35 @@ def export(
     return len(ids)
 
 
+def export_library(
+    progress: Report, library: Path, collection_id: int, form: Format, target: Path
+) -> int:
+    """Export a collection as :func:`export` does, with a connection of its own: work for a job.
+
+    What is kept meanwhile is not in it. Where the job is cancelled, :func:`part_of` is left.
+    """
+    with Database.open(library, writable=False) as database, database.snapshot():
+        collection = Collections(database).get(collection_id)
+        return export(Samples(database), collection, form, target, progress=progress)
+
+
+def part_of(target: Path) -> Path:
+    """Return where an export is written before it is complete."""
+    return target.with_name(target.name + ".part")
+
+
 def chunks(
     samples: Samples,
     collection: Collection,
     form: Format,
     exported_at: str,
     ids: Sequence[int] | None = None,
+    progress: Report = _silent,
 ) -> Iterator[str]:
     """Yield the file piece by piece; ``ids`` are the collection's, if they are known already."""
     if ids is None:
         ids = samples.ids(collection.id)
-    in_order = _read(samples, ids[::-1])
+    in_order = _read(samples, ids[::-1], progress)
     if form == "jsonl":
         for number, sample in enumerate(in_order):
             yield json.dumps(record(sample, number, collection.name, exported_at)) + "\n"
@@ -136,8 +161,9 @@ def _same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def _read(samples: Samples, ids: Sequence[int]) -> Iterator[Sample]:
+def _read(samples: Samples, ids: Sequence[int], progress: Report) -> Iterator[Sample]:
     for start in range(0, len(ids), _PAGE):
+        progress(start / len(ids), f"{start:,} of {len(ids):,} samples")
         yield from samples.page(ids[start : start + _PAGE])
 
 

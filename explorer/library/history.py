@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from explorer.errors import LibraryError
 from explorer.library.database import Database, clean, utc_now
@@ -14,6 +16,9 @@ from explorer.library.ledger import Ledger
 from explorer.library.records import Hunt
 from explorer.library.statistics import Counts
 from explorer.library.tallies import Tallies
+
+QUICK_BYTES: Final = 8_000_000
+"""Up to this size a library is rewritten in less than a quarter of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,13 @@ class History:
         self._database.erase_deleted()
         return tombstone
 
+    def takes_long(self) -> bool:
+        """Return whether deleting rewrites so large a file that nobody should wait for it."""
+        try:
+            return self._database.path.stat().st_size > QUICK_BYTES
+        except OSError:  # a library in memory
+            return False
+
     def tombstones(self) -> list[Tombstone]:
         """Return what remains of the deleted hunts, the last deleted first."""
         return [
@@ -153,6 +165,17 @@ class History:
             (row["prompt_id"],),
         )
         return tombstone
+
+
+def delete_hunt(progress: Callable[[float, str], None], library: Path, hunt_id: int) -> None:
+    """Delete a hunt as :meth:`History.delete` does: work for a job of the library's writer.
+
+    Its process writes nothing until this is over. Killed half-way, it leaves the hunt as it was, or
+    deleted and to be erased from the file at the next start.
+    """
+    progress(-1.0, "Taking its text out of the library")
+    with Database.lent(library) as database:
+        History(database).delete(hunt_id)
 
 
 _LAST_USED = (
