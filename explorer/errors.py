@@ -13,7 +13,8 @@ show that sentence as it is. Anything else that reaches the top is a bug and is 
     │   ├── UnknownModelError     exit code 2: no model has the name that was given
     │   └── DownloadError         a model that could not be fetched from the hub
     ├── EngineError               the engine could not run
-    │   └── DeviceError           the device that was asked for is not there
+    │   ├── DeviceError           the device that was asked for is not there
+    │   └── OutOfMemoryError      the model and its lanes do not fit into memory
     └── LibraryError              the library file cannot be used
         ├── LibraryTooNewError    written by a newer version of the program
         ├── LibraryBusyError      another instance of the program holds it
@@ -70,6 +71,10 @@ class EngineError(ExplorerError):
 
 class DeviceError(EngineError):
     """The device that was asked for cannot be used here."""
+
+
+class OutOfMemoryError(EngineError):
+    """The model and its lanes do not fit into the memory of the device."""
 
 
 class LibraryError(ExplorerError):

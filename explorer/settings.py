@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,11 +18,13 @@ from explorer.errors import RecipeError
 from explorer.recipe import Recipe
 
 ThemeMode = Literal["system", "light", "dark"]
-DeviceWish = Literal["auto", "cuda", "cpu"]
+DeviceWish = str
+"""``auto``, ``cpu``, ``cuda`` (the first GPU that can be used) or ``cuda:N``; see is_device."""
 
 TEXT_PX = (10.0, 28.0)
 """Smallest and largest size of prompt and machine text."""
 MOST_LANES = 8
+MOST_MINUTES = 1440
 _LONGEST = 4_000_000  # characters of a text worth reading back
 
 
@@ -34,6 +37,8 @@ class Settings:
     device: DeviceWish = "auto"
     threads: int = 0
     """Threads inside an operator of the engine; 0 = one a physical core."""
+    unload_minutes: int = 30
+    """Idle time after which the model is unloaded; 0 = never."""
     model: str = "demo"
     build: str = ""
     """Build name such as ``cpu-int8``; empty = what suits the device."""
@@ -94,11 +99,13 @@ def _fits(name: str, value: Any) -> bool:
         case "theme":
             return value in get_args(ThemeMode)
         case "device":
-            return value in get_args(DeviceWish)
+            return is_device(value)
         case "text_px":
             return _is_number(value) and TEXT_PX[0] <= value <= TEXT_PX[1]
         case "threads":
             return _is_whole(value) and 0 <= value <= 1024
+        case "unload_minutes":
+            return _is_whole(value) and 0 <= value <= MOST_MINUTES
         case "lanes":
             return _is_whole(value) and 1 <= value <= MOST_LANES
         case "seed":
@@ -111,6 +118,11 @@ def _fits(name: str, value: Any) -> bool:
             return isinstance(value, list) and all(_is_whole(x) and 0 <= x < 2**31 for x in value)
         case _:
             return isinstance(value, str) and len(value) <= _LONGEST
+
+
+def is_device(wish: Any) -> bool:
+    """Whether ``wish`` names a device as :data:`DeviceWish` says."""
+    return isinstance(wish, str) and bool(re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", wish))
 
 
 def _is_whole(value: Any) -> bool:

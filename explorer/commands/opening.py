@@ -12,11 +12,11 @@ from typing import cast
 
 from explorer.commands.console import Progress
 from explorer.engine import device
-from explorer.engine.messages import DeviceWish
 from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
 from explorer.errors import DeviceError, InputError
 from explorer.paths import Paths
+from explorer.settings import DeviceWish
 from explorer.version import version
 from explorer.weights.store import Store
 

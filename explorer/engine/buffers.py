@@ -7,6 +7,8 @@ a binding is anything that takes pointers.
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -55,6 +57,8 @@ class Place:
     """``cpu`` or ``cuda``, as the runtime calls it."""
     make: Callable[[Sequence[int], DTypeLike], Block] | None = None
     """Makes an array on the device; None where numpy's memory is the model's."""
+    index: int = 0
+    """Which of the devices of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Array:
     def __init__(self, shape: Sequence[int], dtype: DTypeLike, place: Place) -> None:
         """Make it of zeros."""
         self.host: NDArray[Any] = np.zeros(tuple(shape), dtype)
-        self._place = place.name
+        self._place, self._index = place.name, place.index
         self._block = place.make(shape, dtype) if place.make else None
         self.push()
 
@@ -100,11 +104,15 @@ class Array:
 
     def bind_input(self, binding: Binding, name: str) -> None:
         """Let the graph read it as ``name``."""
-        binding.bind_input(name, self._place, 0, self._type, self.host.shape, self._pointer)
+        binding.bind_input(
+            name, self._place, self._index, self._type, self.host.shape, self._pointer
+        )
 
     def bind_output(self, binding: Binding, name: str) -> None:
         """Let the graph write it as ``name``."""
-        binding.bind_output(name, self._place, 0, self._type, self.host.shape, self._pointer)
+        binding.bind_output(
+            name, self._place, self._index, self._type, self.host.shape, self._pointer
+        )
 
     @property
     def _type(self) -> Any:
@@ -158,6 +166,20 @@ class Output:
         self._logsumexp.pull()
 
 
+def _untouched(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return zeros that take no memory where they are never written.
+
+    numpy would ask for huge pages, and the first position of a row would take all of the row.
+    """
+    size = int(np.prod(shape)) * dtype.itemsize
+    private = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+    pages = mmap.mmap(-1, size, flags=private) if private else mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel that has no huge pages
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, dtype).reshape(shape)
+
+
 class Cache:
     """Keys and values of up to ``rows`` sequences; made by ``Session.cache``."""
 
@@ -166,12 +188,11 @@ class Cache:
         self.rows = rows
         self._shape = (rows, *sizes.kv_shape)
         self._type = sizes.kv_dtype.type
-        self._place = place.name
+        self._place, self._index = place.name, place.index
         self._arrays: list[NDArray[Any]] = []
         self._blocks: list[Block] = []
         if place.make is None:
-            # Zeros come from the system untouched: positions that are never filled cost no memory.
-            self._arrays = [np.zeros(self._shape, self._type) for _ in range(sizes.caches)]
+            self._arrays = [_untouched(self._shape, sizes.kv_dtype) for _ in range(sizes.caches)]
             self._pointers = [array.ctypes.data for array in self._arrays]
         else:
             self._blocks = [place.make(self._shape, self._type) for _ in range(sizes.caches)]
@@ -181,8 +202,10 @@ class Cache:
         """Bind the first ``rows`` sequences as past and present: the graph writes in place."""
         shape = (rows, *self._shape[1:])
         for name, pointer in self._named():
-            binding.bind_input(f"past.{name}", self._place, 0, self._type, shape, pointer)
-            binding.bind_output(f"present.{name}", self._place, 0, self._type, shape, pointer)
+            binding.bind_input(f"past.{name}", self._place, self._index, self._type, shape, pointer)
+            binding.bind_output(
+                f"present.{name}", self._place, self._index, self._type, shape, pointer
+            )
 
     def copy_row(self, row: int, target: Cache, target_row: int, positions: int) -> None:
         """Copy the first ``positions`` positions of a row to a row of ``target``, on the CPU."""
@@ -202,8 +225,12 @@ class Cache:
         size = int(np.prod(shape)) * np.dtype(self._type).itemsize
         pairs = zip(self._pointers, target._pointers, strict=True)
         for source, sink in pairs:
-            binding.bind_input("x", self._place, 0, self._type, shape, source + row * size)
-            binding.bind_output("y", self._place, 0, self._type, shape, sink + target_row * size)
+            binding.bind_input(
+                "x", self._place, self._index, self._type, shape, source + row * size
+            )
+            binding.bind_output(
+                "y", self._place, self._index, self._type, shape, sink + target_row * size
+            )
             run()
 
     def _named(self) -> Iterator[tuple[str, int]]:

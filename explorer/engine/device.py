@@ -1,29 +1,39 @@
 """Which device a build runs on, and the sentence that says why it is not the GPU.
 
 Looking and deciding are apart: :func:`look` asks the driver's management library (NVML) and gathers
-:class:`Facts`, :func:`decide` is a pure function of them. Only trying the provider tells whether
-CUDA really runs; the session does that and words a failure with :func:`cuda_failed`.
+:class:`Facts`, :func:`decide` and :func:`options` judge them. Only trying the provider tells
+whether CUDA really runs; the session does that and words a failure with :func:`cuda_failed`.
+
+GPUs are numbered as CUDA numbers them for this process: in the order of their slots (the session
+sets CUDA_DEVICE_ORDER so), and only those that CUDA_VISIBLE_DEVICES leaves.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import platform
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from explorer.engine.messages import DeviceWish
+from explorer.errors import InputError
+from explorer.settings import DeviceWish, is_device
 
 NEEDED_DRIVER = 580
 """First driver branch that runs CUDA 13, which onnxruntime-gpu 1.31 is built for."""
 
 NEEDED_CAPABILITY = (7, 5)
 """Turing: the oldest GPUs that CUDA 13 knows."""
+
+CUDA_ROWS = (8, 16)
+"""Steps on a GPU always have one of these numbers of rows: cuBLAS chooses its kernels by it, and
+idle rows cost nearly nothing while the weights are what has to be read."""
 
 _INSTALL = "install the CUDA libraries with: pip install 'sample-explorer[cuda]'"
 
@@ -34,6 +44,8 @@ class Gpu:
 
     name: str
     capability: tuple[int, int]
+    total_bytes: int | None = None
+    free_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +69,154 @@ class Choice:
     """``cpu`` or ``cuda``."""
     reason: str = ""
     """A sentence a person can act on; empty where the device is the one that was asked for."""
+    index: int = 0
+    """Which GPU, where it is ``cuda``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A device as the settings list it."""
+
+    id: str
+    """``cpu``, ``cuda:0`` ...; ``cuda`` where there is no GPU, and the reason says why."""
+    name: str
+    works: bool
+    """Whether nothing is known that speaks against it; loading a model has the last word."""
+    reason: str = ""
+    """Why it does not work, as a sentence a person can act on."""
+    driver: str = ""
+    libraries: str = ""
+    """What runs models there, with versions."""
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+
+
+def gpu_index(wish: DeviceWish) -> int | None:
+    """Return N of ``cuda:N``; None for every other wish, :class:`InputError` for no wish at all."""
+    if not is_device(wish):
+        raise InputError(f"There is no device {wish!r}; choose auto, cpu, cuda or cuda:0, cuda:1 …")
+    return int(wish.partition(":")[2]) if ":" in wish else None
 
 
 def decide(wish: DeviceWish, facts: Facts) -> Choice:
     """Return the device to try for ``wish``, and why it is not the GPU where it is not."""
     if wish == "cpu":
-        return Choice("cpu", "The CPU was chosen in the settings.")
-    problem = _problem(facts)
-    return Choice("cpu", problem) if problem else Choice("cuda")
+        return Choice("cpu", "The CPU was chosen.")
+    wanted = gpu_index(wish)
+    problem = driver_problem(facts)
+    if problem:
+        return Choice("cpu", problem)
+    if wanted is not None and wanted >= len(facts.gpus):
+        there = "only GPU 0" if len(facts.gpus) == 1 else f"GPUs 0 to {len(facts.gpus) - 1}"
+        return Choice("cpu", f"There is no GPU {wanted}, {there}; choose another in the settings.")
+    problems = [gpu_problem(gpu) for gpu in facts.gpus]
+    if wanted is None:
+        wanted = problems.index("") if "" in problems else 0
+    return Choice("cpu", problems[wanted]) if problems[wanted] else Choice("cuda", "", wanted)
 
 
-def _problem(facts: Facts) -> str:
+def options(facts: Facts | None = None) -> list[Option]:
+    """Return the CPU and every GPU, with versions, and why one does not work where it does not.
+
+    Nothing is started for it, so a library that is there and broken shows only when a model loads.
+    """
+    # Here and not above: this module is what memory builds on.
+    from explorer.engine import memory
+
+    if facts is None:
+        facts = look(has_provider())
+    cores = physical_cores()
+    runtime = _versions("onnxruntime-gpu", "onnxruntime")
+    found = [
+        Option(
+            "cpu",
+            f"CPU, {cores} core{'s' if cores > 1 else ''}",
+            True,
+            libraries=runtime,
+            total_bytes=memory.total_memory(),
+            free_bytes=memory.free_memory("cpu"),
+        )
+    ]
+    driver = facts.driver or ""
+    libraries = _versions("onnxruntime-gpu", *_CUDA_PACKAGES)
+    general = driver_problem(facts)
+    if not facts.gpus:
+        return [*found, Option("cuda", "NVIDIA GPU", False, general, driver)]
+    for index, gpu in enumerate(facts.gpus):
+        reason = general or gpu_problem(gpu) or _libraries_problem()
+        found.append(
+            Option(
+                f"cuda:{index}",
+                gpu.name,
+                not reason,
+                reason,
+                driver,
+                libraries,
+                gpu.total_bytes,
+                gpu.free_bytes,
+            )
+        )
+    return found
+
+
+_CUDA_PACKAGES = ("nvidia-cuda-runtime", "nvidia-cublas", "nvidia-curand")
+_CUDA_LIBRARIES = ("cudart", "cublas", "cublasLt", "curand")
+
+
+def has_provider() -> bool:
+    """Whether the onnxruntime that is installed brings the CUDA provider; nothing is imported."""
+    spec = importlib.util.find_spec("onnxruntime")
+    places = spec.submodule_search_locations if spec is not None else None
+    return any(
+        next(Path(place, "capi").glob("*onnxruntime_providers_cuda.*"), None) is not None
+        for place in places or ()
+    )
+
+
+def _versions(*packages: str) -> str:
+    """Return ``name version`` of those packages that are installed."""
+    found = []
+    for name in packages:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _libraries_problem(places: Sequence[Path] | None = None) -> str:
+    """Return which CUDA library is nowhere, neither in a package nor where the loader looks."""
+    for name in _CUDA_LIBRARIES:
+        if not _has_library(name, _library_folders() if places is None else places):
+            return f"The CUDA library {name} was not found; {_INSTALL}."
+    return ""
+
+
+def _library_folders() -> list[Path]:
+    """Return where CUDA's libraries lie: the ``nvidia`` packages, then the loader's own folders."""
+    spec = importlib.util.find_spec("nvidia")
+    roots = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    folders = [
+        folder
+        for root in roots
+        for pattern in ("*/lib", "*/bin", "*/bin/x86_64")
+        for folder in root.glob(pattern)
+    ]
+    variable = "PATH" if sys.platform == "win32" else "LD_LIBRARY_PATH"
+    folders += [Path(part) for part in os.environ.get(variable, "").split(os.pathsep) if part]
+    if sys.platform != "win32":
+        folders += [Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64")]
+        folders += Path("/usr/local").glob("cuda*/lib64")
+    return folders
+
+
+def _has_library(name: str, folders: Sequence[Path]) -> bool:
+    patterns = (f"lib{name}.so.1*", f"{name}64_1*.dll")
+    return any(next(f.glob(pattern), None) is not None for f in folders for pattern in patterns)
+
+
+def driver_problem(facts: Facts) -> str:
+    """Return what keeps every GPU from being used; empty where nothing does."""
     if facts.system == "Darwin":
         return "CUDA does not exist on macOS."
     if facts.driver is None:
@@ -77,15 +226,17 @@ def _problem(facts: Facts) -> str:
     branch = driver_branch(facts.driver)
     if branch is not None and branch < NEEDED_DRIVER:
         return f"NVIDIA driver {branch} found; CUDA 13 needs {NEEDED_DRIVER} or newer."
-    gpu = facts.gpus[0]
-    if gpu.capability < NEEDED_CAPABILITY:
-        found, needed = (".".join(map(str, pair)) for pair in (gpu.capability, NEEDED_CAPABILITY))
-        return (
-            f"{gpu.name} has compute capability {found}; CUDA 13 needs {needed} (Turing) or newer."
-        )
     if not facts.provider:
         return "This onnxruntime has no CUDA; install onnxruntime-gpu in its place."
     return ""
+
+
+def gpu_problem(gpu: Gpu) -> str:
+    """Return what keeps this GPU from being used; empty where nothing does."""
+    if gpu.capability >= NEEDED_CAPABILITY:
+        return ""
+    found, needed = (".".join(map(str, pair)) for pair in (gpu.capability, NEEDED_CAPABILITY))
+    return f"{gpu.name} has compute capability {found}; CUDA 13 needs {needed} (Turing) or newer."
 
 
 def driver_branch(version: str) -> int | None:
@@ -146,9 +297,10 @@ def _gpus(nvml: Any) -> tuple[Gpu, ...]:
     if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
         return ()
     gpus = []
-    for index in range(count.value):
+    for index in _visible(count.value):
         handle, name = ctypes.c_void_p(), ctypes.create_string_buffer(96)
         major, minor = ctypes.c_int(0), ctypes.c_int(0)
+        memory = _NvmlMemory()
         failed = (
             nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle))
             or nvml.nvmlDeviceGetName(handle, name, ctypes.c_uint(len(name)))
@@ -158,8 +310,36 @@ def _gpus(nvml: Any) -> tuple[Gpu, ...]:
         )
         if not failed:
             capability = (major.value, minor.value)
-            gpus.append(Gpu(name.value.decode("utf-8", "replace"), capability))
+            told = nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) == 0
+            size = (memory.total, memory.free) if told else (None, None)
+            gpus.append(Gpu(name.value.decode("utf-8", "replace"), capability, *size))
     return tuple(gpus)
+
+
+class _NvmlMemory(ctypes.Structure):
+    """nvmlMemory_t: bytes."""
+
+    _fields_ = (
+        ("total", ctypes.c_ulonglong),
+        ("free", ctypes.c_ulonglong),
+        ("used", ctypes.c_ulonglong),
+    )
+
+
+def _visible(count: int) -> list[int]:
+    """Return which of the machine's GPUs CUDA shows to this process, in CUDA's order."""
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None:
+        return list(range(count))
+    shown: list[int] = []
+    for part in wanted.split(","):
+        # CUDA stops at the first that makes no sense. Names (GPU-...) are left to it.
+        if not re.fullmatch(r"\s*\d+\s*", part):
+            return list(range(count)) if "GPU-" in part or "MIG-" in part else shown
+        if int(part) >= count or int(part) in shown:
+            break
+        shown.append(int(part))
+    return shown
 
 
 def physical_cores(cpus: Sequence[int] | None = None, topology: Path | None = None) -> int:

@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.recipe import Recipe
+from explorer.settings import DeviceWish
 
 MAX_LANES = 16
 
 CHUNK = 256
 """Tokens of a prompt that are read in one step; part of what a sample means."""
-
-DeviceWish = Literal["auto", "cuda", "cpu"]
 
 End = Literal["end_of_text", "max_tokens", "context_full", "stopped", "dropped", "crash"]
 """How a candidate ended. The engine never sends ``crash``: whoever misses it concludes it."""
@@ -80,7 +79,17 @@ class Quit:
     """End the engine process."""
 
 
-Command = Load | Start | Drop | Stop | Quit
+@dataclass(frozen=True, slots=True)
+class CancelLoad:
+    """Give up the :class:`Load` that is under way; what was loaded before goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Free all memory that models hold; the next :class:`Start` loads the last one again."""
+
+
+Command = Load | Start | Drop | Stop | Quit | CancelLoad | Unload
 
 
 # Events

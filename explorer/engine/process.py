@@ -4,7 +4,9 @@ A driver that crashes or a machine without memory must not take the window along
 not slow the tokens, so the engine (explorer/engine/child.py) runs in a spawned process. Nothing
 here waits for it: one thread writes what was sent, one reads what comes, and :meth:`poll` only
 looks. When the process dies, :meth:`poll` says so once, starts another and loads the same model
-there. Candidates that were streaming are lost; who counts them concludes that.
+there. Candidates that were streaming are lost; who counts them concludes that. Where memory was
+the likely cause, the sentence has the numbers; a model that died while it was loaded is not tried
+again by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
 
-from explorer.engine import child
+from explorer.engine import child, memory
 from explorer.engine.messages import (
     Command,
     Crashed,
@@ -33,10 +35,15 @@ from explorer.engine.messages import (
     Refused,
     Start,
 )
+from explorer.errors import ExplorerError
+from explorer.manifest import Manifest
 
 CRASHES = 3
 CRASH_SECONDS = 60.0
 """After so many crashes within so many seconds no new process is started by itself."""
+
+STARTS_AGAIN, STARTED_AGAIN = "it is being started again", "it was started again"
+"""How the sentence of a :class:`Crashed` ends, and how it should once the model is there again."""
 
 _END_SECONDS = 2.0
 """How long a process may take to be gone after its pipes have closed."""
@@ -106,7 +113,7 @@ class EngineProcess:
                 self.close()
                 break
             if message is None:
-                events.append(self._crashed(self._worker))
+                events += self._crashed(self._worker)
                 break
             for event in message:
                 if isinstance(event, Crashed):
@@ -136,27 +143,52 @@ class EngineProcess:
             case _:
                 pass
 
-    def _crashed(self, dead: _Worker) -> Crashed:
-        reason = self._last_words or dead.how_it_ended()
+    def _crashed(self, dead: _Worker) -> list[Event]:
+        ending = dead.how_it_ended()
+        reason, killed = self._last_words or ending, not self._last_words and "SIGKILL" in ending
+        load, loading, lanes = self._load, self._loading > 0, len(self._streaming)
         dead.close()
+        missing = _shortage(load, reason, killed, lanes) if load is not None else ""
         self._last_words, self._loading = "", 0
         self._streaming.clear()
+        if missing and loading:
+            # It would only die again, and take other programs' memory once more.
+            self._load = None
+            self._worker = _Worker(self._opener, self._log)
+            return [Refused(None, f"The model could not be loaded: {missing}.")]
         now = self._clock()
         self._crashes.append(now)
         if len(self._crashes) == CRASHES and now - self._crashes[0] < CRASH_SECONDS:
             self._worker = None
-            return Crashed(
-                f"The engine stopped {CRASHES} times within a minute ({reason}); choose another "
-                "model, precision or device.",
-                restarting=False,
+            sentence = (
+                f"The engine stopped {CRASHES} times within a minute ({missing or reason}); choose"
+                " another model, precision or device."
             )
+            return [Crashed(sentence, restarting=False)]
         self._worker = _Worker(self._opener, self._log)
         if self._load is not None:
             self._loading = 1
             self._worker.send((self._load,))
-        return Crashed(
-            f"The engine stopped ({reason}); it is being started again.", restarting=True
-        )
+        why = f"ran out of memory: {missing}" if missing else f"stopped ({reason.rstrip('.')})"
+        return [Crashed(f"The engine {why}; {STARTS_AGAIN}.", restarting=True)]
+
+
+def _shortage(load: Load, reason: str, killed: bool, lanes: int) -> str:
+    """Return what was missing, if memory was the likely cause; else an empty text.
+
+    ``killed`` means that the system, or a person, ended the process without a word.
+    """
+    try:
+        manifest = Manifest.read(load.folder)
+        free = memory.free_memory(memory.home(load.build, load.device))
+        needed = memory.estimate(manifest, load.build, max(lanes, 1))
+        if "is not enough memory: " in reason:  # the session's own sentence
+            return reason.partition("is not enough memory: ")[2].rstrip(".")
+        if memory.is_shortage(reason) or (killed and memory.fit(needed, free) != "fits"):
+            return memory.shortage(manifest, load.build, max(lanes, 1), free)
+    except (ExplorerError, OSError):
+        pass  # a test's engine, or a folder that went away meanwhile: then only what is known
+    return reason.rstrip(".") if memory.is_shortage(reason) else ""
 
 
 class _Worker:

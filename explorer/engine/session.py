@@ -16,6 +16,7 @@ import contextlib
 import functools
 import io
 import itertools
+import os
 import re
 import threading
 import weakref
@@ -29,18 +30,16 @@ from numpy.typing import DTypeLike, NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from explorer.engine import device as devices
+from explorer.engine import memory
 from explorer.engine.buffers import Array, Cache, Output, Place
 from explorer.engine.build_folder import find_build, graph_file, read_sizes
-from explorer.engine.messages import CHUNK, DeviceWish
-from explorer.errors import DeviceError, EngineError, ModelError
+from explorer.engine.messages import CHUNK
+from explorer.errors import DeviceError, EngineError, ModelError, OutOfMemoryError
 from explorer.manifest import Build, Manifest
+from explorer.settings import DeviceWish
 
 _STOP_INTERVAL = 0.02
 """Seconds between two looks at whether the prompt that is being read should stop."""
-
-_CUDA_ROWS = (8, 16)
-"""Steps on a GPU always have one of these numbers of rows: cuBLAS chooses its kernels by it, and
-idle rows cost nearly nothing while the weights are what has to be read."""
 
 
 def _is_error(kind: object) -> TypeGuard[type[Exception]]:
@@ -52,6 +51,9 @@ _ORT_ERRORS: tuple[type[Exception], ...] = (
     *(kind for kind in vars(ort_state).values() if _is_error(kind)),
 )
 """Everything that onnxruntime raises: its own classes have no parent in common but Exception."""
+
+_FAILURES: tuple[type[Exception], ...] = (*_ORT_ERRORS, MemoryError, OSError)
+"""What may come where memory is asked for; that of a cache on the CPU comes from the system."""
 
 
 class InterruptedPrefillError(EngineError):
@@ -125,16 +127,19 @@ class Session:
         """Open ``folder/build``; ``threads`` inside an operator, 0 = physical cores.
 
         Raises :class:`ModelError` where the build is missing or broken and :class:`DeviceError`
-        where the device cannot be used.
+        where the device cannot be used, :class:`OutOfMemoryError` where its memory does not do.
         """
         self.folder = folder
         self.manifest = Manifest.read(folder)
         self.build = find_build(self.manifest, folder, build)
         graph = graph_file(folder / build)
         cores = devices.physical_cores()
-        self.device, self.reason, self.device_name = _choose(self.build, device, cores)
-        self._place = Place(self.device, None if self.device == "cpu" else _device_block)
-        self._inner = _open(graph, self.device, threads or cores)
+        self.device, index, self.reason, self.device_name = _choose(self.build, device, cores)
+        self._place = _place(self.device, index)
+        try:
+            self._inner = _open(graph, self.device, index, threads or cores)
+        except (ModelError, DeviceError, MemoryError) as error:
+            raise self._explained(error, 1) from error
         self._sizes = read_sizes(self._inner, self.manifest, self.build, folder)
         self.versions = {"onnxruntime": ort.__version__, "numpy": np.__version__}
         self._prompt_output: tuple[int, Output] | None = None
@@ -150,7 +155,10 @@ class Session:
         """Return an empty cache for ``rows`` sequences; one of one row is for reading prompts."""
         # On a GPU the padding takes real memory, which a prompt does not need.
         padded = 1 if rows == 1 and self.device == "cuda" else self._padded(rows)
-        return Cache(padded, self._sizes, self._place)
+        try:
+            return Cache(padded, self._sizes, self._place)
+        except _FAILURES as error:
+            raise self._explained(error, rows) from error
 
     def prefill(
         self,
@@ -208,7 +216,8 @@ class Session:
         # The positions of a row are one piece a head; a whole row is one piece, and a GPU moves it
         # faster than it could be told about the small ones.
         if self._copier is None:
-            self._copier = _open_copier(self.device, self._sizes.kv_dtype)
+            index = self._place.index
+            self._copier = _open_copier(self.device, index, self._sizes.kv_dtype)
         binding = self._copier.io_binding()
         run = functools.partial(self._copier.run_with_iobinding, binding)
         source.copy_row_by(source_row, target, target_row, binding, run)
@@ -248,7 +257,7 @@ class Session:
         """Return how many rows a step of ``rows`` rows has, idle ones included."""
         if self.device == "cpu":
             return rows + (rows % 2 if self._even_rows else 0)
-        return next((number for number in _CUDA_ROWS if rows <= number), rows)
+        return next((number for number in devices.CUDA_ROWS if rows <= number), rows)
 
     def _rows_agree(self) -> bool:
         """Try whether equal rows get equal bits in steps of 1, 2 and 3 rows."""
@@ -264,12 +273,24 @@ class Session:
     def _run(self, call: _Call) -> Output:
         try:
             return call.run()
-        except _ORT_ERRORS as error:
+        except _FAILURES as error:
             if call.options.terminate:
                 raise InterruptedPrefillError("Reading the prompt was stopped.") from error
-            if self.device == "cuda":
-                raise DeviceError(devices.cuda_failed(str(error))) from error
-            raise EngineError(f"The model could not run ({_first_line(error)}).") from error
+            raise self._explained(error, call.ids.host.shape[0]) from error
+
+    def _explained(self, error: Exception, rows: int) -> Exception:
+        """Return what to raise for an error of the runtime, met with so many rows."""
+        if isinstance(error, MemoryError) or memory.is_shortage(str(error)):
+            free = memory.free_memory(f"{self._place.name}:{self._place.index}")
+            return OutOfMemoryError(
+                f"There is not enough memory: "
+                f"{memory.shortage(self.manifest, self.build.name, rows, free)}."
+            )
+        if isinstance(error, ModelError | DeviceError):
+            return error
+        if self.device == "cuda":
+            return DeviceError(devices.cuda_failed(str(error)))
+        return EngineError(f"The model could not run ({_first_line(error)}).")
 
 
 @contextlib.contextmanager
@@ -297,21 +318,28 @@ def _stopping(stop: Callable[[], bool] | None, options: Any) -> Iterator[None]:
         watcher.join()
 
 
-def _choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, str, str]:
-    """Return (device, reason, name) for a build, which is made for one class of device."""
+def _choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, int, str, str]:
+    """Return (device, index, reason, name) for a build, made for one class of device."""
     facts = devices.look("CUDAExecutionProvider" in ort.get_available_providers())
     choice = devices.decide(wish, facts)
     if build.device_class == "cuda":
         if choice.device != "cuda":
-            raise DeviceError(f"{build.name} needs a GPU. {choice.reason}")
-        return "cuda", "", facts.gpus[0].name
-    if wish == "cuda":
+            why = choice.reason.rstrip(".")
+            raise DeviceError(f"{build.name} needs a GPU: {why[:1].lower()}{why[1:]}.")
+        name = facts.gpus[choice.index].name
+        return (
+            "cuda",
+            choice.index,
+            "",
+            name if len(facts.gpus) == 1 else f"{name} ({choice.index})",
+        )
+    if wish.startswith("cuda"):
         raise DeviceError(choice.reason or f"{build.name} is made for the CPU; use cuda-fp16.")
     reason = choice.reason or f"{build.name} is made for the CPU; cuda-fp16 would use the GPU."
-    return "cpu", reason, f"CPU, {cores} core{'s' if cores > 1 else ''}"
+    return "cpu", 0, reason, f"CPU, {cores} core{'s' if cores > 1 else ''}"
 
 
-def _open(graph: Path, device: str, threads: int) -> Any:
+def _open(graph: Path, device: str, index: int, threads: int) -> Any:
     ort.disable_telemetry_events()
     options = ort.SessionOptions()
     # The graph is written in its fused form; higher levels would only take time.
@@ -320,7 +348,7 @@ def _open(graph: Path, device: str, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what matters is raised
     if device == "cuda":
-        return _open_cuda(graph, options)
+        return _open_cuda(graph, index, options)
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except _ORT_ERRORS as error:
@@ -329,8 +357,10 @@ def _open(graph: Path, device: str, threads: int) -> Any:
         ) from error
 
 
-def _open_cuda(graph: Path, options: Any) -> Any:
-    """Open on the GPU, with captured graphs where the provider can."""
+def _open_cuda(graph: Path, index: int, options: Any) -> Any:
+    """Open on a GPU, with captured graphs where the provider can."""
+    # NVML, which the number comes from, counts by slot; CUDA would put the fastest first.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     said = io.StringIO()
     with contextlib.redirect_stdout(said):  # it prints what it does not find
         # Without cuDNN: its attention would take the place of the faster kernel for steps.
@@ -339,11 +369,16 @@ def _open_cuda(graph: Path, options: Any) -> Any:
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     failure = said.getvalue()
     for capture in ("1", "0"):
-        provider = ("CUDAExecutionProvider", {"device_id": "0", "enable_cuda_graph": capture})
+        provider = (
+            "CUDAExecutionProvider",
+            {"device_id": str(index), "enable_cuda_graph": capture},
+        )
         try:
             session = ort.InferenceSession(graph, options, providers=[provider])
         except _ORT_ERRORS as error:
             failure += f"\n{error}"
+            if memory.is_shortage(str(error)):
+                break
             continue
         # A provider that cannot load is left out silently; only this list tells.
         if session.get_providers()[0] == "CUDAExecutionProvider":
@@ -351,7 +386,7 @@ def _open_cuda(graph: Path, options: Any) -> Any:
     raise DeviceError(devices.cuda_failed(failure))
 
 
-def _open_copier(device: str, dtype: np.dtype[Any]) -> Any:
+def _open_copier(device: str, index: int, dtype: np.dtype[Any]) -> Any:
     """Return a session that copies ``x`` [1, H, C, D] to ``y``, on the device.
 
     onnxruntime has no other way to copy part of one array into another without the host.
@@ -364,12 +399,21 @@ def _open_copier(device: str, dtype: np.dtype[Any]) -> Any:
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "copy", [x], [y])
     opset = [helper.make_opsetid("", 21)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=10)
-    provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
+    provider: Any = "CPUExecutionProvider"
+    if device == "cuda":
+        provider = ("CUDAExecutionProvider", {"device_id": str(index)})
     return ort.InferenceSession(model.SerializeToString(), providers=[provider])
 
 
-def _device_block(shape: Sequence[int], dtype: DTypeLike) -> Any:
-    return ort.OrtValue.ortvalue_from_shape_and_type(shape, np.dtype(dtype).type, "cuda", 0)
+def _place(device: str, index: int) -> Place:
+    if device == "cpu":
+        return Place(device)
+
+    def make(shape: Sequence[int], dtype: DTypeLike) -> Any:
+        kind = np.dtype(dtype).type
+        return ort.OrtValue.ortvalue_from_shape_and_type(shape, kind, device, index)
+
+    return Place(device, make, index)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from explorer.engine import device
 from explorer.engine.device import (
     Choice,
     Facts,
@@ -9,11 +10,16 @@ from explorer.engine.device import (
     cuda_failed,
     decide,
     driver_branch,
+    gpu_index,
     look,
+    options,
     physical_cores,
 )
+from explorer.errors import InputError
 
-H200 = Gpu("NVIDIA H200", (9, 0))
+H200 = Gpu("NVIDIA H200", (9, 0), 150_000_000_000, 149_000_000_000)
+T4 = Gpu("Tesla T4", (7, 5), 16_000_000_000, 15_000_000_000)
+OLD = Gpu("NVIDIA GeForce GTX 1080", (6, 1), 8_000_000_000, 8_000_000_000)
 
 
 def facts(driver="580.65.06", gpus=(H200,), provider=True, system="Linux"):
@@ -26,7 +32,7 @@ def test_a_fitting_gpu_is_chosen():
 
 
 def test_the_cpu_can_be_chosen():
-    assert decide("cpu", facts()) == Choice("cpu", "The CPU was chosen in the settings.")
+    assert decide("cpu", facts()) == Choice("cpu", "The CPU was chosen.")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,74 @@ def test_the_cpu_can_be_chosen():
 def test_every_obstacle_has_its_sentence(found, sentence):
     assert decide("auto", found) == Choice("cpu", sentence)
     assert decide("cuda", found) == Choice("cpu", sentence)
+
+
+def test_one_of_several_gpus_is_chosen():
+    found = facts(gpus=(OLD, H200, T4))
+    assert decide("auto", found) == decide("cuda", found) == Choice("cuda", "", 1)
+    assert decide("cuda:2", found) == Choice("cuda", "", 2)
+    assert "compute capability 6.1" in decide("cuda:0", found).reason
+    assert decide("cuda:3", found) == Choice(
+        "cpu", "There is no GPU 3, GPUs 0 to 2; choose another in the settings."
+    )
+    assert "only GPU 0" in decide("cuda:1", facts()).reason
+
+
+@pytest.mark.parametrize("wish", ["gpu", "cuda:", "cuda:-1", "cuda:1x", "", "CPU", "cuda:0\n"])
+def test_what_names_no_device_is_refused(wish):
+    with pytest.raises(InputError, match="no device"):
+        gpu_index(wish)
+
+
+def test_the_list_has_every_device_with_its_reason(monkeypatch):
+    monkeypatch.setattr(device, "_libraries_problem", lambda: "")
+    cpu, *gpus = options(facts(gpus=(OLD, H200)))
+    assert (cpu.id, cpu.works, cpu.reason) == ("cpu", True, "")
+    assert "onnxruntime" in cpu.libraries
+    assert cpu.total_bytes >= cpu.free_bytes > 0
+    assert [(each.id, each.works, each.driver) for each in gpus] == [
+        ("cuda:0", False, "580.65.06"),
+        ("cuda:1", True, "580.65.06"),
+    ]
+    assert "compute capability 6.1" in gpus[0].reason
+    assert (gpus[1].total_bytes, gpus[1].free_bytes) == (150_000_000_000, 149_000_000_000)
+    (none,) = options(facts(driver=None, gpus=()))[1:]
+    assert (none.id, none.works) == ("cuda", False)
+    assert none.reason.startswith("No NVIDIA driver")
+
+
+def test_a_missing_cuda_library_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "_library_folders", lambda: [tmp_path])
+    for name in ("cudart", "cublas", "cublasLt"):
+        (tmp_path / f"lib{name}.so.13").touch()
+    (gpu,) = options(facts())[1:]
+    assert not gpu.works
+    assert gpu.reason.startswith("The CUDA library curand was not found; install")
+    (tmp_path / "curand64_10.dll").touch()
+    assert options(facts())[1].works
+
+
+@pytest.mark.parametrize(
+    ("shown", "names"),
+    [
+        ("1,0", ["Tesla T4", "NVIDIA H200"]),
+        ("1", ["Tesla T4"]),
+        ("", []),
+        ("-1", []),
+        ("0,7,1", ["NVIDIA H200"]),
+        ("GPU-1234", ["NVIDIA H200", "Tesla T4"]),
+    ],
+)
+def test_gpus_are_counted_as_cuda_shows_them(shown, names, system, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    found = look(True, lambda name: FakeNvml(gpus=(H200, T4)))
+    assert [gpu.name for gpu in found.gpus] == names
+
+
+def test_a_gpu_that_hides_its_memory_is_listed_all_the_same(system):
+    nvml = FakeNvml()
+    nvml.nvmlDeviceGetMemoryInfo = lambda *arguments: 3
+    assert look(True, lambda name: nvml).gpus == (Gpu("NVIDIA H200", (9, 0)),)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +193,11 @@ class FakeNvml:
         name.value = self._gpus[handle.value - 1].name.encode()[: length.value - 1]
         return 0
 
+    def nvmlDeviceGetMemoryInfo(self, handle, memory):
+        gpu = self._gpus[handle.value - 1]
+        memory._obj.total, memory._obj.free = gpu.total_bytes, gpu.free_bytes
+        return 0
+
     def nvmlDeviceGetCudaComputeCapability(self, handle, major, minor):
         major._obj.value, minor._obj.value = self._gpus[handle.value - 1].capability
         return 0
@@ -131,14 +210,14 @@ def system(request, monkeypatch):
 
 
 def test_look_reads_driver_and_gpus(system):
-    nvml, names = FakeNvml(gpus=(H200, Gpu("Tesla T4", (7, 5)))), []
+    nvml, names = FakeNvml(gpus=(H200, T4)), []
 
     def load(name):
         names.append(name)
         return nvml
 
     found = look(True, load)
-    assert found == Facts(system, True, "580.65.06", (H200, Gpu("Tesla T4", (7, 5))))
+    assert found == Facts(system, True, "580.65.06", (H200, T4))
     assert names == ["nvml.dll" if system == "Windows" else "libnvidia-ml.so.1"]
     assert nvml.closed == 1
 

@@ -423,7 +423,7 @@ def test_what_a_session_says_of_itself(plain):
     session = plain.session()
     assert session.device == "cpu"
     assert session.device_name.startswith("CPU, ")
-    assert session.reason == "The CPU was chosen in the settings."
+    assert session.reason == "The CPU was chosen."
     assert set(session.versions) == {"onnxruntime", "numpy"}
     assert session.manifest.layers == 3
     assert session.build.name == "cpu-fp32"
