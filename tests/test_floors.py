@@ -17,6 +17,10 @@ DOORS = {
     "onnxruntime": ("explorer.engine.session",),
     "sqlite3": ("explorer.library.database",),
     "platformdirs": ("explorer.paths",),
+    "huggingface_hub": ("explorer.weights.hub",),
+    "httpx": (),
+    "httpx2": (),
+    "requests": (),
     "torch": (),
     "scipy": (),
 }
@@ -138,6 +142,7 @@ def test_the_walk_sees_the_program() -> None:
         ("engine/lanes.py", "from explorer.library import ledger"),
         ("engine/lanes.py", "from explorer.weights.store import Store"),
         ("weights/store.py", "import explorer.engine.session"),
+        ("weights/store.py", "def f():\n    from huggingface_hub import snapshot_download"),
         ("engine/lanes.py", "def f():\n    import onnxruntime as ort"),
         ("library/ledger.py", "from sqlite3 import Connection"),
         ("review.py", "from explorer.engine.lanes import Lanes"),
