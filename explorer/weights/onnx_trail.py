@@ -53,7 +53,7 @@ _SMALL = frozenset((2, 3, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26))
 
 _GPT2_NAME = re.compile(
     r"(?:.*[./])?((?:wte|wpe|lm_head|ln_f|h\.\d{1,5}\.(?:ln_1|ln_2|attn\.c_attn|attn\.c_proj"
-    r"|mlp\.c_fc|mlp\.c_proj))\.(?:weight|bias))",
+    r"|mlp\.c_fc|mlp\.c_proj))\.(?:weight|bias))(?:_merged_\d+)?",
     re.DOTALL,
 )
 _ACTIVATIONS = re.compile(

@@ -22,7 +22,8 @@ from explorer.weights.source import shown
 MAX_NODES = 100_000
 """Nodes in all graphs of a file; both branches of a merged 1558M export have 30,000."""
 
-MAX_FIELDS = 2_000_000
+MAX_FIELDS = 1_000_000
+"""Fields besides weights; a merged 1558M export has 0.2 million."""
 MAX_DEPTH = 8
 """Graphs within graphs."""
 
