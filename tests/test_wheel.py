@@ -66,6 +66,8 @@ def test_the_wheel_holds_the_program_its_resources_and_the_model(wheel: Path) ->
     for name in (
         "explorer/app.py",
         "explorer/resources/prompts.json",
+        "explorer/resources/heldout.txt",
+        "explorer/resources/quality.json",
         "explorer/resources/icons/app.svg",
         "explorer/models/demo/config.json",
         "explorer/models/demo/model.safetensors",

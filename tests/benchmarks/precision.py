@@ -1,31 +1,35 @@
 """Measure what the precisions and block sizes of CPU builds cost: the table of docs/precision.md.
 
-    python -m tests.benchmarks.precision --model models/demo --text FILE [--held-out 40]
+    python -m tests.benchmarks.precision --model models/demo
     python -m tests.benchmarks.precision --random
 
-The first form compares every packing with fp32 on a text: Kullback-Leibler divergence of the
-next-token distribution, how often the likeliest token stays the same, bits per byte. The second
-makes a GPT-2 of 124M shapes with random weights, for speed alone. Both say for which numbers of
-rows (1 to 16) a row's bits differ from those it has among 16. Speeds are tokens a second summed
-over lanes. All packings take turns, and of all calls the time of the quickest tenth counts, so that
-a machine which others use as well gives figures that can be compared.
+The first form compares every packing with fp32 as ``models compare`` does, on the text that ships
+or on another one: Kullback-Leibler divergence of the next-token distribution, how often the
+likeliest token stays the same, bits per byte. The second makes a GPT-2 of 124M shapes with random
+weights, for speed alone. Both say for which numbers of rows (1 to 16) a row's bits differ from
+those it has among 16. Speeds are tokens a second summed over lanes. All packings take turns, and of
+all calls the time of the quickest tenth counts, so that a machine which others use as well gives
+figures that can be compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import lzma
+import math
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from explorer.engine.session import Session
+from explorer.engine.tokens import Tokens
+from explorer.paths import Paths
+from explorer.studies import heldout
+from explorer.studies.divergence import compare
+from explorer.studies.heldout import HeldOut, shipped
 from explorer.weights.nodes import Packing
 from tests.builds import make_builds
 from tests.tiny import random_weights, write_weights
@@ -44,10 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="GPT-2 folder to compare on a text")
     parser.add_argument("--random", action="store_true", help="random weights, 124M shapes")
-    parser.add_argument("--text", type=Path, help="plain text or .xz, documents apart")
-    parser.add_argument("--held-out", type=int, default=40, help="take every n-th document")
-    parser.add_argument("--tokens", type=int, default=8192, help="tokens of text to compare")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--text", type=Path, help="plain text, documents apart")
+    parser.add_argument("--rounds", type=int, default=5, help="of speed; 0 leaves it out")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(PACKINGS))
     arguments = parser.parse_args()
@@ -59,13 +61,10 @@ def main() -> None:
             for name in PACKINGS
             if name in arguments.only
         }
-        speeds = _speeds(sessions, arguments.rounds)
+        speeds = _speeds(sessions, arguments.rounds) if arguments.rounds else {}
         quality = {}
-        if arguments.text:
-            ids, sizes = _windows(
-                source, arguments.text, arguments.held_out, sessions, arguments.tokens
-            )
-            quality = _quality(sessions, ids, sizes)
+        if not arguments.random:
+            quality = _quality(source, arguments.text, sessions)
         _print(sessions, speeds, quality)
 
 
@@ -145,84 +144,53 @@ def _logits(session: Session, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.array(found)  # [steps, rows, V]
 
 
-def _windows(
-    source: Path, path: Path, held_out: int, sessions: dict[str, Session], count: int
-) -> tuple[list[list[int]], int]:
-    """Return windows of held-out text as ids, each as long as the context, and their bytes."""
-    data = path.read_bytes()
-    text = (lzma.decompress(data) if path.suffix == ".xz" else data).decode()
-    documents = text.split("<|endoftext|>\n")[held_out - 1 :: held_out]
-    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
-    context = next(iter(sessions.values())).manifest.context
-    windows = []
-    for document in documents:
-        ids = tokenizer.encode(document[:20000]).ids
-        windows += [ids[i : i + context] for i in range(0, len(ids) - context, context)][:2]
-    windows = windows[: max(1, count // context)]
-    size = sum(len(tokenizer.decode(window[1:]).encode()) for window in windows)
-    return windows, size
-
-
 def _quality(
-    sessions: dict[str, Session], windows: Sequence[Sequence[int]], size: int
+    source: Path, path: Path | None, sessions: dict[str, Session]
 ) -> dict[str, list[float]]:
     """Return, a packing: mean and 99.9% quantile of KL from fp32, same top token, bits a byte."""
-    divergences: dict[str, list[float]] = {name: [] for name in sessions}
-    same = dict.fromkeys(sessions, 0)
-    bits = dict.fromkeys(sessions, 0.0)
-    for window in windows:
-        exact = _logprobs(sessions["fp32"], window)
-        chosen = np.arange(len(window) - 1), np.array(window[1:])
-        for name, session in sessions.items():
-            found = _logprobs(session, window)
-            divergence = (np.exp(exact) * (exact - found)).sum(axis=1)
-            divergences[name] += divergence.tolist()
-            same[name] += int((exact.argmax(1) == found.argmax(1)).sum())
-            bits[name] -= found[chosen].sum() / np.log(2)
-    count = sum(len(window) for window in windows)
+    tokens = Tokens.from_folder(source)
+    text = (
+        HeldOut(path.name, path.read_text(encoding="utf-8"))
+        if path
+        else shipped(Paths.default().resources)
+    )
+    windows = heldout.windows(text, tokens, sessions["fp32"].manifest.context)
+    bits = math.log(2) * heldout.size_in_bytes(windows, tokens)
+    found = {
+        name: compare(sessions["fp32"], session, windows) for name, session in sessions.items()
+    }
     return {
         name: [
-            float(np.mean(divergences[name])),
-            float(np.quantile(divergences[name], 0.999)),
-            same[name] / count,
-            bits[name] / size,
+            float(there.kl.mean()),
+            float(np.quantile(there.kl, 0.999)),
+            there.same,
+            there.nats / bits,
         ]
-        for name in sessions
+        for name, there in found.items()
     }
-
-
-def _logprobs(session: Session, ids: Sequence[int]) -> NDArray[np.float64]:
-    """Return natural log-probabilities of what follows each token: [n, V]."""
-    cache, parts = session.cache(1), []
-    for begin in range(0, len(ids), 256):
-        part = ids[begin : begin + 256]
-        output = session.prefill(cache, part, begin, rows="all")
-        parts += [output.logits(row).astype(np.float64) for row in range(len(part))]
-    logits = np.array(parts)
-    top = logits.max(axis=1, keepdims=True)
-    return logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
 
 
 def _print(
     sessions: dict[str, Session], speeds: dict[str, list[float]], quality: dict[str, list[float]]
 ) -> None:
-    heads = ["packing", "MB", "1 lane", "2 lanes", "8 lanes", "prompt 64", "rows that differ"]
+    heads = ["packing", "MB", "rows that differ"]
+    if speeds:
+        heads += ["1 lane", "2 lanes", "8 lanes", "prompt 64"]
     if quality:
         heads += ["KL mean", "KL 99.9%", "same top", "bits/byte"]
     print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
     for name, session in sessions.items():
-        one, two, eight, prompt = speeds[name]
         weights = session.folder / session.build.name / "weights.bin"
         differing = _rows_that_differ(session)
         cells = [
             name,
             f"{weights.stat().st_size / 1e6:.0f}",
-            f"{1 / one:.0f}",
-            f"{2 / two:.0f}",
-            f"{8 / eight:.0f}",
-            f"{prompt * 1e3:.1f} ms",
             ", ".join(map(str, differing)) or "none",
         ]
+        if speeds:
+            one, two, eight, prompt = speeds[name]
+            rates = [f"{rows / seconds:.0f}" for rows, seconds in ((1, one), (2, two), (8, eight))]
+            cells += [*rates, f"{prompt * 1e3:.1f} ms"]
         if quality:
             mean, tail, same, bits = quality[name]
             cells += [f"{mean:.2e}", f"{tail:.2e}", f"{same:.2%}", f"{bits:.4f}"]
