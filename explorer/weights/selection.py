@@ -15,6 +15,7 @@ from explorer.weights.checkpoint import INDEX_FILE, WEIGHTS_FILE
 from explorer.weights.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.hub import HubFile, Repository
 from explorer.weights.source import SUB_FOLDER
+from explorer.weights.tokenizer import PAIR_FILES
 
 LICENCES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "COPYING", "README.md")
 """Fetched where they are there and kept beside the weights."""
@@ -96,7 +97,7 @@ def _tokenizer(repository: Repository) -> list[str]:
     if "tokenizer.json" in files:
         return ["tokenizer.json"]
     if "vocab.json" in files and "merges.txt" in files:
-        return [n for n in ("vocab.json", "merges.txt", "added_tokens.json") if n in files]
+        return [name for name in PAIR_FILES if name in files]
     raise DownloadError(
         f"{repository.name} has no tokenizer (tokenizer.json, or vocab.json and merges.txt)."
     )

@@ -10,6 +10,7 @@ unchecked. Any other kind of tokenizer is refused, because the program shows tok
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer, pre_tokenizers
@@ -23,6 +24,12 @@ _WHOLE = "tokenizer.json"
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 """Vocabulary and merges, as Hugging Face and as OpenAI called them."""
 _ADDED = "added_tokens.json"
+_SPECIAL = "special_tokens_map.json"
+_SETTINGS = "tokenizer_config.json"
+_BESIDE = (_ADDED, _SPECIAL, _SETTINGS)
+"""What transformers writes beside a pair about the tokens that were added."""
+PAIR_FILES = (*_PAIRS[0], *_BESIDE)
+"""All that a published tokenizer without ``tokenizer.json`` may consist of."""
 
 _LIMIT = 32 << 20
 _MAX_ADDED = 5_000
@@ -70,7 +77,7 @@ def tokenizer_files(source: Source) -> tuple[str, ...]:
         return (_WHOLE,)
     for pair in _PAIRS:
         if all(map(source.has, pair)):
-            return (*pair, _ADDED) if source.has(_ADDED) else pair
+            return (*pair, *filter(source.has, _BESIDE))
     raise CheckpointError(
         f"{source.folder} has no tokenizer: {_WHOLE} is expected, or vocab.json together with "
         "merges.txt, or encoder.json together with vocab.bpe."
@@ -143,19 +150,42 @@ def _from_pair(source: Source, files: tuple[str, ...]) -> _Parts:
             f"{merges_file} has {len(lines)} merges for the {longer} longer tokens of "
             f"{vocab_file}; it is truncated or belongs to another model."
         )
-    added = [_added_token(END_OF_TEXT, vocab[END_OF_TEXT])] if END_OF_TEXT in vocab else []
-    if _ADDED in files:
-        extra = source.json(_ADDED, _LIMIT)
-        added += [
-            _added_token(token, i, special=False)
-            for token, i in extra.items()
-            if token != END_OF_TEXT
-        ]
+    added = _added_beside(source, files, vocab)
     plain = {"add_prefix_space": False, "use_regex": True}
     return _Parts(vocab_file, vocab, lines, added, plain, merges_file=merges_file)
 
 
-def _added_token(token: str, token_id: Any, *, special: bool = True) -> dict[str, Any]:
+def _added_beside(source: Source, files: tuple[str, ...], vocab: dict[str, Any]) -> list[Any]:
+    """Return the added tokens of a pair, from the newest of the files that name them."""
+    if _SETTINGS in files:
+        by_id = source.json(_SETTINGS, _LIMIT).get("added_tokens_decoder")
+        if isinstance(by_id, dict) and by_id:
+            added = [_with_id(i, value) for i, value in by_id.items()]
+            if END_OF_TEXT in vocab and all(t.get("content") != END_OF_TEXT for t in added):
+                added.append(_added_token(END_OF_TEXT, vocab[END_OF_TEXT], special=True))
+            return added
+    ids = source.json(_ADDED, _LIMIT) if _ADDED in files else {}
+    special = {END_OF_TEXT}
+    if _SPECIAL in files:
+        for value in source.json(_SPECIAL, _LIMIT).values():
+            for token in value if isinstance(value, list) else [value]:
+                name = token.get("content") if isinstance(token, dict) else token
+                special |= {name} if isinstance(name, str) else set()
+    for name in special & vocab.keys():
+        ids.setdefault(name, vocab[name])  # where the two disagree, that is refused later
+    return [_added_token(token, i, special=token in special) for token, i in ids.items()]
+
+
+def _with_id(text: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not re.fullmatch("[0-9]{1,9}", text):
+        raise CheckpointError(
+            f"{_SETTINGS}: added_tokens_decoder must hold tokens by their ids, "
+            f"found {shown({text: value})}."
+        )
+    return {**value, "id": int(text)}
+
+
+def _added_token(token: str, token_id: Any, *, special: bool) -> dict[str, Any]:
     return {"id": token_id, "content": token, "special": special, **dict.fromkeys(_FLAGS, False)}
 
 

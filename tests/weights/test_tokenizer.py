@@ -143,6 +143,66 @@ def test_added_tokens_beside_vocab_json(tmp_path: Path) -> None:
     assert Tokenizer.from_str(file.json).encode("a<question>").ids[-1] == 300
 
 
+PAD = {"id": 300, "content": "[PAD]", "special": True}
+QUESTION = {"id": 301, "content": "<question>", "special": False, "normalized": True}
+MASK = {"id": 302, "content": "<mask>", "special": True, "lstrip": True}
+
+
+@pytest.mark.parametrize("added", [[PAD], [PAD, QUESTION], [PAD, QUESTION, MASK]])
+def test_added_tokens_are_the_same_in_every_generation_of_files(
+    tmp_path: Path, added: list[dict[str, Any]]
+) -> None:
+    whole, decoder, oldest = (tmp_path / name for name in ("whole", "decoder", "oldest"))
+    for folder, kind in (
+        (whole, "tokenizer.json"),
+        (decoder, "vocab.json"),
+        (oldest, "vocab.json"),
+    ):
+        folder.mkdir()
+        write_tokenizer(folder, 300, kind=kind)  # type: ignore[arg-type]
+    change(whole, lambda values: values["added_tokens"].extend(added))
+    values = {"added_tokens_decoder": {str(token["id"]): token for token in added}}
+    (decoder / "tokenizer_config.json").write_text(json.dumps(values))
+    values = {token["content"]: token["id"] for token in added}
+    (oldest / "added_tokens.json").write_text(json.dumps(values))
+    values = {"pad_token": "[PAD]", "additional_special_tokens": [{"content": "<mask>"}]}
+    (oldest / "special_tokens_map.json").write_text(json.dumps(values))
+    (oldest / "tokenizer_config.json").write_text('{"model_max_length": 1024}')
+    assert read(decoder) == read(whole)
+    assert (read(oldest) == read(whole)) == (MASK not in added), "lstrip was not written then"
+    assert set(tokenizer_files(Source(oldest))) == {path.name for path in oldest.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("tokenizer_config.json", {"added_tokens_decoder": {"300": None}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": PAD}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"9" * 5000: PAD}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"²": PAD}}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"0": PAD}}),
+        ("tokenizer_config.json", []),
+        ("added_tokens.json", {"[PAD]": "300"}),
+        ("added_tokens.json", {END_OF_TEXT: 4}),
+        ("added_tokens.json", {str(i): 300 + i for i in range(6000)}),
+        ("special_tokens_map.json", [1]),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_added_tokens_that_are_none(tmp_path: Path, name: str, values: object) -> None:
+    write_tokenizer(tmp_path, 300, kind="vocab.json")
+    (tmp_path / name).write_text(json.dumps(values))
+    assert len(refusal(tmp_path)) < 700
+
+
+def test_an_odd_map_of_special_tokens_says_nothing(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, 300, kind="vocab.json")
+    before = read(tmp_path)
+    odd = {"a": 1, "b": [None, {"content": 5}, []], "c": {}, "d": "not a token"}
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps(odd))
+    assert read(tmp_path) == before
+
+
 def test_windows_line_ends_in_merges(tmp_path: Path) -> None:
     write_tokenizer(tmp_path, 300, kind="vocab.json")
     before = read(tmp_path)
