@@ -9,6 +9,7 @@ from explorer.commands.opening import choose_build
 from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.weights.downloads import Unfinished, discard_download, unfinished
+from explorer.weights.meter import amount
 from explorer.weights.store import Installed, Store
 
 
@@ -30,6 +31,10 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
             from explorer.commands import models_download
 
             return models_download.run(args, paths)
+        case "convert":
+            from explorer.commands import models_convert
+
+            return models_convert.run(args, paths)
         case "verify":
             from explorer.commands import models_verify
 
@@ -82,6 +87,6 @@ def _begun_line(begun: Unfinished) -> str:
     if not begun.total:
         return f"{begun.repository}: damaged download; download it again, or remove it"
     return (
-        f"{begun.repository}: unfinished download, {begun.done / 1e6:,.0f} of "
-        f"{begun.total / 1e6:,.0f} MB; models download {begun.repository} goes on"
+        f"{begun.repository}: unfinished download, {amount(begun.done, begun.total)}; "
+        f"models download {begun.repository} goes on"
     )

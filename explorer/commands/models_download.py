@@ -19,6 +19,7 @@ from explorer.paths import APP_NAME, Paths
 from explorer.weights.catalogue import FILE_NAME as CATALOGUE_FILE
 from explorer.weights.catalogue import read_catalogue
 from explorer.weights.downloads import Unfinished, download_model, find_repository, unfinished
+from explorer.weights.meter import amount
 from explorer.weights.store import Installed
 
 _POLL_SECONDS = 0.05
@@ -48,11 +49,6 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
     return 0
 
 
-def amount(item: Unfinished) -> str:
-    """Return how much of a download is there."""
-    return f"{item.done / 1e6:,.0f} of {item.total / 1e6:,.0f} MB"
-
-
 def _watch(job: Job) -> Installed:
     """Show the progress of a job until it is done."""
     with Progress() as progress:
@@ -71,7 +67,7 @@ def _watch(job: Job) -> Installed:
 
 def _explain_pause(paths: Paths, repository: str) -> None:
     begun = _begun(paths, repository)
-    kept = f"; {amount(begun)} are kept" if begun and begun.done else ""
+    kept = f"; {amount(begun.done, begun.total)} are kept" if begun and begun.done else ""
     print(
         f"{APP_NAME}: paused{kept}. Go on with: {APP_NAME} models download {repository}",
         file=sys.stderr,

@@ -145,7 +145,7 @@ def open_file(
     with contextlib.ExitStack() as opened:
         with _explained(repository, revision, name):
             from huggingface_hub.file_download import hf_hub_url
-            from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+            from huggingface_hub.utils import build_hf_headers, get_session
 
             # A compressed answer could not be continued in its middle.
             headers = {**build_hf_headers(token=_token()), "Accept-Encoding": "identity"}
@@ -158,9 +158,9 @@ def open_file(
                     "GET", url, headers=headers, follow_redirects=True, timeout=wait
                 )
             )
-            if response.status_code >= 500:  # the library would read, and trip over, any body
-                raise LostError(_trouble(response.status_code))
-            hf_raise_for_status(response)
+            if response.status_code not in (200, 206):
+                # Not the library's own check: that reads any body to its end and may trip over it.
+                raise _refusal(response, repository, revision, name)
             began, total = _extent(response)
         yield Answer(began, total, _pieces(response, repository, revision, name))
 
@@ -237,7 +237,7 @@ def _explained(repository: str, revision: str | None, name: str = "") -> Iterato
             "HF_HUB_OFFLINE forbids to use the network; unset it and try again."
         ) from error
     except errors.HfHubHTTPError as error:
-        raise _refusal(error, repository, revision, name) from error
+        raise _refusal(error.response, repository, revision, name) from error
     except (http.InvalidURL, http.UnsupportedProtocol) as error:
         raise DownloadError(
             f"{_endpoint()} is no address of a hub ({shorten(str(error))}); check HF_ENDPOINT."
@@ -271,29 +271,24 @@ def _no_hub(reason: str) -> str:
     )
 
 
-def _trouble(status: int) -> str:
-    return f"The hub has trouble of its own (status {status}); try again later."
-
-
-def _refusal(error: Any, repository: str, revision: str | None, name: str) -> DownloadError:
-    """Return what an HTTP status means to a person."""
-    from huggingface_hub import errors
-
-    status = int(error.response.status_code)
+def _refusal(response: Any, repository: str, revision: str | None, name: str) -> DownloadError:
+    """Return what an HTTP status, and the hub's own code beside it, mean to a person."""
+    status = int(response.status_code)
+    code = response.headers.get("X-Error-Code", "")
     token = (
         "make a token on https://huggingface.co/settings/tokens, put it into the environment "
         "variable HF_TOKEN and try again"
     )
-    if isinstance(error, errors.GatedRepoError):
+    if code == "GatedRepo":
         return DownloadError(
             f"{repository} is only for those who have accepted its terms: do so on "
             f"https://huggingface.co/{repository}, {token}."
         )
-    if isinstance(error, errors.RevisionNotFoundError):
+    if code == "RevisionNotFound":
         return DownloadError(f"{repository} has no revision {shown(revision)}.")
-    if isinstance(error, errors.DisabledRepoError):
+    if "is disabled" in response.headers.get("X-Error-Message", ""):
         return DownloadError(f"{repository} was disabled by the hub.")
-    if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
+    if code == "RepoNotFound" or status == 401:
         if _token():
             return DownloadError(
                 f"There is no repository {repository}, or the token in HF_TOKEN may not see it; "
@@ -308,11 +303,11 @@ def _refusal(error: Any, repository: str, revision: str | None, name: str) -> Do
         what = f"{repository} has no {name}" if name else f"There is no repository {repository}"
         return DownloadError(f"{what} at {revision or 'its main branch'}.")
     if status == 429:
-        wait = error.response.headers.get("Retry-After", "")
+        wait = response.headers.get("Retry-After", "")
         when = f"in {wait} seconds" if wait.isdigit() and len(wait) < 6 else "in some minutes"
         return DownloadError(f"The hub says that there were too many requests; try again {when}.")
     if status == 416:
         return DownloadError(f"The server has fewer bytes of {name} than the hub announces.")
     if status >= 500:
-        return LostError(_trouble(status))
+        return LostError(f"The hub has trouble of its own (status {status}); try again later.")
     return DownloadError(_no_hub(f"status {status}"))
