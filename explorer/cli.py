@@ -240,6 +240,11 @@ def _add_models(commands: Commands[_Parser]) -> None:
     _add_download(actions)
     show = actions.add_parser("list", help="name what is installed", allow_abbrev=False)
     show.set_defaults(action="list")
+    summary = "make an installed model in another precision too"
+    more = actions.add_parser("convert", help=summary, allow_abbrev=False)
+    more.set_defaults(action="convert")
+    more.add_argument("name", metavar="N")
+    more.add_argument("--precision", choices=PRECISIONS, required=True, help="which one")
     remove = actions.add_parser("remove", help="delete an imported model", allow_abbrev=False)
     remove.set_defaults(action="remove")
     remove.add_argument("name", metavar="N")

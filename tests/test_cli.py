@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -363,6 +364,20 @@ def test_models_are_imported_listed_and_removed(run: Run, home: Path, tmp_path: 
     assert "Other one" not in run("models", "list", data_dir=tmp_path)[1]
 
 
+def test_a_model_is_made_in_another_precision(run: Run, home: Path, tmp_path: Path) -> None:
+    run("models", "import", str(home / "gpt2"), "--name", "small", "--precision", "int8",
+        data_dir=tmp_path)  # fmt: skip
+    words = ["models", "convert", "small", "--precision", "int4"]
+    code, out, err = run(*words, data_dir=tmp_path)
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"small has the build cpu-int4 now: \d+ MB, made in [\d.]+ s\.\n", out)
+    assert "cpu-int8" in run("models", "list", data_dir=tmp_path)[1]
+    assert "cpu-int4" in run("models", "list", data_dir=tmp_path)[1]
+    code, out, _ = run(*words, data_dir=tmp_path)
+    assert code == 0
+    assert re.fullmatch(r"small has the build cpu-int4 already, \d+ MB\.\n", out)
+
+
 # export
 
 
@@ -425,6 +440,8 @@ def test_bench_ends_with_one_line_of_json(run: Run) -> None:
           "--precision", "fp16"], 2, "NVIDIA GPU"),
         (["score", "--model", "tiny", "--file", "/dev/null"], 2, "empty"),
         (["models", "import", "/no/such/folder"], 2, "/no/such/folder"),
+        (["models", "convert", "nobody", "--precision", "int8"], 2, "no model or folder 'nobody'"),
+        (["models", "convert", "demo"], 2, "--precision"),
         (["models", "remove", "demo"], 2, "belongs to the program"),
         (["models"], 2, "ACTION"),
         (["export", "No such", "--format", "html", "--output", "x.html"], 2, "No such"),

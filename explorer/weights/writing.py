@@ -32,7 +32,8 @@ _ALIGNMENT = 4096
 _WAITING = 8
 """Parts of some megabytes that wait to be converted or written at most."""
 _WORKERS = 4
-_FLUSH_BYTES = 1 << 25
+_BEHIND = 1 << 25
+"""Bytes that are written before the disk is told to begin."""
 _COPY_BLOCK = 1 << 22
 _FICLONE = 0x40049409
 """The request of ioctl_ficlone(2)."""
@@ -63,8 +64,8 @@ def copy_file(source: Path, target: Path, progress: Callable[[int], None]) -> st
         source.open("rb", buffering=0) as origin,
         target.open("xb", buffering=0) as copy,
         ThreadPoolExecutor(1, "hash") as hasher,
-        contextlib.closing(Flusher(copy.fileno())) as flusher,
     ):
+        behind = WriteBehind(copy.fileno())
         shared = _share_blocks(origin.fileno(), copy.fileno())
         # One block is hashed while it is written; then its memory takes the next but one.
         room = [bytearray(_COPY_BLOCK), bytearray(_COPY_BLOCK)]
@@ -80,7 +81,7 @@ def copy_file(source: Path, target: Path, progress: Callable[[int], None]) -> st
             hashing = hasher.submit(digest.update, data)
             if not shared:
                 _write_all(copy, data)
-                flusher.wrote(count)
+                behind.wrote(count)
             progress(count)
     return digest.hexdigest()
 
@@ -103,38 +104,26 @@ def _write_all(file: FileIO, data: memoryview) -> None:
         data = data[file.write(data) :]
 
 
-class Flusher:
-    """Keeps telling the disk to store what was written to an open file."""
+class WriteBehind:
+    """Has the system store what was written to a file soon, not when the file is flushed.
+
+    Flushing again and again instead would store every other file of the disk too.
+    """
 
     def __init__(self, descriptor: int) -> None:
-        """Start with nothing to store; :meth:`close` before the file is closed."""
+        """Start at the beginning of an open file."""
         self._descriptor = descriptor
-        self._written = 0
-        self._due = threading.Semaphore(0)
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, name="flush", daemon=True)
-        self._thread.start()
+        self._begin = self._end = 0
 
     def wrote(self, count: int) -> None:
         """Say that so many more bytes were written."""
-        self._written += count
-        if self._written >= _FLUSH_BYTES:
-            self._written = 0
-            self._due.release()
-
-    def close(self) -> None:
-        """Stop; what was written last may not be on the disk yet."""
-        self._ended = True
-        self._due.release()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while self._due.acquire() and not self._ended:
-            while self._due.acquire(blocking=False):  # once for all that was written meanwhile
-                pass
-            # What fails here fails again, and is told, when the file is flushed at its end.
+        self._end += count
+        if self._end - self._begin >= _BEHIND and sys.platform == "linux":
+            # Linux takes this as a reason to start writing the pages that cannot be dropped yet.
+            place = self._begin, self._end - self._begin, os.POSIX_FADV_DONTNEED
             with contextlib.suppress(OSError):
-                os.fsync(self._descriptor)
+                os.posix_fadvise(self._descriptor, *place)
+            self._begin = self._end
 
 
 class WeightWriter:
@@ -151,7 +140,7 @@ class WeightWriter:
         self._end = 0
         self._digest = hashlib.sha256()
         self._error: BaseException | None = None
-        self._flusher = Flusher(self._file.fileno())
+        self._behind = WriteBehind(self._file.fileno())
         self._queue: queue.Queue[tuple[memoryview, Sequence[Future[None]]] | None] = queue.Queue(
             _WAITING
         )
@@ -176,7 +165,6 @@ class WeightWriter:
         self._pool.shutdown(wait=True, cancel_futures=error is not None)
         self._queue.put(None)
         self._thread.join()
-        self._flusher.close()
         with self._file:
             if self._error is None:
                 os.fsync(self._file.fileno())
@@ -240,5 +228,5 @@ class WeightWriter:
         for future in after:
             future.result()
         self._digest.update(data)
-        self._flusher.wrote(len(data))
         _write_all(self._file, data)
+        self._behind.wrote(len(data))

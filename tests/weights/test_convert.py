@@ -20,6 +20,7 @@ from onnx import numpy_helper
 from explorer.engine.session import Session
 from explorer.errors import CheckpointError, ModelError
 from explorer.manifest import BUILD_NAMES, Manifest
+from explorer.weights import checkpoint
 from explorer.weights import convert as conversion
 from explorer.weights.convert import add_build, convert, graph_spec, has_build
 from explorer.weights.source import Source
@@ -332,6 +333,106 @@ def test_a_disk_that_refuses(
         convert(source, work / "m", ["cpu-fp32"], "tiny", quiet)
     assert str(work) in str(caught.value)
     assert contents(work) == set()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("file", ["weights.bin", "model.onnx", "model.safetensors"])
+def test_a_disk_that_fills_up_meanwhile(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    # The file is opened as usual, and every write into it finds the disk full.
+    opening = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode="r", *rest, **more: opening(
+        Path("/dev/full") if path.name == file and mode[0] in "wx" else path,
+        mode.replace("x", "w"), *rest, **more,
+    ))  # fmt: skip
+    work = tmp_path / "work"
+    with pytest.raises(ModelError, match="is full; make room"):
+        convert(source, work / "m", ["cpu-int8"], "tiny", quiet)
+    assert contents(work) == set()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_disk_that_fills_up_during_one_more_build(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "m"
+    made = convert(source, folder, ["cpu-int8"], "tiny", quiet)
+    before = contents(folder)
+    opening = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode="r", *rest, **more: opening(
+        Path("/dev/full") if path.name == "weights.bin" and "w" in mode else path,
+        mode, *rest, **more,
+    ))  # fmt: skip
+    with pytest.raises(ModelError, match="is full; make room"):
+        add_build(folder, "cpu-int4", quiet)
+    assert contents(folder) == before
+    assert Manifest.read(folder) == made
+
+
+def test_nothing_is_named_before_it_is_on_the_disk(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: dict[int, int] = {}  # file -> its size at the last flush
+    fsync, rename = os.fsync, Path.rename
+
+    def flush(number: int) -> None:
+        status = os.fstat(number)
+        flushed[status.st_ino] = status.st_size
+        fsync(number)
+
+    def check(path: Path, target: Path) -> Path:
+        if path.name == "m.part":
+            for file in (path, *path.rglob("*")):
+                assert flushed[file.stat().st_ino] == file.stat().st_size, file
+            flushed.clear()
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(Path, "rename", check)
+    convert(source, tmp_path / "m", ["cpu-int8"], "tiny", quiet)
+    assert tmp_path.stat().st_ino in flushed  # and the name itself
+
+
+# The bits of a build are those it always had
+
+GOLDEN = {
+    "cpu-fp32": "1d2b456a80a5af67cb450d20a2ca6a9a6406ed556df3338d84c4726b7794a16b",
+    "cpu-int8": "8c830595b562ceec40241416faeb30e14a8a0f48404ce2926315e15abe361a8f",
+    "cpu-int4": "db6b1d170d0883c0c0f3da5e105ed62960da7f25bb1d7b0a4b14a4b35605b57a",
+    "cuda-fp16": "67370f9f4b03fb21dfb08e0fbc8f7cb78676aea7f183f1d8cc79a9659837f173",
+}
+"""What the first version wrote, one tensor after the other."""
+
+
+@pytest.mark.parametrize(("build", "digest"), GOLDEN.items())
+def test_the_same_weights_are_written_as_ever(tmp_path: Path, build: str, digest: str) -> None:
+    source = make_tiny(tmp_path / "source", width=48, heads=4, inner=100, vocabulary=700)
+    made = convert(source, tmp_path / "m", [build], "tiny", quiet).builds[build]
+    assert made.hashes["weights.bin"] == digest
+
+
+def test_parts_of_tensors_change_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_tiny(tmp_path / "long", width=160, heads=5, vocabulary=700, context=300)
+    whole = convert(source, tmp_path / "whole", BUILD_NAMES, "tiny", quiet)
+    monkeypatch.setattr(checkpoint, "_BLOCK", 1)
+    with checkpoint.open_checkpoint(source) as opened:
+        assert [len(part) for part in opened.blocks("wte.weight")] == [128] * 5 + [60]
+    assert convert(source, tmp_path / "parts", BUILD_NAMES, "tiny", quiet) == whole
+
+
+def test_what_is_not_finite_is_named_in_whatever_part_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_tiny(tmp_path / "long", vocabulary=700)
+    weights = random_weights(**SIZES | {"rows": 700})
+    weights["wte.weight"][650, 3] = np.inf
+    write_weights(source, weights)
+    monkeypatch.setattr(checkpoint, "_BLOCK", 1)
+    with pytest.raises(CheckpointError, match=r"wte\.weight holds inf at \[650, 3\]"):
+        convert(source, tmp_path / "m", ["cpu-int8"], "tiny", quiet)
 
 
 # One more build
