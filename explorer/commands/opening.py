@@ -98,6 +98,8 @@ def _check_gpu() -> None:
 
 
 def _open(name: str, build: str, wish: DeviceWish, paths: Paths) -> tuple[Path, Session]:
+    store = Store(paths)
     with Progress() as progress:
-        folder = Store(paths).ensure(name, build, progress)
+        folder = store.ensure(name, build, progress)
+    store.mark_used(folder)
     return folder, Session(folder, build, wish)
