@@ -7,6 +7,7 @@ the program itself reach one excepthook, which logs them with versions and says 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import logging.handlers
@@ -25,6 +26,7 @@ from PySide6.QtCore import QTimer, qVersion
 from PySide6.QtWidgets import QApplication
 
 from explorer.engine import device
+from explorer.engine.memory import fit, free_memory
 from explorer.engine.process import EngineProcess
 from explorer.errors import ExplorerError, LibraryBusyError, LibraryError
 from explorer.gui import theme
@@ -32,6 +34,7 @@ from explorer.gui.controller import Controller, Engine
 from explorer.gui.main_window import MainWindow
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
+from explorer.gui.model_words import Insight, Need
 from explorer.gui.presets import PromptGroup, read_prompts
 from explorer.gui.shelf import Shelf
 from explorer.library.collections_ import Collections
@@ -41,9 +44,14 @@ from explorer.library.history import History
 from explorer.library.ledger import Ledger
 from explorer.library.samples import Samples
 from explorer.library.search import Search
+from explorer.manifest import BUILD_NAMES, Manifest
 from explorer.paths import APP_NAME, Paths
 from explorer.review import Review
+from explorer.studies import quality
+from explorer.studies.fitting import needed
 from explorer.version import version
+from explorer.weights.catalogue import FILE_NAME as CATALOGUE_FILE
+from explorer.weights.catalogue import CatalogueEntry, read_catalogue
 
 LOG_BYTES = 1_000_000
 CPU_BUILD, CUDA_BUILD = "cpu-int8", "cuda-fp16"
@@ -127,6 +135,7 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
     )
     controller = Controller(engine, review)
     desk = ModelDesk(paths, lambda: wanted_build(memory))
+    insight = Insight(functools.partial(memory_need, memory), quality_words)
     window = MainWindow(
         controller,
         desk,
@@ -140,6 +149,8 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
             ("Settings", paths.settings),
             ("Log", paths.logs),
         ),
+        catalogue=_catalogue(paths, troubles),
+        insight=insight,
     )
     if hunts := shelf.history.ids():
         # Where the person left off: the last hunt with its tries, and undo as far back as ever.
@@ -196,6 +207,29 @@ def wanted_build(memory: Memory) -> str:
     return CUDA_BUILD if chosen == "cuda" else CPU_BUILD
 
 
+def memory_need(remembered: Memory, manifest: Manifest, build: str) -> Need | None:
+    """Return what a build, made or not, would take with the present lanes, and what is free."""
+    lanes = remembered.settings.lanes
+    cuda = build.startswith("cuda")
+    free = free_memory("cuda" if cuda else "cpu")
+    estimate = needed(manifest, build, lanes)
+    # On a machine without such a device there is nothing that it could fit into.
+    verdict = fit(estimate, free) if free is not None else None
+    return Need(estimate.total, free, verdict, lanes)
+
+
+def quality_words(folder: Path) -> dict[str, str]:
+    """Return by build what its precision costs, as measured on the model or on the demo."""
+    # Without the sizes: they stand beside these words.
+    found = {name: replace(each, bytes=0) for name, each in quality.read_quality(folder).items()}
+    words = {}
+    for name in BUILD_NAMES:
+        with contextlib.suppress(OSError, ExplorerError):  # a hint is not worth a window
+            said = quality.describe(name, found).partition(": ")[2]
+            words[name] = said[:1].upper() + said[1:]
+    return words
+
+
 def start_log(paths: Paths, debug: bool) -> Path | None:
     """Log to a file, and with ``debug`` to the terminal; return the file.
 
@@ -225,6 +259,14 @@ def start_log(paths: Paths, debug: bool) -> Path | None:
 def _prompts(paths: Paths, troubles: list[str]) -> tuple[PromptGroup, ...]:
     try:
         return read_prompts(paths.resources / "prompts.json")
+    except ExplorerError as error:
+        troubles.append(str(error))
+        return ()
+
+
+def _catalogue(paths: Paths, troubles: list[str]) -> tuple[CatalogueEntry, ...]:
+    try:
+        return read_catalogue(paths.resources / CATALOGUE_FILE)
     except ExplorerError as error:
         troubles.append(str(error))
         return ()

@@ -33,6 +33,7 @@ class Actions:
         self._fill(
             bar.addMenu("&File"),
             ("import_model", "&Import model folder…", "Ctrl+O"),
+            ("download_model", "&Download model…", "Ctrl+D"),
             ("export", "&Export collection…", "Ctrl+E"),
             None,
             ("quit", "&Quit", "Ctrl+Q"),

@@ -22,7 +22,7 @@ _KEYS = (
     ("Page Up, Page Down", "Scroll in the chosen lane"),
     ("Ctrl+L", "Edit the prompt"),
     ("Ctrl+T", "All tries of the hunt"),
-    ("Alt+1 – Alt+4", "Explore, Collection, History, Settings"),
+    ("Alt+1 – Alt+5", "Explore, Collection, History, Models, Settings"),
     ("Ctrl+B", "Show or hide the collection"),
     ("Ctrl++, Ctrl+-, Ctrl+0", "Size of the text"),
 )

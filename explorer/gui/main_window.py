@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,9 @@ from explorer.gui.looks import Looks
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
 from explorer.gui.model_link import ModelLink
-from explorer.gui.model_picker import dropped_folder
+from explorer.gui.model_picker import dropped_path
+from explorer.gui.model_words import Insight
+from explorer.gui.models_page import ModelsPage
 from explorer.gui.presets import PromptGroup
 from explorer.gui.rail import PAGES, Rail
 from explorer.gui.sample_view import SampleView
@@ -40,11 +42,12 @@ from explorer.gui.settings_page import SettingsPage
 from explorer.gui.shelf import Shelf
 from explorer.gui.status import Status
 from explorer.gui.tries_dialog import TriesDialog
+from explorer.weights.catalogue import CatalogueEntry
 
 TITLE = "Sample Explorer"
 FOLD_COLLECTION, FOLD_RAIL = 1100, 900
 SMALLEST, USUAL = QSize(700, 520), QSize(1440, 900)
-EXPLORE, COLLECTION, HISTORY, SETTINGS = range(len(PAGES))
+EXPLORE, COLLECTION, HISTORY, MODELS, SETTINGS = range(len(PAGES))
 
 
 class MainWindow(QMainWindow):
@@ -59,6 +62,8 @@ class MainWindow(QMainWindow):
         *,
         prompts: tuple[PromptGroup, ...] = (),
         places: tuple[tuple[str, Path], ...] = (),
+        catalogue: Sequence[CatalogueEntry] = (),
+        insight: Insight | None = None,
     ) -> None:
         """Build the window as it was left the last time; show it with ``show()``."""
         super().__init__()
@@ -72,6 +77,8 @@ class MainWindow(QMainWindow):
         self.explore = ExplorePage(controller, memory, self.panel, prompts)
         self.history = HistoryPage(shelf.history, shelf.search)
         self.settings = SettingsPage(places)
+        insight = insight or Insight()
+        self.models_page = ModelsPage(desk, catalogue, insight)
         self.sample_view = SampleView(shelf.samples, self.panel, self)
         self.export = ExportDialog(Path.home(), self)
         self.library_work = LibraryWork(
@@ -87,7 +94,16 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions(self, self.do)
         self._commands = self._make_commands()
         self.looks = Looks(memory, self)
-        self.models = ModelLink(controller, desk, memory, self.explore, self.status, self.settings)
+        self.models = ModelLink(
+            controller,
+            desk,
+            memory,
+            self.explore,
+            self.status,
+            self.settings,
+            self.models_page,
+            insight,
+        )
         self._show_settings()
         self._connect()
         self._restore_place()
@@ -109,7 +125,7 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(*[theme.PADDING] * 4)
         self._shelf_page.setProperty("role", "card")
         column.addWidget(self._shelf_page)
-        for page in (self.explore, library, self.history, self.settings):
+        for page in (self.explore, library, self.history, self.models_page, self.settings):
             self.pages.addWidget(page)
         self.setCentralWidget(centre)
         self.setStatusBar(self.status)
@@ -133,6 +149,9 @@ class MainWindow(QMainWindow):
         self.history.reopen.connect(self._on_reopen)
         self.history.deleted.connect(self._on_deleted)
         self.history.message.connect(self.status.say)
+        self.explore.models.page_requested.connect(lambda: self.show_page(MODELS))
+        self.models_page.use_asked.connect(lambda *_: self.show_page(EXPLORE))
+        self.models_page.message.connect(self.status.say)
         self.settings.theme_changed.connect(self._set_theme)
         self.settings.text_size_asked.connect(self._set_text_size)
         self.memory.failed.connect(self.status.say)
@@ -175,6 +194,7 @@ class MainWindow(QMainWindow):
             "smaller": partial(self._set_text_size, -1),
             "normal_size": partial(self._set_text_size, 0),
             "import_model": explore.models.ask_for_folder,
+            "download_model": self._on_download_entry,
             "export": lambda: self._on_export_requested(self.panel.collection() or 0),
             "quit": self.close,
             "keys": self.help.show_keys,
@@ -217,6 +237,10 @@ class MainWindow(QMainWindow):
         self.tries.refresh()
         self.tries.show()
         self.tries.raise_()
+
+    def _on_download_entry(self) -> None:
+        self.show_page(MODELS)
+        self.models_page.show_catalogue()
 
     def _edit_prompt(self) -> None:
         self.show_page(EXPLORE)
@@ -267,17 +291,18 @@ class MainWindow(QMainWindow):
         self.actions_.enable(judging, review.writable and review.hunt is not None, review.reason)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Welcome a model folder anywhere in the window."""
-        if dropped_folder(event.mimeData()) is not None:
+        """Welcome a model anywhere in the window."""
+        if dropped_path(event.mimeData()) is not None:
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Import a model folder."""
-        folder = dropped_folder(event.mimeData())
-        if folder is not None:
+        """Import a model; on its own page it is seen there, else beside the prompt."""
+        path = dropped_path(event.mimeData())
+        if path is not None:
             event.acceptProposedAction()
-            self.show_page(EXPLORE)
-            self.models.desk.import_folder(folder)
+            if self.pages.currentIndex() != MODELS:
+                self.show_page(EXPLORE)
+            self.models.desk.import_folder(path)
 
     # Settings
 

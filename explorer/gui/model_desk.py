@@ -1,9 +1,17 @@
-"""Finds, makes and imports models for the window, in a child process, with a line of progress."""
+"""Finds, opens, fetches, makes and checks models for the window, in child processes.
+
+Three things can go on side by side: a model on its way to being *opened*, one *errand* (an import,
+a download, a conversion, a check), and a *removal*. So a download of an hour keeps nobody from
+opening another model and generating: a build that is there opens without any process, a missing one
+is made beside the errand. Only a later request to open replaces an earlier one; an errand ends when
+it is done, paused or cancelled, and a second one is refused meanwhile.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +20,69 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from explorer.engine.tokens import Tokens
 from explorer.errors import ExplorerError
 from explorer.gui.controller import Loaded
-from explorer.jobs import Done, Failed, Job, Progress
+from explorer.gui.model_tasks import Kind, Place, Task, Works
+from explorer.jobs import Done, Event, Failed, Job, Progress
 from explorer.manifest import Manifest
 from explorer.paths import Paths
-from explorer.weights.store import Installed, Store, ensure_build, import_model
+from explorer.weights.downloads import Unfinished
+from explorer.weights.source import folder_of
+from explorer.weights.store import Installed, Store
 
 POLL_MS = 50
 
 log = logging.getLogger(__name__)
 
+Finish = Callable[[Task, Any], None]
+
+
+@dataclass(slots=True)
+class _Run:
+    """A task, its child process, and what follows when it is done."""
+
+    task: Task
+    job: Job
+    finish: Finish
+
 
 class ModelDesk(QObject):
-    """One job at a time: a later request replaces the one that runs."""
+    """Carries out what is asked for and tells how far it is; decides nothing about hunts."""
 
     listed = Signal()
-    """The installed models have changed."""
-    progress = Signal(object, str)
-    """(fraction or None = unknown, words); empty words = nothing runs."""
+    """The installed models, or what is known of one, have changed."""
+    tasks_changed = Signal()
+    """What :meth:`tasks` returns has changed."""
     opened = Signal(object)
     """:class:`Loaded`: a model folder that has the build that was asked for."""
     failed = Signal(str)
+    """Something could not be done, and why."""
+    news = Signal(str)
+    """Something was done that would not be seen otherwise."""
+    looked = Signal(object)
+    """What a download would fetch."""
+    verified = Signal(str, object)
+    """``(name, outcome)`` of a check."""
 
     def __init__(
-        self, paths: Paths, wanted_build: Callable[[], str], parent: QObject | None = None
+        self,
+        paths: Paths,
+        wanted_build: Callable[[], str],
+        works: Works | None = None,
+        parent: QObject | None = None,
     ) -> None:
         """Work below ``paths``; ``wanted_build`` names what this machine's best device runs."""
         super().__init__(parent)
         self._paths = paths
         self._store = Store(paths)
-        self._wanted_build = wanted_build
-        self._job: Job | None = None
-        self._finish: Callable[[Any], None] = lambda _: None
-        self._words = ""
+        self.wanted_build = wanted_build
+        self._works = works or Works()
+        self._runs: dict[Place, _Run] = {}
+        self._failures: dict[tuple[Kind, str], Task] = {}
+        self._has_opened = False
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._on_tick)
+
+    # What there is
 
     def models(self) -> list[Installed]:
         """Return the installed models, broken ones too."""
@@ -56,41 +92,200 @@ class ModelDesk(QObject):
             self.failed.emit(str(error))
             return []
 
+    def tasks(self) -> tuple[Task, ...]:
+        """Return what runs, what is on its way to being opened first, then what failed."""
+        running = (self._runs[place].task for place in sorted(self._runs, reverse=True))
+        return (*running, *self._failures.values())
+
+    def busy(self, place: Place = "errand") -> Task | None:
+        """Return the task that runs in a place."""
+        run = self._runs.get(place)
+        return run.task if run else None
+
+    def unfinished(self) -> list[Unfinished]:
+        """Return the downloads that can go on, without the one that runs."""
+        running = {run.task.subject for run in self._runs.values()}
+        try:
+            found = self._works.unfinished(self._paths)
+        except ExplorerError as error:
+            self.failed.emit(str(error))
+            return []
+        return [each for each in found if each.repository not in running]
+
+    # What can be asked for
+
     def open(self, model: str, build: str = "") -> None:
-        """Bring out a model with a build, the one that suits the device if none is named."""
-        build = build or self._wanted_build()
+        """Bring out a model with a build, the one that suits the device if none is named.
+
+        A build that is there opens at once, whatever else is going on; a missing one is made first.
+        """
+        build = build or self.wanted_build()
+        self._end("open")
+        errand = self._runs.get("errand")
+        if errand is not None:  # it must not push the model aside that was asked for later
+            errand.task = replace(errand.task, opens=False)
         if (folder := self._made(model, build)) is not None:
-            self.cancel()
             self._on_folder(folder, build)
+            self.tasks_changed.emit()
             return
-        self._begin(
-            f"Preparing {model} ({build})",
-            lambda folder: self._on_folder(Path(folder), build),
-            ensure_build,
-            self._paths,
-            model,
-            build,
-        )
+        task = Task("open", model, f"Preparing {model} ({build})", opens=True)
+        self._begin(task, self._on_ensured(build), self._works.open, model, build)
 
     def import_folder(self, source: Path) -> None:
-        """Import a GPT-2 folder, then open it."""
-        build = self._wanted_build()
-        self._begin(
-            f"Importing {source.name}",
-            lambda model: self._on_imported(model.name, build),
-            import_model,
-            self._paths,
-            source,
-            None,
-            build,
+        """Import a GPT-2 from its folder, or from a file that stands for it, then open it."""
+        build = self.wanted_build()
+        try:
+            source = folder_of(source)
+        except ExplorerError as error:
+            self.failed.emit(str(error))
+            return
+        task = Task("import", source.name, f"Importing {source.name}", opens=True)
+        finish = self._on_brought(build)
+        self._begin(task, finish, self._works.bring_in, source, None, build)
+
+    def look(self, repository: str, revision: str = "") -> None:
+        """Ask the hub what a download of a repository would fetch; comes as :attr:`looked`."""
+        task = Task("look", repository, f"Asking about {repository}")
+        finish: Finish = lambda _, found: self.looked.emit(found)  # noqa: E731  (a slot of two lines)
+        self._begin(task, finish, self._works.look, repository, revision)
+
+    def download(self, repository: str, revision: str, name: str, build: str = "") -> None:
+        """Fetch a model, or go on fetching it, and make a build of it.
+
+        It is opened at the end only where no model is open yet: nobody who generates meanwhile is
+        interrupted.
+        """
+        build = build or self.wanted_build()
+        task = Task(
+            "download", repository, f"Downloading {name or repository}", opens=not self._has_opened
         )
+        finish = self._on_brought(build)
+        self._begin(task, finish, self._works.download, repository, revision, name, build)
+
+    def pause(self) -> None:
+        """Stop the download; what was fetched stays, and :meth:`resume` goes on from there."""
+        task = self.busy()
+        if task is not None and task.pausable:
+            self._end("errand")
+            self.tasks_changed.emit()
+
+    def resume(self, repository: str) -> None:
+        """Go on with an unfinished download."""
+        for each in self.unfinished():
+            if each.repository == repository:
+                self.download(each.repository, each.revision, each.name, each.build)
+                return
+
+    def discard(self, repository: str) -> None:
+        """Delete what an unfinished download has fetched."""
+        self._failures.pop(("download", repository), None)
+        task = Task("discard", repository, f"Discarding {repository}")
+        self._begin(task, self._on_tidied(""), self._works.discard, repository)
+
+    def convert(self, name: str, build: str) -> None:
+        """Make one more build of a model without opening it."""
+        task = Task("convert", name, f"Making {build} of {name}")
+        finish = self._on_tidied(f"{name} has a {build} build now.")
+        self._begin(task, finish, self._works.open, name, build)
+
+    def verify(self, name: str) -> None:
+        """Check the files of a model and what its builds compute; comes as :attr:`verified`."""
+        finish: Finish = lambda _, found: self.verified.emit(name, found)  # noqa: E731
+        self._begin(Task("verify", name, f"Verifying {name}"), finish, self._works.verify, name)
+
+    def measure(self, name: str) -> None:
+        """Measure what each precision that is there costs in quality; kept with the model."""
+        found = next((each for each in self.models() if each.name == name), None)
+        builds = [build for build in (found.manifest.builds if found and found.manifest else ())]
+        task = Task("measure", name, f"Measuring {name}")
+        finish = self._on_tidied(f"The quality of {name} was measured.")
+        self._begin(task, finish, self._works.measure, name, builds)
+
+    def remove(self, name: str) -> None:
+        """Delete an imported model with all its builds."""
+        task = Task("remove", name, f"Removing {name}")
+        self._begin(task, self._on_tidied(f"{name} was removed."), self._works.remove, name)
+
+    def remove_build(self, name: str, build: str) -> None:
+        """Delete one build of a model."""
+        task = Task("remove", name, f"Removing {build} of {name}")
+        finish = self._on_tidied(f"The {build} build of {name} was removed.")
+        self._begin(task, finish, self._works.remove_build, name, build)
+
+    def cancel_task(self, task: Task) -> None:
+        """End a task at once; of a download nothing stays."""
+        run = self._runs.get(task.place)
+        if run is None or run.task.key != task.key:
+            return
+        self._end(task.place)
+        if task.pausable:
+            self.discard(task.subject)
+        self.tasks_changed.emit()
+        self.listed.emit()
+
+    def dismiss(self, task: Task) -> None:
+        """Forget a task that failed."""
+        if self._failures.pop(task.key, None) is not None:
+            self.tasks_changed.emit()
 
     def cancel(self) -> None:
-        """End what runs, at once."""
-        if self._job is not None:
-            self._job.cancel()
-            self._end()
-            self._say_idle()
+        """End everything at once; a download can be resumed."""
+        if self._runs:
+            for place in list(self._runs):
+                self._end(place)
+            self.tasks_changed.emit()
+
+    # Runs
+
+    def _begin(self, task: Task, finish: Finish, work: Any, *args: Any) -> None:
+        if (other := self.busy(task.place)) is not None:
+            self.failed.emit(
+                f"{other.title} is still going on; wait for it or cancel it, then try again."
+            )
+            return
+        self._failures.pop(task.key, None)
+        job = self._works.start(work, self._paths, *args)
+        self._runs[task.place] = _Run(task, job, finish)
+        self._timer.start()
+        self.tasks_changed.emit()
+
+    def _end(self, place: Place) -> None:
+        run = self._runs.pop(place, None)
+        if run is not None:
+            run.job.cancel()
+        if not self._runs:
+            self._timer.stop()
+
+    @Slot()
+    def _on_tick(self) -> None:
+        for run in list(self._runs.values()):
+            for event in run.job.poll():
+                if self._runs.get(run.task.place) is run:  # what came before may have ended it
+                    self._take(run, event)
+        if not self._runs:
+            self._timer.stop()
+
+    def _take(self, run: _Run, event: Event) -> None:
+        match event:
+            case Progress(fraction, text):
+                run.task = replace(run.task, fraction=fraction, words=text)
+                self.tasks_changed.emit()
+            case Done(result):
+                del self._runs[run.task.place]
+                # What follows first: until the model is open nobody must think none is coming.
+                run.finish(run.task, result)
+                self.tasks_changed.emit()
+            case Failed(message, details):
+                del self._runs[run.task.place]
+                task = replace(run.task, problem=message, opens=False)
+                self._failures[task.key] = task
+                self.tasks_changed.emit()
+                if details:
+                    log.error("a job failed: %s", details)
+                self.failed.emit(message)
+                self.listed.emit()
+
+    # What follows
 
     def _made(self, model: str, build: str) -> Path | None:
         """Return the folder of a model whose build is there already."""
@@ -100,44 +295,30 @@ class ModelDesk(QObject):
             return None  # the job says so, in the same words
         return found.folder if found.has(build) else None
 
-    def _begin(self, words: str, finish: Callable[[Any], None], work: Any, *args: Any) -> None:
-        self.cancel()
-        self._words, self._finish = words, finish
-        self.progress.emit(None, words)
-        self._job = Job.start(work, *args)
-        self._timer.start()
+    def _on_ensured(self, build: str) -> Finish:
+        return lambda _, folder: self._on_folder(Path(folder), build)
 
-    @Slot()
-    def _on_tick(self) -> None:
-        job = self._job
-        for event in job.poll() if job is not None else []:
-            match event:
-                case Progress(fraction, text):
-                    self.progress.emit(fraction, f"{self._words}: {text}" if text else self._words)
-                case Done(result):
-                    self._end()
-                    # What follows first: until the model is open nobody must think none is coming.
-                    self._finish(result)
-                    self._say_idle()
-                case Failed(message, details):
-                    self._end()
-                    self._say_idle()
-                    if details:
-                        log.error("a job failed: %s", details)
-                    self.failed.emit(message)
-                    self.listed.emit()
+    def _on_brought(self, build: str) -> Finish:
+        """Return what follows an import or a download: a model is there that was not."""
 
-    def _end(self) -> None:
-        self._job = None
-        self._timer.stop()
+        def finish(task: Task, model: Installed) -> None:
+            self.listed.emit()
+            if task.opens:
+                self.open(model.name, build)
+            else:
+                self.news.emit(f"{model.name} is ready; it stands among the models.")
 
-    def _say_idle(self) -> None:
-        if self._job is None:  # what finished may have begun the next
-            self.progress.emit(None, "")
+        return finish
 
-    def _on_imported(self, name: str, build: str) -> None:
-        self.listed.emit()
-        self.open(name, build)
+    def _on_tidied(self, words: str) -> Finish:
+        """Return what follows a change of a model that is not opened by it."""
+
+        def finish(_: Task, __: object) -> None:
+            self.listed.emit()
+            if words:
+                self.news.emit(words)
+
+        return finish
 
     def _on_folder(self, folder: Path, build: str) -> None:
         try:
@@ -147,5 +328,7 @@ class ModelDesk(QObject):
         except ExplorerError as error:
             self.failed.emit(str(error))
             return
+        self._has_opened = True
+        self._store.mark_used(folder)
         self.listed.emit()
         self.opened.emit(loaded)

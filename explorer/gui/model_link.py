@@ -9,7 +9,9 @@ from explorer.gui.controller import Controller, Loaded
 from explorer.gui.explore_page import ExplorePage
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
-from explorer.gui.model_picker import parameters
+from explorer.gui.model_tasks import Task
+from explorer.gui.model_words import Insight, parameters
+from explorer.gui.models_page import ModelsPage
 from explorer.gui.settings_page import SettingsPage
 from explorer.gui.status import Status
 
@@ -27,17 +29,24 @@ class ModelLink(QObject):
         page: ExplorePage,
         status: Status,
         settings: SettingsPage,
+        models: ModelsPage,
+        insight: Insight,
     ) -> None:
         """Connect them; nothing is opened before :meth:`start`."""
         super().__init__(page)
         self.desk = desk
         self._controller, self._memory = controller, memory
         self._page, self._status, self._settings = page, status, settings
+        self._models, self._insight = models, insight
         self._picker = page.models
-        self._picker.model_chosen.connect(self._on_model_chosen)
+        self._shown: Task | None = None
+        self._picker.model_chosen.connect(self.choose)
         self._picker.import_requested.connect(desk.import_folder)
-        self._picker.cancel_requested.connect(desk.cancel)
-        desk.progress.connect(self._on_progress)
+        self._picker.pause_requested.connect(desk.pause)
+        self._picker.cancel_requested.connect(self._on_cancel)
+        models.use_asked.connect(self.choose)
+        desk.tasks_changed.connect(self._on_tasks_changed)
+        desk.news.connect(status.say)
         desk.listed.connect(self._list)
         desk.opened.connect(self._on_opened)
         desk.failed.connect(self._on_failed)
@@ -69,26 +78,40 @@ class ModelLink(QObject):
         loaded, settings = self._controller.loaded, self._memory.settings
         name = loaded.manifest.name if loaded else settings.model
         build = loaded.build if loaded else settings.build
-        self._picker.set_models(self.desk.models(), name, build)
+        models = self.desk.models()
+        folder = next((model.folder for model in models if model.name == name), None)
+        quality = self._insight.quality(folder) if folder else {}
+        self._picker.set_models(models, name, build, quality)
+        self._models.set_models(models, (name, build) if loaded else None)
 
     @Slot(str, str)
-    def _on_model_chosen(self, name: str, build: str) -> None:
+    def choose(self, name: str, build: str) -> None:
+        """Open a model with a build, and again at the next start."""
         self._memory.change(model=name, build=build)
         self.desk.open(name, build)
 
-    @Slot(object, str)
-    def _on_progress(self, fraction: float | None, words: str) -> None:
-        self._picker.set_progress(fraction, words)
-        if words:
+    @Slot()
+    def _on_tasks_changed(self) -> None:
+        running = [task for task in self.desk.tasks() if not task.problem]
+        shown, before = next(iter(running), None), self._shown
+        self._shown = shown
+        self._picker.set_task(shown, self.desk.busy())
+        if shown and not (before and before.key == shown.key):
             self._picker.set_problem("")  # of the attempt before
+        coming = any(task.opens for task in running)
         if self._controller.ready is None:
-            self._page.set_model("coming" if words or self._controller.loaded else "none")
-        if words and self._controller.loaded is None:
+            self._page.set_model("coming" if coming or self._controller.loaded else "none")
+        if coming and self._controller.loaded is None:
             self._page.show_state(
                 "Getting the model ready",
                 "It is made for this machine once and then kept.\n"
                 "You can write the prompt in the meantime.",
             )
+
+    @Slot()
+    def _on_cancel(self) -> None:
+        if self._shown is not None:
+            self.desk.cancel_task(self._shown)
 
     @Slot(object)
     def _on_opened(self, loaded: Loaded) -> None:
@@ -102,6 +125,12 @@ class ModelLink(QObject):
 
     @Slot(str)
     def _on_failed(self, sentence: str) -> None:
+        """Show why a task failed; what else is on its way is still on its way."""
+        self._picker.set_problem(sentence)
+        if self._controller.loaded is None and not any(t.opens for t in self.desk.tasks()):
+            self._show_none(sentence)
+
+    def _show_none(self, sentence: str) -> None:
         self._picker.set_problem(sentence)
         if self._controller.ready is None:
             self._page.set_model("none")
@@ -118,7 +147,7 @@ class ModelLink(QObject):
             self._page.notices.say(f"{sentence} The CPU is used; its hunts are counted apart.")
             self.desk.open(loaded.manifest.name, CPU_BUILD)
         else:
-            self._on_failed(sentence)
+            self._show_none(sentence)
 
     @Slot(object)
     def _on_engine_ready(self, ready: Ready | None) -> None:

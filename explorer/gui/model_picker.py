@@ -1,19 +1,19 @@
-"""The model: choose among installed ones and their builds, import a folder or drop it.
+"""The model: choose among installed ones and their builds, import one or drop it.
 
-The picker shows and asks. Importing is a long job that somebody else runs; its progress comes back
-as one line with a bar and a Cancel that works at once.
+The picker shows and asks. Importing, and making a build that is not there, is work that somebody
+else does; how far it is comes back as one line with a bar, and with Pause and Cancel that work at
+once. What else can be done with models is on a page of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from PySide6.QtCore import QMimeData, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QStandardItemModel
 from PySide6.QtWidgets import (
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QProgressBar,
@@ -23,9 +23,20 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from explorer.errors import ExplorerError
 from explorer.gui.controls import Choice, label
+from explorer.gui.import_button import ImportButton
+from explorer.gui.model_tasks import Task
+from explorer.gui.model_words import parameters, precision_words
 from explorer.gui.theme import UNIT, set_role
 from explorer.manifest import BUILD_NAMES, Manifest
+from explorer.weights.source import folder_of
+
+REFUSED = (
+    *(".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack", ".gguf", ".ggml"),
+    *(".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"),
+)
+"""Endings of files that people take for a model and that cannot be read as one."""
 
 
 class InstalledModel(Protocol):
@@ -44,23 +55,22 @@ class InstalledModel(Protocol):
         """Why it cannot be used, as a sentence; empty where it can."""
 
 
-def parameters(count: int) -> str:
-    """Write a number of parameters as people say it: ``7 M``, ``124 M``, ``1.6 B``."""
-    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if count >= size:
-            decimals = 1 if letter == "B" and count < 9.95e9 else 0
-            return f"{count / size:.{decimals}f} {letter}"
-    return str(count)
+def dropped_path(mime: QMimeData) -> Path | None:
+    """Return the one local folder or file that is dragged, if it may be, or pretend to be, a model.
 
-
-def dropped_folder(mime: QMimeData) -> Path | None:
-    """Return the local folder that is dragged, or that of a dragged config.json or weights."""
+    A file in a format that is refused is welcome too: its refusal says what to do instead.
+    """
     urls = mime.urls()
     if len(urls) != 1 or not urls[0].isLocalFile():
         return None
     path = Path(urls[0].toLocalFile())
-    folder = path if path.is_dir() else path.parent
-    return folder if path.is_dir() or path.name in ("config.json", "model.safetensors") else None
+    if path.is_dir() or path.suffix.lower() in REFUSED:
+        return path
+    try:
+        folder_of(path)
+    except ExplorerError:
+        return None
+    return path if path.is_file() else None
 
 
 class ModelPicker(QFrame):
@@ -69,23 +79,26 @@ class ModelPicker(QFrame):
     model_chosen = Signal(str, str)
     """``(name, build)``; the build may still have to be made."""
     import_requested = Signal(Path)
+    page_requested = Signal()
+    """The page with everything else that can be done with models."""
+    pause_requested = Signal()
     cancel_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Make a picker without models."""
         super().__init__(parent)
         self._models: tuple[InstalledModel, ...] = ()
+        self._quality: Mapping[str, str] = {}
         self.setAcceptDrops(True)
         self.models = Choice("Model")
         self.builds = Choice("Build")
         self.builds.setToolTip("The model made for one device class and precision")
-        self.import_button = QPushButton("Import…")
+        self.import_button = ImportButton()
         self.import_button.setProperty("role", "quiet")
-        self.import_button.setAccessibleName("Import a model folder")
-        self.import_button.setToolTip(
-            "A GPT-2 folder in Hugging Face layout:\nconfig.json, model.safetensors, tokenizer.\n"
-            "You can also drop it here."
-        )
+        self.more = QPushButton("Models…")
+        self.more.setProperty("role", "quiet")
+        self.more.setAccessibleName("All models: download, convert, verify, remove")
+        self.more.setToolTip("Download, convert, verify, measure and remove models")
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Progress")
@@ -93,17 +106,22 @@ class ModelPicker(QFrame):
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.cancel = QPushButton("Cancel")
         self.cancel.setProperty("role", "quiet")
-        self.cancel.setAccessibleName("Cancel the import")
+        self.cancel.setAccessibleName("Cancel what is being done to a model")
+        self.pause = QPushButton("Pause")
+        self.pause.setProperty("role", "quiet")
+        self.pause.setAccessibleName("Pause the download")
         self.problem = label("", "label", wrap=True)
         self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._problem_strip = QFrame()
         self._problem_strip.setProperty("role", "problem")
         self._problem_strip.hide()
         self._arrange()
-        self.set_progress(None, "")
+        self.set_task(None)
         self.models.activated.connect(self._on_model_activated)
         self.builds.activated.connect(self._on_build_activated)
-        self.import_button.clicked.connect(self.ask_for_folder)
+        self.import_button.chosen.connect(self.import_requested)
+        self.more.clicked.connect(self.page_requested)
+        self.pause.clicked.connect(self.pause_requested)
         self.cancel.clicked.connect(self.cancel_requested)
 
     def _arrange(self) -> None:
@@ -111,6 +129,7 @@ class ModelPicker(QFrame):
         self.heading = label("Model", "title", buddy=self.models)
         head.addWidget(self.heading)
         head.addStretch()
+        head.addWidget(self.more)
         head.addWidget(self.import_button)
         row = QHBoxLayout()
         row.setSpacing(2 * UNIT)
@@ -118,7 +137,9 @@ class ModelPicker(QFrame):
         row.addWidget(self.builds, 2)
         self._working = QWidget()
         work = QHBoxLayout()
+        work.setSpacing(0)
         work.addWidget(self.progress, 1)
+        work.addWidget(self.pause)
         work.addWidget(self.cancel)
         lines = QVBoxLayout(self._working)
         lines.setContentsMargins(0, UNIT, 0, 0)
@@ -139,10 +160,18 @@ class ModelPicker(QFrame):
     # What the window tells
 
     def set_models(
-        self, models: Sequence[InstalledModel], current: str = "", build: str = ""
+        self,
+        models: Sequence[InstalledModel],
+        current: str = "",
+        build: str = "",
+        quality: Mapping[str, str] | None = None,
     ) -> None:
-        """Show installed models, ``current`` and its ``build`` chosen; broken ones are grey."""
+        """Show installed models, ``current`` and its ``build`` chosen; broken ones are grey.
+
+        ``quality`` says by build what its precision costs.
+        """
         self._models = tuple(models)
+        self._quality = quality or {}
         self.models.clear()
         for model in self._models:
             size = f" · {parameters(model.manifest.parameters)}" if model.manifest else ""
@@ -165,16 +194,19 @@ class ModelPicker(QFrame):
         """Return the chosen ``(name, build)``; empty texts where there is none."""
         return self.models.currentData() or "", self.builds.currentData() or ""
 
-    def set_progress(self, fraction: float | None, text: str) -> None:
-        """Show how far a job is (0 to 1, None = unknown) and what it does; no text = no job."""
-        running = bool(text)
+    def set_task(self, task: Task | None, busy: Task | None = None) -> None:
+        """Show how far a task is; nothing may be imported while ``busy`` goes on."""
+        running = task is not None
+        words = task.line if task else ""
+        fraction = task.fraction if task else None
         self._working.setVisible(running)
-        self.import_button.setEnabled(not running)
+        self.pause.setVisible(task is not None and task.pausable)
+        self.import_button.set_busy(busy.title if busy else "")
         self.bar.setRange(0, 0 if running and fraction is None else 1000)
         self.bar.setValue(0 if fraction is None else round(1000 * min(max(fraction, 0), 1)))
-        self.bar.setAccessibleDescription(text)
-        self.progress.setText(text)
-        self.progress.setToolTip(text)
+        self.bar.setAccessibleDescription(words)
+        self.progress.setText(words)
+        self.progress.setToolTip(words)
 
     def set_problem(self, text: str) -> None:
         """Say what is wrong with the model and what can be done; empty = nothing."""
@@ -183,12 +215,7 @@ class ModelPicker(QFrame):
 
     def ask_for_folder(self) -> None:
         """Open the folder dialog; its answer comes as ``import_requested``."""
-        dialog = QFileDialog(self, "Import a GPT-2 folder")
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(self._on_folder_selected)
-        dialog.open()
+        self.import_button.ask(folder=True)
 
     # What a person does
 
@@ -201,6 +228,8 @@ class ModelPicker(QFrame):
         self.builds.clear()
         for name in BUILD_NAMES if model else ():
             self.builds.addItem(name if name in made else f"{name}, to be made", name)
+            note = precision_words(name, made.get(name), self._quality.get(name, ""))
+            self.builds.setItemData(self.builds.count() - 1, note, Qt.ItemDataRole.ToolTipRole)
         first = next((name for name in BUILD_NAMES if name in made), "cpu-int8")
         self.builds.choose(build if build in BUILD_NAMES else first)
         self.builds.setEnabled(model is not None)
@@ -213,13 +242,9 @@ class ModelPicker(QFrame):
     def _on_build_activated(self, _index: int) -> None:
         self.model_chosen.emit(*self.current())
 
-    def _on_folder_selected(self, folder: str) -> None:
-        if folder:
-            self.import_requested.emit(Path(folder))
-
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Welcome a folder."""
-        if dropped_folder(event.mimeData()) is None or not self.import_button.isEnabled():
+        """Welcome a folder, or a file of one."""
+        if dropped_path(event.mimeData()) is None or not self.import_button.isEnabled():
             event.ignore()
             return
         event.acceptProposedAction()
@@ -233,11 +258,11 @@ class ModelPicker(QFrame):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Ask for the import of what was dropped."""
-        folder = dropped_folder(event.mimeData())
+        path = dropped_path(event.mimeData())
         self._calm()
-        if folder is not None:
+        if path is not None:
             event.acceptProposedAction()
-            self.import_requested.emit(folder)
+            self.import_requested.emit(path)
 
     def _calm(self) -> None:
         self.heading.setText("Model")

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QW
 
 from explorer.gui import theme
 
-PAGES = ("Explore", "Collection", "History", "Settings")
+PAGES = ("Explore", "Collection", "History", "Models", "Settings")
 WIDTH, NARROW = 68, 48
 
 

@@ -30,6 +30,11 @@ QLabel[role="machine"] { color: $text; font-size: $text_size; }
 QLabel[role="kept"] { color: $kept; font-weight: 600; }
 QLabel[role="rejected"] { color: $rejected; font-weight: 600; }
 QLabel[role="accent"] { color: $accent; }
+QLabel[role="caution"] { color: $caution; font-weight: 600; }
+QLabel[role="note"][tone="kept"] { color: $kept; font-size: $note_size; }
+QLabel[role="note"][tone="caution"] { color: $caution; font-size: $note_size; }
+QLabel[role="note"][tone="rejected"] { color: $rejected; font-size: $note_size; }
+QLabel[role="note"][tone="muted"] { color: $muted; font-size: $note_size; }
 QLabel[role="dot"] { color: $accent; font-size: $small_size; }
 QLabel[role="figure"] { font-size: $figure_size; font-weight: 600; }
 QLabel[role="figure"][tone="kept"] { color: $kept; }
@@ -60,6 +65,7 @@ QPushButton[role="kept"], QPushButton[role="kept"] QLabel[role="text"] { color: 
 QPushButton[role="rejected"], QPushButton[role="rejected"] QLabel[role="text"] { color: $rejected; }
 QPushButton[role="kept"]:hover { background: $kept_behind; }
 QPushButton[role="rejected"]:hover { background: $rejected_behind; }
+QPushButton[role="kept"]:disabled, QPushButton[role="rejected"]:disabled { color: $muted; }
 QPushButton QLabel[role="text"]:disabled { color: $muted; }
 QPushButton[role="quiet"], QToolButton[role="quiet"] {
     background: transparent; border: 1px solid transparent; color: $muted; padding: 3px 6px;

@@ -4,7 +4,7 @@ A widget says what it *is* by a dynamic property, ``setProperty("role", "muted")
 stylesheet gives it its colours and size. Roles:
 
 - labels: ``title`` (bold), ``muted`` (notes, 12 px), ``human`` and ``machine`` (text size),
-  ``kept``, ``rejected``, ``accent``, ``figure`` (a large number), ``key`` (a key cap);
+  ``kept``, ``rejected``, ``caution``, ``accent``, ``figure`` (a large number), ``key`` (a key cap);
 - frames: ``card`` (panel colour, hairline, radius 10), ``lane``, ``panel``, ``field``, ``rail``,
   ``line`` (a hairline), ``notice`` and ``problem`` (coloured strips);
 - buttons: none (bordered), ``primary`` (filled), ``quiet`` (text only), ``kept``, ``rejected``,
@@ -67,6 +67,7 @@ class Palette:
     kept_behind: str
     rejected: str
     rejected_behind: str
+    caution: str
 
 
 LIGHT = Palette(
@@ -74,12 +75,14 @@ LIGHT = Palette(
     text="#1F2124", muted="#676B72",
     accent="#256D68", accent_behind="#E4F0EE", on_accent="#FFFFFF", human="#33508F",
     kept="#2C7A4B", kept_behind="#E6F3EA", rejected="#B0443A", rejected_behind="#FAEAE8",
+    caution="#8A5A00",
 )  # fmt: skip
 DARK = Palette(
     background="#16171A", panel="#1E2023", field="#191B1E", line="#303338",
     text="#E7E6E1", muted="#9BA0A8",
     accent="#74C7BF", accent_behind="#203735", on_accent="#10201E", human="#9DB4EA",
     kept="#76C893", kept_behind="#1E3226", rejected="#E78C80", rejected_behind="#3A2321",
+    caution="#E3B45A",
 )  # fmt: skip
 
 # Where each colour travels in QPalette. The stylesheet engine rewrites Text, Window and Base of
@@ -99,6 +102,7 @@ _CARRIERS: dict[str, QPalette.ColorRole] = {
     "kept_behind": QPalette.ColorRole.Light,
     "rejected": QPalette.ColorRole.BrightText,
     "rejected_behind": QPalette.ColorRole.Dark,
+    "caution": QPalette.ColorRole.Accent,
 }
 
 

@@ -1,4 +1,4 @@
-"""Models for the window: real jobs on a tiny checkpoint."""
+"""Models for the window: real jobs on a tiny checkpoint, scripted ones for who runs beside whom."""
 
 from dataclasses import replace
 
@@ -6,7 +6,10 @@ import pytest
 
 from explorer.gui.model_desk import ModelDesk
 from explorer.paths import Paths
+from tests.gui.scripted_works import Bare, ScriptedWorks
 from tests.tiny import make_tiny
+
+REPOSITORY = "openai-community/gpt2"
 
 
 @pytest.fixture
@@ -26,9 +29,29 @@ def source(tmp_path):
     return make_tiny(tmp_path / "tiny") or tmp_path / "tiny"
 
 
+@pytest.fixture
+def works():
+    return ScriptedWorks()
+
+
+@pytest.fixture
+def scripted(paths, works, qtbot):
+    """A desk without child processes; ``tick`` takes in what the jobs say."""
+    desk = ModelDesk(paths, lambda: "cpu-int8", works.works)
+    yield desk
+    desk.cancel()
+
+
+def kinds(desk):
+    return [task.kind for task in desk.tasks()]
+
+
+# With child processes
+
+
 def test_a_dropped_folder_is_imported_and_opened_with_progress(desk, source, qtbot):
     said = []
-    desk.progress.connect(lambda fraction, words: said.append((fraction, words)))
+    desk.tasks_changed.connect(lambda: said.append(desk.tasks()))
     with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
         desk.import_folder(source)
     (loaded,) = opened.args
@@ -37,17 +60,35 @@ def test_a_dropped_folder_is_imported_and_opened_with_progress(desk, source, qtb
     assert loaded.ref.fingerprint == loaded.manifest.builds["cpu-fp32"].fingerprint
     assert loaded.tokens.decode(loaded.tokens.encode("Hello")) == "Hello"
     assert [model.name for model in desk.models()] == ["tiny"]
-    assert said[0] == (None, "Importing tiny")
-    assert any(fraction for fraction, _ in said if fraction)
-    assert said[-1] == (None, "")
+    assert (said[0][0].line, said[0][0].fraction) == ("Importing tiny", None)
+    assert any(task.fraction for tasks in said for task in tasks)
+    qtbot.waitUntil(lambda: said[-1] == ())
+
+
+def test_a_dropped_file_stands_for_its_folder(desk, source, qtbot):
+    with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
+        desk.import_folder(source / "model.safetensors")
+    assert opened.args[0].manifest.name == "tiny"
+
+
+def test_a_dropped_pickle_is_refused_at_once_with_the_reason(desk, tmp_path, qtbot):
+    (tmp_path / "pytorch_model.bin").touch()
+    with qtbot.waitSignal(desk.failed, timeout=0) as failed:
+        desk.import_folder(tmp_path / "pytorch_model.bin")
+    assert "can run code" in failed.args[0]
+    assert desk.tasks() == ()
 
 
 def test_a_folder_that_is_no_gpt_2_is_refused_with_the_reason(desk, tmp_path, qtbot):
     (tmp_path / "cats").mkdir()
     with qtbot.waitSignal(desk.failed, timeout=60_000) as failed:
         desk.import_folder(tmp_path / "cats")
-    assert "config.json" in failed.args[0]
+    assert "holds a GPT-2" in failed.args[0]
     assert desk.models() == []
+    (task,) = desk.tasks()
+    assert task.problem == failed.args[0]
+    desk.dismiss(task)
+    assert desk.tasks() == ()
 
 
 def test_a_model_that_is_not_there_is_named(desk, qtbot):
@@ -62,14 +103,174 @@ def test_a_build_that_is_there_opens_without_a_job(desk, source, qtbot, monkeypa
     monkeypatch.setattr(desk, "_begin", pytest.fail)
     with qtbot.waitSignal(desk.opened, timeout=0):
         desk.open("tiny", "cpu-fp32")
+    (model,) = desk.models()
+    assert model.used is not None
 
 
-def test_cancel_ends_an_import_at_once_and_leaves_no_model(desk, source, qtbot, paths):
-    said = []
-    desk.progress.connect(lambda fraction, words: said.append(words))
+def test_cancel_ends_an_import_at_once_and_leaves_no_model(desk, source, qtbot):
     desk.import_folder(source)
+    assert kinds(desk) == ["import"]
     desk.cancel()
-    assert said[-1] == ""
+    assert desk.tasks() == ()
     assert desk.models() == []
     with qtbot.waitSignal(desk.opened, timeout=60_000):
         desk.import_folder(source)
+
+
+def test_a_build_is_made_and_removed_and_the_model_goes_last(desk, source, qtbot):
+    with qtbot.waitSignal(desk.opened, timeout=60_000):
+        desk.import_folder(source)
+    for ask, builds in (
+        (lambda: desk.convert("tiny", "cpu-int8"), {"cpu-fp32", "cpu-int8"}),
+        (lambda: desk.remove_build("tiny", "cpu-fp32"), {"cpu-int8"}),
+    ):
+        with qtbot.waitSignal(desk.news, timeout=60_000):
+            ask()
+        (model,) = desk.models()
+        assert set(model.manifest.builds) == builds
+    with qtbot.waitSignal(desk.news, timeout=60_000) as news:
+        desk.remove("tiny")
+    assert news.args == ["tiny was removed."]
+    assert desk.models() == []
+
+
+# Who may run beside whom
+
+
+def test_opening_a_model_leaves_a_download_alone(scripted, works):
+    scripted.download(REPOSITORY, "", "gpt2")
+    scripted.open("demo", "cpu-int4")
+    assert [job.cancelled for job in works.jobs] == [False, False]
+    assert kinds(scripted) == ["open", "download"]
+
+
+def test_another_model_that_is_opened_takes_the_place_of_the_first(scripted, works):
+    scripted.open("one")
+    scripted.open("two")
+    assert [job.cancelled for job in works.jobs] == [True, False]
+    assert [task.subject for task in scripted.tasks()] == ["two"]
+
+
+def test_a_second_errand_is_refused_with_the_name_of_the_first(scripted, works, qtbot):
+    scripted.download(REPOSITORY, "", "gpt2")
+    with qtbot.waitSignal(scripted.failed, timeout=0) as failed:
+        scripted.convert("demo", "cpu-int4")
+    assert failed.args[0].startswith("Downloading gpt2 is still going on")
+    assert len(works.jobs) == 1
+
+
+def test_a_model_can_be_removed_while_another_is_fetched(scripted, works):
+    scripted.download(REPOSITORY, "", "gpt2")
+    scripted.remove("old")
+    assert works.asked()[-1] == ("remove", "old")
+
+
+def test_a_download_opens_its_model_only_where_none_is_open(scripted, works, monkeypatch, qtbot):
+    opened = []
+    monkeypatch.setattr(ModelDesk, "_made", lambda *_: None)
+    scripted.download(REPOSITORY, "", "gpt2", "cpu-int8")
+    assert scripted.tasks()[0].opens
+    works.last.finish(Bare("gpt2"))
+    scripted._on_tick()
+    assert works.asked()[-1] == ("open", "gpt2", "cpu-int8")
+    works.last.finish("nowhere")
+    scripted._has_opened = True
+    scripted._on_tick()
+    scripted.opened.connect(opened.append)
+    scripted.download(REPOSITORY, "", "gpt2", "cpu-int8")
+    assert not scripted.tasks()[0].opens
+    works.last.finish(Bare("gpt2"))
+    with qtbot.waitSignal(scripted.news, timeout=0) as news:
+        scripted._on_tick()
+    assert "gpt2 is ready" in news.args[0]
+    assert opened == []
+
+
+def test_an_import_does_not_push_a_model_aside_that_was_asked_for_later(
+    scripted, works, tmp_path, qtbot
+):
+    folder = make_tiny(tmp_path / "late")
+    scripted.import_folder(folder)
+    scripted.open("demo")
+    job = works.jobs[0]
+    assert not job.cancelled
+    job.finish(Bare("late"))
+    with qtbot.waitSignal(scripted.news, timeout=0):
+        scripted._on_tick()
+    assert [name for name, *_ in works.asked()] == ["bring_in", "open"]
+
+
+def test_what_follows_begins_before_anybody_hears_that_nothing_runs(
+    scripted, works, tmp_path, monkeypatch
+):
+    """A Generate that waits was forgotten between an import and the opening of its model."""
+    monkeypatch.setattr(ModelDesk, "_made", lambda *_: None)
+    said = []
+    scripted.tasks_changed.connect(lambda: said.append(any(t.opens for t in scripted.tasks())))
+    scripted.import_folder(make_tiny(tmp_path / "tiny"))
+    works.last.finish(Bare("tiny"))
+    scripted._on_tick()
+    assert said
+    assert all(said)
+
+
+def test_pause_keeps_what_was_fetched_and_resume_goes_on(scripted, works):
+    scripted.download(REPOSITORY, "a" * 40, "gpt2", "cpu-int8")
+    works.leave(REPOSITORY)
+    assert scripted.unfinished() == []  # it runs
+    scripted.pause()
+    assert works.jobs[0].cancelled
+    assert [each.repository for each in scripted.unfinished()] == [REPOSITORY]
+    scripted.resume(REPOSITORY)
+    assert works.asked() == [("download", REPOSITORY, "a" * 40, "gpt2", "cpu-int8")] * 2
+
+
+def test_pause_does_nothing_to_what_cannot_go_on(scripted, works):
+    scripted.convert("demo", "cpu-int4")
+    scripted.pause()
+    assert not works.last.cancelled
+
+
+def test_cancelling_a_download_deletes_what_was_fetched(scripted, works):
+    scripted.download(REPOSITORY, "", "gpt2")
+    scripted.cancel_task(scripted.tasks()[0])
+    assert works.jobs[0].cancelled
+    assert works.asked()[-1] == ("discard", REPOSITORY)
+
+
+def test_the_end_of_the_program_only_pauses_a_download(scripted, works):
+    scripted.download(REPOSITORY, "", "gpt2")
+    scripted.cancel()
+    assert [name for name, *_ in works.asked()] == ["download"]
+
+
+def test_a_task_that_is_over_cannot_be_cancelled_any_more(scripted, works):
+    scripted.convert("demo", "cpu-int4")
+    old = scripted.tasks()[0]
+    works.last.finish("folder")
+    scripted._on_tick()
+    scripted.verify("demo")
+    scripted.cancel_task(old)
+    assert not works.last.cancelled
+
+
+def test_a_failed_download_stays_in_sight_until_it_is_dismissed_or_tried_again(
+    scripted, works, qtbot
+):
+    scripted.download(REPOSITORY, "", "gpt2")
+    works.last.say(0.5, "274 of 548 MB")
+    works.last.fail("The hub does not answer.")
+    with qtbot.waitSignal(scripted.failed, timeout=0):
+        scripted._on_tick()
+    (task,) = scripted.tasks()
+    assert (task.problem, task.fraction, task.opens) == ("The hub does not answer.", 0.5, False)
+    scripted.download(REPOSITORY, "", "gpt2")
+    assert [task.problem for task in scripted.tasks()] == [""]
+
+
+def test_what_a_check_found_is_passed_on(scripted, works, qtbot):
+    scripted.verify("demo")
+    works.last.finish("outcome")
+    with qtbot.waitSignal(scripted.verified, timeout=0) as verified:
+        scripted._on_tick()
+    assert verified.args == ["demo", "outcome"]

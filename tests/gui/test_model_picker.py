@@ -5,7 +5,8 @@ from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QFileDialog
 
-from explorer.gui.model_picker import ModelPicker, dropped_folder, parameters
+from explorer.gui.model_picker import ModelPicker, dropped_path
+from explorer.gui.model_tasks import Task
 from explorer.manifest import BUILD_NAMES, Build, Manifest
 from tests.gui.controls_of import nameless
 
@@ -19,7 +20,8 @@ class Model:
 
 def manifest(name, *builds):
     made = {
-        build: Build(build, "cpu", "int8", "f" * 64, kv_head_size=32, top=64) for build in builds
+        build: Build(build, "cpu", "int8", "f" * 64, kv_head_size=32, top=64, bytes=168_000_000)
+        for build in builds
     }
     return Manifest(name, "a" * 64, 6, 8, 256, 512, 8192, 0, 7_000_000, builds=made)
 
@@ -93,19 +95,48 @@ def test_no_model_at_all_is_said(picker):
     assert picker.models.placeholderText() == "none installed"
 
 
-def test_progress_shows_a_line_and_a_cancel(picker, qtbot):
+def test_each_build_says_what_it_is_and_what_it_costs(picker):
+    picker.set_models([DEMO], "demo", "cpu-int8", {"cpu-int4": "Text clearly worse than fp32"})
+    notes = [picker.builds.itemData(row, Qt.ItemDataRole.ToolTipRole) for row in range(4)]
+    assert notes[1].splitlines() == ["8 bits a weight, for the CPU", "168 MB on disk"]
+    assert notes[2].splitlines() == [
+        "4 bits a weight, for the CPU: the smallest",
+        "made when it is chosen",
+        "Text clearly worse than fp32",
+    ]
+
+
+def test_a_task_shows_a_line_and_a_cancel(picker, qtbot):
     assert not picker.cancel.isVisible()
-    picker.set_progress(0.25, "Making cpu-int8 of gpt2")
+    task = Task("open", "gpt2", "Preparing gpt2", fraction=0.25, words="packing", opens=True)
+    picker.set_task(task)
     assert picker.cancel.isVisible()
+    assert not picker.pause.isVisible()
+    assert picker.progress.text() == "Preparing gpt2: packing"
     assert picker.bar.value() == picker.bar.maximum() // 4
-    assert not picker.import_button.isEnabled()
-    picker.set_progress(None, "Reading")
+    picker.set_task(Task("open", "gpt2", "Preparing gpt2"))
     assert picker.bar.maximum() == 0  # busy: nobody knows how long
     with qtbot.waitSignal(picker.cancel_requested):
         picker.cancel.click()
-    picker.set_progress(None, "")
+    picker.set_task(None)
     assert not picker.cancel.isVisible()
+
+
+def test_a_download_can_be_paused_and_nothing_is_imported_meanwhile(picker, qtbot):
+    task = Task("download", "owner/gpt2", "Downloading gpt2", fraction=0.5)
+    picker.set_task(task, task)
+    assert not picker.import_button.isEnabled()
+    assert "Downloading gpt2" in picker.import_button.toolTip()
+    with qtbot.waitSignal(picker.pause_requested):
+        picker.pause.click()
+    picker.set_task(None)
     assert picker.import_button.isEnabled()
+
+
+def test_the_page_of_all_models_is_one_key_away(picker, qtbot):
+    with qtbot.waitSignal(picker.page_requested):
+        picker.more.setFocus()
+        qtbot.keyClick(picker.more, Qt.Key.Key_Space)
 
 
 def mime(*paths):
@@ -137,35 +168,32 @@ def test_other_drops_are_refused(picker, tmp_path):
     stray.touch()
     assert not drop(picker, mime(stray))
     assert not drop(picker, mime(tmp_path, tmp_path))
-    picker.set_progress(0.5, "Making a build")
+    picker.set_task(None, Task("import", "other", "Importing other"))
     assert not drop(picker, mime(tmp_path))
 
 
-def test_a_file_of_a_checkpoint_stands_for_its_folder(tmp_path):
-    config = tmp_path / "config.json"
-    config.touch()
-    assert dropped_folder(mime(config)) == tmp_path
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "model.onnx", "model.ckpt.index", "hparams.json"]
+)
+def test_a_file_of_a_model_is_as_welcome_as_its_folder(tmp_path, name):
+    file = tmp_path / name
+    file.touch()
+    assert dropped_path(mime(file)) == file
 
 
-def test_the_folder_dialog_does_not_block(picker, qtbot, tmp_path):
-    picker.ask_for_folder()
+def test_a_file_that_will_be_refused_is_welcome_to_hear_why(tmp_path):
+    file = tmp_path / "pytorch_model.bin"
+    file.touch()
+    assert dropped_path(mime(file)) == file
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_the_dialog_does_not_block(picker, qtbot, tmp_path, folder):
+    picker.import_button.menu().actions()[0 if folder else 1].trigger()
     dialog = picker.findChild(QFileDialog)
+    kind = QFileDialog.FileMode.Directory if folder else QFileDialog.FileMode.ExistingFile
+    assert dialog.fileMode() == kind
     with qtbot.waitSignal(picker.import_requested) as asked:
         dialog.fileSelected.emit(str(tmp_path))
     assert asked.args == [tmp_path]
     dialog.close()
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (7, "7"),
-        (30_000, "30 k"),
-        (6_967_296, "7 M"),
-        (124_439_808, "124 M"),
-        (1_557_611_200, "1.6 B"),
-        (13 * 10**9, "13 B"),
-    ],
-)
-def test_parameters_are_written_as_people_say_them(count, words):
-    assert parameters(count) == words

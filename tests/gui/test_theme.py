@@ -29,7 +29,7 @@ def test_contrast_is_computed_as_wcag_does():
 GROUNDS = ("background", "panel", "field")
 PAIRS = [
     *((text, ground) for text in ("text", "muted", "human", "accent") for ground in GROUNDS),
-    *((text, "panel") for text in ("kept", "rejected")),
+    *((text, "panel") for text in ("kept", "rejected", "caution")),
     ("text", "accent_behind"), ("muted", "accent_behind"), ("accent", "accent_behind"),
     ("kept", "kept_behind"), ("text", "kept_behind"),
     ("rejected", "rejected_behind"), ("text", "rejected_behind"),

@@ -1,9 +1,11 @@
 """The whole window, driven by keys and clicks, on a scripted engine and a real library."""
 
 import json
+import re
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton
 
@@ -327,7 +329,7 @@ def test_every_entry_of_the_menus_does_something(desk):
 
 def test_pages_and_the_collection_that_moves_between_them(desk):
     window = desk.window
-    for page in (1, 2, 3, 0):
+    for page in (1, 2, 3, 4, 0):
         window.rail.buttons[page].click()
         assert window.pages.currentIndex() == page
         assert window.panel.isVisible() == (page in (0, 1))
@@ -380,6 +382,30 @@ def test_history_brings_a_hunt_back_with_all_its_tries(desk):
     rejected = next(seat for seat in desk.review.tries() if seat.verdict == "rejected")
     desk.window.tries.try_chosen.emit(rejected.try_id)
     assert desk.lanes[desk.window.explore.lanes.chosen]._index.text() == "#0"
+
+
+@pytest.mark.parametrize("part", ["word ", "line\n", "a", "😀👩‍👩‍👧 ", "مرحبا "])
+def test_a_paste_of_megabytes_is_refused_with_both_numbers_before_it_is_laid_out(desk, part):
+    prompt = desk.window.explore.prompt
+    prompt.set_text("As it was")
+    QGuiApplication.clipboard().setText(part * (2_000_000 // len(part)))
+    QTest.keyClick(prompt.editor, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+    assert prompt.text() == "As it was"
+    words = prompt.room.text()
+    assert re.search(r"has (at least )?[\d,]{5,} tokens", words)
+    assert "512" in words
+    assert words.endswith("Nothing was pasted.")
+    assert not desk.window.explore._count_timer.isActive()  # it stays until the next key
+    QTest.keyClicks(prompt.editor, "!")
+    desk.window.explore._count_tokens()
+    assert prompt.tokens.text() == "4 tokens"
+
+
+def test_a_remembered_prompt_of_megabytes_does_not_come_back(desk):
+    desk.close()
+    desk.paths.settings.write_text(json.dumps({"prompt": "a" * 2_000_000}))
+    desk.open()
+    assert desk.window.explore.prompt.text() == ""
 
 
 def test_rule_16_a_deleted_prompt_leaves_the_field_and_the_settings(desk):
@@ -483,7 +509,7 @@ def test_text_that_came_in_halves_is_shown_whole(desk):
 def test_every_control_has_a_name_and_can_be_reached(desk):
     desk.generate("Hello")
     desk.finish()
-    for page in range(4):
+    for page in range(5):
         desk.window.show_page(page)
         assert nameless(desk.window) == []
         for button in desk.window.findChildren(QAbstractButton):

@@ -1,0 +1,117 @@
+"""The builds of a model: what is there and what could be, how large, how good, whether it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from explorer.gui.controls import label
+from explorer.gui.model_words import PRECISIONS, TONES, Need, memory, size
+from explorer.gui.theme import GAP, UNIT
+from explorer.manifest import BUILD_NAMES, Build
+
+
+class _BuildRow:
+    """The widgets of one build, in three columns of a grid."""
+
+    def __init__(self, name: str, number: int, grid: QGridLayout) -> None:
+        self.name = name
+        self.title = label(name, "title")
+        self.amount = label("", "muted")
+        self.what = label("", "muted", wrap=True)
+        self.need = QLabel()
+        self.need.setTextFormat(Qt.TextFormat.PlainText)
+        self.need.setWordWrap(True)
+        self.need.setProperty("role", "note")
+        self.use = _button("Use", f"Use the {name} build")
+        self.make = _button("Make", f"Make the {name} build")
+        self.remove = _button("Remove…", f"Remove the {name} build")
+        line = QFrame()
+        line.setProperty("role", "line")
+        grid.addWidget(line, 2 * number, 0, 1, 4)
+        left, middle = QVBoxLayout(), QVBoxLayout()
+        halves = ((left, (self.title, self.amount)), (middle, (self.what, self.need)))
+        for column, widgets in halves:
+            column.setSpacing(UNIT // 2)
+            for widget in widgets:
+                column.addWidget(widget)
+        top = Qt.AlignmentFlag.AlignTop
+        grid.addLayout(left, 2 * number + 1, 0, top)
+        grid.addLayout(middle, 2 * number + 1, 1, top)
+        grid.addWidget(self.use, 2 * number + 1, 2, top)
+        right = top | Qt.AlignmentFlag.AlignRight
+        grid.addWidget(self.make, 2 * number + 1, 2, 1, 2, right)
+        grid.addWidget(self.remove, 2 * number + 1, 3, top)
+
+    def show(self, build: Build | None, quality: str, need: Need | None, used: bool) -> None:
+        there = build is not None
+        self.amount.setText(size(build.bytes) if build else "not made")
+        self.what.setText(quality or PRECISIONS[self.name])
+        self.what.setToolTip(PRECISIONS[self.name])
+        self.need.setText(memory(need) if need else "")
+        self.need.setVisible(need is not None)
+        tone = TONES[need.fit] if need and need.fit else "muted"
+        if self.need.property("tone") != tone:
+            self.need.setProperty("tone", tone)
+            self.need.style().unpolish(self.need)
+            self.need.style().polish(self.need)
+        self.use.setVisible(there)
+        self.use.setText("In use" if used else "Use")
+        self.remove.setVisible(there)
+        self.make.setVisible(not there)
+
+
+class BuildRows(QWidget):
+    """Every build that a model can have, one row each."""
+
+    use_asked = Signal(str)
+    make_asked = Signal(str)
+    remove_asked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make the rows; what they say comes with :meth:`show_builds`."""
+        super().__init__(parent)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(GAP)
+        grid.setVerticalSpacing(2 * UNIT)
+        grid.setColumnStretch(1, 1)
+        self.rows = {name: _BuildRow(name, n, grid) for n, name in enumerate(BUILD_NAMES)}
+        for name, row in self.rows.items():
+            for button, signal in (
+                (row.use, self.use_asked),
+                (row.make, self.make_asked),
+                (row.remove, self.remove_asked),
+            ):
+                button.clicked.connect(lambda _=False, s=signal, n=name: s.emit(n))
+
+    def show_builds(
+        self,
+        builds: Mapping[str, Build],
+        quality: Mapping[str, str],
+        needs: Mapping[str, Need | None],
+        used: str = "",
+    ) -> None:
+        """Show what there is of each build; ``used`` names the one that hunts run on."""
+        for name, row in self.rows.items():
+            row.show(builds.get(name), quality.get(name, ""), needs.get(name), name == used)
+
+    def allow(self, *, use: bool, make: bool, used: str = "", why_not: str = "") -> None:
+        """Allow what can be done just now; the build in use stays. ``why_not`` is for Make."""
+        for name, row in self.rows.items():
+            row.use.setEnabled(use and name != used)
+            row.make.setEnabled(make)
+            row.make.setToolTip("" if make else why_not)
+            row.remove.setEnabled(name != used)
+            row.remove.setToolTip(
+                "It is in use; open another build or model first." if name == used else ""
+            )
+
+
+def _button(word: str, name: str) -> QPushButton:
+    button = QPushButton(word)
+    button.setProperty("role", "quiet")
+    button.setAccessibleName(name)
+    return button

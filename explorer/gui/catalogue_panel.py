@@ -1,0 +1,236 @@
+"""Download a model: one of the catalogue, or any repository of the hub by its id.
+
+Nothing is fetched before it has been said what, from where, how much and under which licence. Of
+the catalogue that is known; of another repository the hub is asked first, and then once more the
+person.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from urllib.parse import urlsplit
+
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.gui.controls import Choice, Labelled, label
+from explorer.gui.model_rows import Row, RowList
+from explorer.gui.model_words import PRECISIONS, parameters, size
+from explorer.gui.theme import GAP, PADDING, UNIT
+from explorer.gui.wording import number_of
+from explorer.manifest import BUILD_NAMES
+from explorer.weights.catalogue import CatalogueEntry
+from explorer.weights.chores import Preview
+
+HUB = "huggingface.co"
+
+
+def hub_host() -> str:
+    """Return the host that downloads come from: the hub, or the mirror that HF_ENDPOINT names."""
+    return urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc or HUB
+
+
+class CataloguePanel(QFrame):
+    """The catalogue, a field for any repository, and what will be fetched."""
+
+    download_asked = Signal(str, str, str, str)
+    """``(repository, revision, name, build)``; an empty name = after the repository."""
+    look_asked = Signal(str, str)
+    """``(repository, revision)``: what would be fetched?"""
+    closed = Signal()
+
+    def __init__(
+        self, entries: Sequence[CatalogueEntry], build: str, parent: QWidget | None = None
+    ) -> None:
+        """Offer ``entries``; ``build`` is the one that suits this machine."""
+        super().__init__(parent)
+        self.setProperty("role", "card")
+        self._entries = {entry.repository: entry for entry in entries}
+        self._here: frozenset[str] = frozenset()
+        self._busy = ""
+        self._found: Preview | None = None
+        self.list = RowList("Catalogue")
+        self.repository = QLineEdit()
+        self.repository.setPlaceholderText("owner/name")
+        self.repository.setAccessibleName("Repository on the hub")
+        self.repository.setClearButtonEnabled(True)
+        self.revision = QLineEdit()
+        self.revision.setPlaceholderText("main")
+        self.revision.setAccessibleName("Revision: a commit, tag or branch")
+        self.builds = Choice(
+            "Build to make", [(name, name, PRECISIONS[name]) for name in BUILD_NAMES]
+        )
+        self.builds.choose(build)
+        self.summary = label("", "muted", wrap=True)
+        self.summary.setAccessibleName("What will be fetched")
+        self.download = QPushButton("Download")
+        self.download.setProperty("role", "primary")
+        self.download.setAccessibleName("Download the model")
+        self.close_button = QPushButton("Close")
+        self.close_button.setProperty("role", "quiet")
+        self.close_button.setAccessibleName("Close the catalogue")
+        self._arrange()
+        self.list.rows.set_rows(self._rows())
+        self.list.chosen.connect(self._on_chosen)
+        self.list.taken.connect(self._on_taken)
+        self.repository.textEdited.connect(self._on_typed)
+        self.revision.textEdited.connect(self._on_typed)
+        self.repository.returnPressed.connect(self._on_download)
+        self.revision.returnPressed.connect(self._on_download)
+        self.builds.activated.connect(self._summarise)
+        self.download.clicked.connect(self._on_download)
+        self.close_button.clicked.connect(self.closed)
+        self._summarise()
+
+    def _arrange(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(label("Download a model", "title"))
+        head.addStretch()
+        head.addWidget(self.close_button)
+        fields = QHBoxLayout()
+        fields.setSpacing(2 * UNIT)
+        fields.addWidget(Labelled("Repository: one from above, or any other", self.repository), 3)
+        fields.addWidget(Labelled("Revision", self.revision), 2)
+        fields.addWidget(Labelled("Build", self.builds), 2)
+        foot = QHBoxLayout()
+        foot.setSpacing(GAP)
+        foot.addWidget(self.summary, 1)
+        foot.addWidget(self.download, 0, Qt.AlignmentFlag.AlignBottom)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
+        column.setSpacing(GAP)
+        column.addLayout(head)
+        column.addWidget(self.list, 1)
+        column.addLayout(fields)
+        column.addLayout(foot)
+
+    # What the page tells
+
+    def set_state(self, here: Collection[str], busy: str = "") -> None:
+        """Say which repositories are installed, and what goes on that a download must wait for."""
+        self._here, self._busy = frozenset(here), busy
+        self.list.rows.set_rows(self._rows())
+        self._summarise()
+
+    def show_found(self, found: Preview) -> None:
+        """Show what the hub answered about a repository: what would be fetched."""
+        self._found = found
+        self.repository.setText(found.repository)
+        self.revision.setText(found.revision)
+        self.revision.setCursorPosition(0)
+        self._summarise()
+        self.download.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def begin(self) -> None:
+        """Take the keyboard."""
+        if not self.list.current() and not self.repository.text() and self._entries:
+            self.list.choose(next(iter(self._entries)))
+        self.list.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape closes."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.closed.emit()
+        else:
+            super().keyPressEvent(event)
+
+    # What is shown
+
+    def _rows(self) -> list[Row]:
+        return [
+            Row(
+                entry.repository,
+                entry.name,
+                parameters(entry.parameters),
+                "installed" if entry.repository in self._here else "",
+                size(entry.bytes),
+                entry.about,
+                entry.licence,
+            )
+            for entry in self._entries.values()
+        ]
+
+    def _wanted(self) -> tuple[str, str]:
+        return self.repository.text().strip(), self.revision.text().strip()
+
+    def _known(self) -> bool:
+        """Whether it is known what a download of what stands in the fields would fetch."""
+        repository, revision = self._wanted()
+        entry = self._entries.get(repository)
+        listed = entry is not None and revision in ("", entry.revision)
+        found = self._found
+        return listed or (
+            found is not None and (found.repository, found.revision) == (repository, revision)
+        )
+
+    def _summarise(self) -> None:
+        repository, _ = self._wanted()
+        entry = self._entries.get(repository)
+        then = f"Then the {self.builds.currentData()} build is made from it."
+        if not repository:
+            words = "Choose a model, or type the id of a repository, such as distilbert/distilgpt2."
+        elif entry is not None and self._known():
+            again = "It is installed already; this fetches it once more. "
+            words = (
+                f"{again if repository in self._here else ''}Fetches {size(entry.bytes)} from"
+                f" {hub_host()}, revision {entry.revision[:8]}. Licence: {entry.licence}. {then}"
+            )
+        elif self._found is not None and self._known():
+            found = self._found
+            licence = found.licence or "not stated; ask whoever made it"
+            words = (
+                f"Fetches {number_of(found.files, 'file')}, {size(found.bytes)}, from"
+                f" {hub_host()}, revision {found.revision[:8]}. Licence: {licence}. {then}"
+            )
+        else:
+            words = (
+                f"First {hub_host()} is asked what is in it, how large it is and under which"
+                " licence; nothing is fetched before you have seen that."
+            )
+        if self._busy:
+            words = f"{self._busy} is still going on; one thing at a time. {words}"
+        self.summary.setText(words)
+        self.download.setText("Download" if self._known() or not repository else "Look it up")
+        self.download.setEnabled(bool(repository) and not self._busy)
+
+    # What a person does
+
+    def _on_chosen(self, repository: str) -> None:
+        if entry := self._entries.get(repository):
+            self.repository.setText(entry.repository)
+            self.revision.setText(entry.revision)
+            self.revision.setCursorPosition(0)
+            self._summarise()
+
+    def _on_taken(self, _repository: str) -> None:
+        self.download.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _on_typed(self, _text: str) -> None:
+        if self.list.current() and self.repository.text().strip() != self.list.current():
+            with QSignalBlocker(self.list):
+                self.list.clearSelection()
+                self.list.setCurrentIndex(self.list.rows.find(""))
+            if self.sender() is self.repository:
+                self.revision.clear()  # the commit of another model
+        self._summarise()
+
+    def _on_download(self) -> None:
+        repository, revision = self._wanted()
+        if not repository or self._busy:
+            return
+        if not self._known():
+            self.look_asked.emit(repository, revision)
+            return
+        entry = self._entries.get(repository)
+        revision = revision or (entry.revision if entry else "")
+        name = entry.name if entry else ""
+        self.download_asked.emit(repository, revision, name, self.builds.currentData())

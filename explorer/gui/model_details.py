@@ -1,0 +1,400 @@
+"""One model in full: what it is, where it came from, its builds, and what can be done with it.
+
+Removing deletes what cannot be brought back by this program, so it asks first, in the page and not
+in a box in front of it, and says how much goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.gui.build_rows import BuildRows
+from explorer.gui.controls import label
+from explorer.gui.model_tasks import Task
+from explorer.gui.model_words import Insight, last_used, origin, parameters, size
+from explorer.gui.theme import GAP, PADDING, UNIT, set_role
+from explorer.manifest import Manifest
+from explorer.studies.verify import Finding
+from explorer.weights.store import Installed
+
+FACTS = ("Source", "Revision", "Licence", "Fingerprint", "Context", "Vocabulary", "On disk")
+BUNDLED = "comes with the program"
+SHORT = 12
+"""Hex digits of a fingerprint that are shown; Copy takes all of them."""
+
+
+class ModelDetails(QFrame):
+    """The chosen model."""
+
+    use_asked = Signal(str, str)
+    convert_asked = Signal(str, str)
+    verify_asked = Signal(str)
+    measure_asked = Signal(str)
+    remove_asked = Signal(str)
+    remove_build_asked = Signal(str, str)
+    message = Signal(str)
+
+    def __init__(
+        self, insight: Insight, wanted_build: Callable[[], str], parent: QWidget | None = None
+    ) -> None:
+        """Make an empty pane; ``wanted_build`` names the build that suits this machine."""
+        super().__init__(parent)
+        self.setProperty("role", "card")
+        self._insight, self._wanted_build = insight, wanted_build
+        self._model: Installed | None = None
+        self._used = ""
+        self._asked_build = ""
+        self._findings: dict[str, tuple[tuple[bool, str], ...]] = {}
+        self._facts: dict[str, QLabel] = {}
+        self._fact_names: dict[str, QLabel] = {}
+        self._make()
+        self._arrange()
+        self._connect()
+        self.show_model(None)
+
+    # What the page tells
+
+    def show_model(self, model: Installed | None, used: str = "") -> None:
+        """Show a model; ``used`` names the build of it that hunts run on."""
+        if model is None or self._model is None or model.name != self._model.name:
+            self.confirm.hide()
+        self._model, self._used = model, used
+        self._body.setVisible(model is not None)
+        if model is None:
+            return
+        manifest = model.manifest
+        self.name.setText(model.name)
+        self.amount.setText(f"{parameters(manifest.parameters)} parameters" if manifest else "")
+        self._problem.setVisible(bool(model.problem))
+        self.problem.setText(model.problem)
+        self.not_made.setVisible(manifest is None and not model.problem)
+        self._facts_box.setVisible(manifest is not None)
+        self.builds.setVisible(not model.problem)
+        if manifest is not None:
+            self._write(model, manifest)
+        needs = {name: self._insight.need(manifest, name) for name in self.builds.rows if manifest}
+        self.builds.show_builds(
+            manifest.builds if manifest else {}, self._insight.quality(model.folder), needs, used
+        )
+        self._show_findings()
+
+    def set_busy(self, errand: Task | None, removal: Task | None) -> None:
+        """Allow what can be done while these go on."""
+        model = self._model
+        why = f"{errand.title} is still going on." if errand else ""
+        usable = model is not None and not model.problem
+        made = usable and model is not None and model.manifest is not None
+        self.use.setEnabled(usable and not self._used)
+        self.use.setText("In use" if self._used else "Use")
+        self.builds.allow(use=usable, make=not errand and usable, used=self._used, why_not=why)
+        for button in (self.verify, self.measure):
+            button.setEnabled(made and not errand)
+            button.setToolTip(why or button.property("note"))
+        bundled = model is not None and model.bundled
+        self.remove.setEnabled(not bundled and not self._used and removal is None)
+        self.remove.setToolTip(
+            "It belongs to the program and stays."
+            if bundled
+            else "It is in use; open another model first."
+            if self._used
+            else ""
+        )
+
+    def set_findings(self, name: str, findings: Iterable[Finding]) -> None:
+        """Keep what a check of a model found, and show it where that model is shown."""
+        self._findings[name] = tuple(
+            (each.ok, f"{'✓' if each.ok else '✕'} {each.words}") for each in findings
+        )
+        self._show_findings()
+
+    def ask_to_remove(self) -> None:
+        """Ask whether the model is to go, with all that it takes along."""
+        if self._model is not None and self.remove.isEnabled():
+            bytes_ = size(self._model.bytes_on_disk)
+            self._ask(
+                "",
+                f"This deletes {self._model.name} with all its builds and its source, {bytes_}."
+                " It cannot be undone; to have it again you must import or download it again."
+                " Samples and hunts that were made with it stay.",
+            )
+
+    # Building
+
+    def _make(self) -> None:
+        self.name = label("", "title", wrap=True)
+        self.name.setAccessibleName("Name of the model")
+        self.amount = label("", "muted")
+        self.use = _button("Use", "Use the model", "Open it on the Explore page", "primary")
+        self.problem = label("", "label", wrap=True)
+        self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.not_made = label(
+            "It is made for this machine when it is used for the first time.", "muted", wrap=True
+        )
+        self.copy = _button("Copy", "Copy the whole fingerprint", "", "link")
+        self.builds = BuildRows()
+        self.hashes_button = _button("Show the hashes of its files", "Show the hashes", "", "link")
+        self.hashes = label("", "muted", wrap=True)
+        self.hashes.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.hashes.setAccessibleName("Hashes of the files")
+        self.hashes.hide()
+        self.verify = _button(
+            "Verify",
+            "Verify the model",
+            "Check the hashes of its files, and what each of its builds computes",
+        )
+        self.measure = _button(
+            "Measure quality",
+            "Measure the quality of its builds",
+            "Compare each build with the exact weights on held-out text",
+        )
+        self.reveal = _button("Show in file manager", "Show the model's folder", "")
+        self.remove = _button("Remove…", "Remove the model", "", "rejected")
+        self.confirm = QFrame()
+        self.confirm.setProperty("role", "problem")
+        self.warning = label("", "label", wrap=True)
+        self.spare_button = _button("Leave it", "Remove nothing", "")
+        self.confirm_button = _button("Delete for good", "Delete for good", "", "rejected")
+
+    def _arrange(self) -> None:
+        self._problem = QFrame()
+        self._problem.setProperty("role", "problem")
+        strip = QVBoxLayout(self._problem)
+        strip.setContentsMargins(GAP, 2 * UNIT, GAP, 2 * UNIT)
+        strip.addWidget(self.problem)
+        self._facts_box = QWidget()
+        grid = QGridLayout(self._facts_box)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(GAP)
+        grid.setVerticalSpacing(UNIT)
+        grid.setColumnStretch(1, 1)
+        for row, name in enumerate(FACTS):
+            value = label("", "label", wrap=True)
+            value.setAccessibleName(name)
+            value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            self._facts[name] = value
+            self._fact_names[name] = label(name, "muted")
+            grid.addWidget(self._fact_names[name], row, 0, Qt.AlignmentFlag.AlignTop)
+            if name == "Fingerprint":
+                line = QHBoxLayout()
+                line.addWidget(value)
+                line.addWidget(self.copy)
+                line.addStretch()
+                value.setWordWrap(False)
+                grid.addLayout(line, row, 1)
+            else:
+                grid.addWidget(value, row, 1)
+        grid.addWidget(self.hashes_button, len(FACTS), 1, Qt.AlignmentFlag.AlignLeft)
+        grid.addWidget(self.hashes, len(FACTS) + 1, 0, 1, 2)
+        self._findings_box = QWidget()
+        self._findings_column = QVBoxLayout(self._findings_box)
+        self._findings_column.setContentsMargins(0, 0, 0, 0)
+        self._findings_column.setSpacing(UNIT)
+        inside = QWidget()
+        inside.setProperty("role", "panel")
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 2 * UNIT, 0)
+        column.setSpacing(GAP)
+        for widget in (self._problem, self.not_made, self._facts_box, self.builds):
+            column.addWidget(widget)
+        column.addWidget(self._findings_box)
+        column.addStretch()
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidget(inside)
+        head = QHBoxLayout()
+        head.setSpacing(2 * UNIT)
+        head.addWidget(self.name, 1)
+        head.addWidget(self.amount)
+        head.addWidget(self.use)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(2 * UNIT)
+        for button in (self.verify, self.measure, self.reveal):
+            buttons.addWidget(button)
+        buttons.addStretch()
+        buttons.addWidget(self.remove)
+        answers = QHBoxLayout()
+        answers.addStretch()
+        answers.addWidget(self.spare_button)
+        answers.addWidget(self.confirm_button)
+        question = QVBoxLayout(self.confirm)
+        question.setContentsMargins(GAP, GAP, GAP, GAP)
+        question.addWidget(self.warning)
+        question.addLayout(answers)
+        self._body = QWidget()
+        lines = QVBoxLayout(self._body)
+        lines.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
+        lines.setSpacing(GAP)
+        lines.addLayout(head)
+        lines.addWidget(area, 1)
+        lines.addWidget(self.confirm)
+        lines.addLayout(buttons)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._body)
+
+    def _connect(self) -> None:
+        self.use.clicked.connect(self._on_use)
+        self.builds.use_asked.connect(self._on_use_build)
+        self.builds.make_asked.connect(self._on_make)
+        self.builds.remove_asked.connect(self._on_remove_build)
+        self.copy.clicked.connect(self._on_copy)
+        self.hashes_button.clicked.connect(self._on_hashes)
+        self.verify.clicked.connect(lambda: self._tell(self.verify_asked))
+        self.measure.clicked.connect(lambda: self._tell(self.measure_asked))
+        self.reveal.clicked.connect(self._on_reveal)
+        self.remove.clicked.connect(self.ask_to_remove)
+        self.confirm_button.clicked.connect(self._on_confirmed)
+        self.spare_button.clicked.connect(self._on_spared)
+
+    # What is shown
+
+    def _write(self, model: Installed, manifest: Manifest) -> None:
+        source = manifest.source
+        texts = {
+            "Source": BUNDLED if model.bundled else origin(source),
+            "Revision": source.get("revision", ""),
+            "Licence": source.get("licence", "")
+            or ("that of the program" if model.bundled else "not stated; ask whoever made it"),
+            "Fingerprint": manifest.fingerprint[:SHORT],
+            "Context": f"{manifest.context:,} tokens",
+            "Vocabulary": f"{manifest.vocabulary:,} tokens",
+            "On disk": f"{size(model.bytes_on_disk)}, {last_used(model.used)}",
+        }
+        for name, text in texts.items():
+            self._facts[name].setText(text)
+            for widget in (self._facts[name], self._fact_names[name]):
+                widget.setVisible(bool(text))
+        self._facts["Source"].setToolTip(source.get("path", ""))
+        self._facts["Fingerprint"].setToolTip(
+            f"{manifest.fingerprint}\nOver weights, tokenizer and config: the same for the same"
+            " model, whichever source it came from."
+        )
+        lines = [f"{name}  {value}" for name, value in manifest.hashes.items()]
+        for build in manifest.builds.values():
+            lines += [f"{build.name}/{name}  {value}" for name, value in build.hashes.items()]
+        self.hashes.setText("SHA-256\n" + "\n".join(lines))
+        self.hashes_button.setVisible(bool(lines))
+
+    def _show_findings(self) -> None:
+        while (item := self._findings_column.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.hide()
+                old.deleteLater()
+        found = self._findings.get(self._model.name, ()) if self._model else ()
+        self._findings_box.setVisible(bool(found))
+        if found:
+            bad = sum(not ok for ok, _ in found)
+            words = f"✕ {bad} of {len(found)} parts are not as they should be" if bad else ""
+            head = label(words or "✓ Verified: everything is as it should be", "title", wrap=True)
+            set_role(head, "rejected" if bad else "kept")
+            self._findings_column.addWidget(head)
+        for ok, words in found:
+            line = label(words, "note", wrap=True)
+            line.setProperty("tone", "muted" if ok else "rejected")
+            self._findings_column.addWidget(line)
+
+    # What a person does
+
+    def _tell(self, signal: object) -> None:
+        if self._model is not None:
+            signal.emit(self._model.name)  # type: ignore[attr-defined]
+
+    def preferred_build(self) -> str:
+        """Return the build that Use opens: the one that suits the machine, if it is there."""
+        made = self._model.manifest.builds if self._model and self._model.manifest else {}
+        wanted = self._wanted_build()
+        return wanted if wanted in made else next(iter(made), wanted)
+
+    def _on_use(self) -> None:
+        if self._model is not None:
+            self.use_asked.emit(self._model.name, self.preferred_build())
+
+    def _on_use_build(self, build: str) -> None:
+        if self._model is not None:
+            self.use_asked.emit(self._model.name, build)
+
+    def _on_make(self, build: str) -> None:
+        if self._model is not None:
+            self.convert_asked.emit(self._model.name, build)
+
+    def _on_copy(self) -> None:
+        if self._model is not None and self._model.manifest is not None:
+            QGuiApplication.clipboard().setText(self._model.manifest.fingerprint)
+            self.message.emit("Fingerprint copied.")
+
+    def _on_hashes(self) -> None:
+        shown = not self.hashes.isVisibleTo(self)
+        self.hashes.setVisible(shown)
+        self.hashes_button.setText(f"{'Hide' if shown else 'Show'} the hashes of its files")
+        self.hashes_button.setAccessibleName(f"{'Hide' if shown else 'Show'} the hashes")
+
+    def _on_reveal(self) -> None:
+        model = self._model
+        if model is None:
+            return
+        folder = model.folder if model.folder.is_dir() else model.source or model.folder.parent
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(folder)))):
+            self.message.emit(f"No file manager was found; the folder is {folder}.")
+
+    def _on_remove_build(self, build: str) -> None:
+        manifest = self._model.manifest if self._model else None
+        made = manifest.builds.get(build) if manifest else None
+        if made is not None:
+            self._ask(
+                build,
+                f"This deletes the {build} build, {size(made.bytes)}. It can be made again from"
+                " the model's source, which stays.",
+            )
+
+    def _ask(self, build: str, words: str) -> None:
+        self._asked_build = build
+        self.warning.setText(words)
+        self.confirm_button.setText("Delete the build" if build else "Delete for good")
+        self.confirm_button.setAccessibleName(self.confirm_button.text())
+        self.confirm.show()
+        # The harmless answer has the focus: a second Enter must not delete.
+        self.spare_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _on_spared(self) -> None:
+        self.confirm.hide()
+        asked = self.builds.rows[self._asked_build].remove if self._asked_build else self.remove
+        asked.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _on_confirmed(self) -> None:
+        if self._model is None or not self.confirm.isVisibleTo(self):
+            return
+        self.confirm.hide()
+        if self._asked_build:
+            self.remove_build_asked.emit(self._model.name, self._asked_build)
+        else:
+            self.remove_asked.emit(self._model.name)
+
+
+def _button(word: str, name: str, note: str, role: str = "") -> QPushButton:
+    button = QPushButton(word)
+    if role:
+        button.setProperty("role", role)
+    button.setAccessibleName(name)
+    button.setProperty("note", note)
+    button.setToolTip(note)
+    return button

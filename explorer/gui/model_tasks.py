@@ -1,0 +1,87 @@
+"""What goes on with models, as the window sees it: tasks, and the work behind each.
+
+A task is a picture of one child process at one moment, or of one that failed and has not been
+waved off yet. Which function does the work is decided where the window is put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from explorer.jobs import Job
+from explorer.paths import Paths
+from explorer.studies.quality import measure
+from explorer.studies.verify import verify
+from explorer.weights import chores
+from explorer.weights.downloads import Unfinished, download_model, unfinished
+from explorer.weights.store import ensure_build, import_model
+
+Kind = Literal[
+    "open", "import", "convert", "look", "download", "verify", "measure", "remove", "discard"
+]
+Place = Literal["open", "errand", "remove"]
+
+_PLACES: dict[Kind, Place] = {"open": "open", "remove": "remove", "discard": "remove"}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing that is done to a model, and how far it is."""
+
+    kind: Kind
+    subject: str
+    """The model, the folder that is imported, or the repository that is fetched."""
+    title: str
+    """What is done, such as ``Downloading gpt2``."""
+    opens: bool = False
+    """Whether the model is opened when this is done: then a Generate may wait for it."""
+    fraction: float | None = None
+    """0 to 1, None while nobody knows."""
+    words: str = ""
+    problem: str = ""
+    """Why it failed, as a sentence; empty while it runs."""
+
+    @property
+    def key(self) -> tuple[Kind, str]:
+        """What it is told apart by."""
+        return self.kind, self.subject
+
+    @property
+    def place(self) -> Place:
+        """Tasks of one place exclude each other; those of different places run side by side."""
+        return _PLACES.get(self.kind, "errand")
+
+    @property
+    def pausable(self) -> bool:
+        """Whether it goes on where it was when it is begun again."""
+        return self.kind == "download"
+
+    @property
+    def line(self) -> str:
+        """Title and words in one line."""
+        return f"{self.title}: {self.words}" if self.words else self.title
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """The functions that do the work; each of the first kind runs in a child process.
+
+    They take a progress function, :class:`Paths`, and what their task needs.
+    """
+
+    open: Callable[..., Any] = ensure_build
+    bring_in: Callable[..., Any] = import_model
+    look: Callable[..., Any] = chores.preview_download
+    """What a download would fetch."""
+    download: Callable[..., Any] = download_model
+    verify: Callable[..., Any] = verify
+    measure: Callable[..., Any] = measure
+    remove: Callable[..., Any] = chores.remove_model
+    remove_build: Callable[..., Any] = chores.remove_build
+    discard: Callable[..., Any] = chores.discard
+    """Deletes what an unfinished download has fetched."""
+    unfinished: Callable[[Paths], Sequence[Unfinished]] = unfinished
+    """Called in the window: it must be quick."""
+    start: Callable[..., Job] = Job.start

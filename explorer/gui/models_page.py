@@ -1,0 +1,238 @@
+"""The models: every one that is installed, the chosen one in full, and what is being done to them.
+
+A model that cannot be used stands there with its reason and stops nothing. Long work shows as a
+card below the list, wherever one looks meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QPushButton,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from explorer.gui.catalogue_panel import CataloguePanel
+from explorer.gui.controls import label
+from explorer.gui.import_button import ImportButton
+from explorer.gui.model_desk import ModelDesk
+from explorer.gui.model_details import BUNDLED, ModelDetails
+from explorer.gui.model_rows import Row, RowList
+from explorer.gui.model_words import Insight, last_used, origin, parameters, reason, size
+from explorer.gui.task_cards import TaskCards
+from explorer.gui.theme import GAP, PADDING, UNIT
+from explorer.gui.wording import number_of
+from explorer.studies.verify import Verification
+from explorer.weights.catalogue import CatalogueEntry
+from explorer.weights.chores import Preview
+from explorer.weights.store import Installed
+
+EMPTY = (
+    "No model is here yet. Download one, or import a GPT-2 that you have: a folder or a file, which"
+    " you can also drop on the window."
+)
+
+
+class ModelsPage(QWidget):
+    """List and tasks on the left; on the right the chosen model, or what can be downloaded."""
+
+    use_asked = Signal(str, str)
+    """A model is to be opened with a build: ``(name, build)``."""
+    message = Signal(str)
+
+    def __init__(
+        self,
+        desk: ModelDesk,
+        catalogue: Sequence[CatalogueEntry] = (),
+        insight: Insight | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Show what ``desk`` has; call :meth:`set_models` when that changes."""
+        super().__init__(parent)
+        self._desk = desk
+        self._models: dict[str, Installed] = {}
+        self._used: tuple[str, str] | None = None
+        self.list = RowList("Models")
+        self.amount = label("", "muted")
+        self.nothing = label(EMPTY, "muted", wrap=True)
+        self.nothing.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.import_button = ImportButton()
+        self.download_button = QPushButton("Download…")
+        self.download_button.setAccessibleName("Download a model")
+        self.download_button.setCheckable(True)
+        self.tasks = TaskCards()
+        self.details = ModelDetails(insight or Insight(), desk.wanted_build)
+        self.catalogue = CataloguePanel(catalogue, desk.wanted_build())
+        self._arrange()
+        self._connect()
+
+    def _arrange(self) -> None:
+        head = QHBoxLayout()
+        head.setContentsMargins(2 * UNIT, 0, 2 * UNIT, 0)
+        head.setSpacing(2 * UNIT)
+        head.addWidget(label("Models", "title"))
+        head.addWidget(self.amount)
+        head.addStretch()
+        head.addWidget(self.import_button)
+        head.addWidget(self.download_button)
+        pages = QWidget()
+        self._pages = QStackedLayout(pages)
+        self._pages.addWidget(self.list)
+        self._pages.addWidget(self.nothing)
+        card = QFrame()
+        card.setProperty("role", "card")
+        rows = QVBoxLayout(card)
+        rows.setContentsMargins(2 * UNIT, PADDING, 2 * UNIT, PADDING)
+        rows.setSpacing(2 * UNIT)
+        rows.addLayout(head)
+        rows.addWidget(pages, 1)
+        left = QVBoxLayout()
+        left.setSpacing(2 * UNIT)
+        left.addWidget(card, 1)
+        left.addWidget(self.tasks)
+        right = QWidget()
+        self._right = QStackedLayout(right)
+        self._right.addWidget(self.details)
+        self._right.addWidget(self.catalogue)
+        page = QHBoxLayout(self)
+        page.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
+        page.setSpacing(GAP)
+        page.addLayout(left, 1)
+        page.addWidget(right, 1)
+
+    def _connect(self) -> None:
+        desk = self._desk
+        self.list.chosen.connect(self._on_chosen)
+        self.list.taken.connect(self._on_taken)
+        self.list.delete_asked.connect(self._on_delete_asked)
+        self.import_button.chosen.connect(desk.import_folder)
+        self.download_button.clicked.connect(self._on_download_button)
+        self.catalogue.closed.connect(self._on_catalogue_closed)
+        self.catalogue.look_asked.connect(desk.look)
+        self.catalogue.download_asked.connect(self._on_download_asked)
+        self.details.use_asked.connect(self.use_asked)
+        self.details.convert_asked.connect(desk.convert)
+        self.details.verify_asked.connect(desk.verify)
+        self.details.measure_asked.connect(desk.measure)
+        self.details.remove_asked.connect(desk.remove)
+        self.details.remove_build_asked.connect(desk.remove_build)
+        self.details.message.connect(self.message)
+        self.tasks.pause_asked.connect(desk.pause)
+        self.tasks.resume_asked.connect(desk.resume)
+        self.tasks.cancel_asked.connect(desk.cancel_task)
+        self.tasks.dismiss_asked.connect(desk.dismiss)
+        self.tasks.discard_asked.connect(desk.discard)
+        desk.tasks_changed.connect(self.show_tasks)
+        desk.looked.connect(self._on_looked)
+        desk.verified.connect(self._on_verified)
+
+    # What the window tells
+
+    def set_models(self, models: Sequence[Installed], used: tuple[str, str] | None = None) -> None:
+        """Show the installed models; ``used`` is (name, build) of the one that hunts run on."""
+        self._models = {model.name: model for model in models}
+        self._used = used
+        chosen, row = self.list.current(), self.list.currentIndex().row()
+        self.list.rows.set_rows(self._row(model) for model in models)
+        total = sum(model.bytes_on_disk for model in models)
+        self.amount.setText(f"{number_of(len(models), 'model')} · {size(total)}" if models else "")
+        self._pages.setCurrentWidget(self.list if models else self.nothing)
+        if models and not self.list.choose(chosen):
+            there = self.list.rows.find(used[0] if used else "")
+            last = self.list.rows.index(min(max(row, 0), len(models) - 1))
+            self.list.setCurrentIndex(there if there.isValid() and not chosen else last)
+        self._show_details()
+        self.show_tasks()
+
+    def show_tasks(self) -> None:
+        """Show how far everything is."""
+        errand = self._desk.busy()
+        busy = errand.title if errand else ""
+        self.tasks.show_tasks(self._desk.tasks(), self._desk.unfinished())
+        self.import_button.set_busy(busy)
+        here = [model.manifest.source for model in self._models.values() if model.manifest]
+        self.catalogue.set_state([source.get("repository", "") for source in here], busy)
+        self.details.set_busy(errand, self._desk.busy("remove"))
+
+    def show_catalogue(self) -> None:
+        """Show what can be downloaded in the place of the chosen model."""
+        self.download_button.setChecked(True)
+        self._right.setCurrentWidget(self.catalogue)
+        self.catalogue.begin()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take the keyboard where the page comes up: the list."""
+        super().showEvent(event)
+        if self._right.currentWidget() is self.details:
+            self.list.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    # Rows
+
+    def _row(self, model: Installed) -> Row:
+        manifest = model.manifest
+        source = manifest.source if manifest else {}
+        builds = ", ".join(manifest.builds) if manifest else ""
+        first = BUNDLED if model.bundled else origin(source)
+        notes = (builds or "nothing made yet", first, source.get("licence", ""))
+        return Row(
+            model.name,
+            model.name,
+            parameters(manifest.parameters) if manifest else "",
+            "in use" if self._used and self._used[0] == model.name else "",
+            size(model.bytes_on_disk) if model.bytes_on_disk else "",
+            " · ".join(filter(None, notes)),
+            "" if model.problem else last_used(model.used),
+            reason(model.problem, model.folder),
+        )
+
+    def _show_details(self) -> None:
+        model = self._models.get(self.list.current())
+        used = self._used[1] if model and self._used and self._used[0] == model.name else ""
+        self.details.show_model(model, used)
+        self.details.set_busy(self._desk.busy(), self._desk.busy("remove"))
+
+    # What a person does
+
+    def _on_chosen(self, _name: str) -> None:
+        self._close_catalogue()
+        self._show_details()
+
+    def _on_taken(self, _name: str) -> None:
+        self.details.use.click()
+
+    def _on_delete_asked(self, _name: str) -> None:
+        self._close_catalogue()
+        self.details.ask_to_remove()
+
+    def _on_download_button(self, on: bool) -> None:
+        if on:
+            self.show_catalogue()
+        else:
+            self._close_catalogue()
+
+    def _on_catalogue_closed(self) -> None:
+        self._close_catalogue()
+        self.download_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _close_catalogue(self) -> None:
+        self.download_button.setChecked(False)
+        self._right.setCurrentWidget(self.details)
+
+    def _on_download_asked(self, repository: str, revision: str, name: str, build: str) -> None:
+        self._desk.download(repository, revision, name, build)
+
+    # What the desk tells
+
+    def _on_looked(self, found: Preview) -> None:
+        self.show_tasks()  # what has just ended is in nobody's way any more
+        self.catalogue.show_found(found)
+
+    def _on_verified(self, name: str, outcome: Verification) -> None:
+        self.details.set_findings(name, outcome.findings)

@@ -1,0 +1,180 @@
+"""What goes on with models: one card a task, with one bar, its words, and what can be done.
+
+A download that was paused, or that an earlier start of the program left, has a card as well, and so
+has a task that failed, until it is dismissed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from explorer.gui.controls import label
+from explorer.gui.elided import Elided
+from explorer.gui.model_tasks import Task
+from explorer.gui.model_words import size
+from explorer.gui.theme import GAP, UNIT, set_role
+from explorer.weights.downloads import Unfinished
+
+STEPS = 1000
+
+
+class TaskCard(QFrame):
+    """One task; buttons that mean nothing for it are hidden."""
+
+    pause_asked = Signal()
+    resume_asked = Signal(str)
+    """Go on with a download: its repository."""
+    cancel_asked = Signal(object)
+    dismiss_asked = Signal(object)
+    discard_asked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make an empty card."""
+        super().__init__(parent)
+        self.setProperty("role", "card")
+        self._task: Task | None = None
+        self._repository = ""
+        self.title = Elided()
+        self.title.setProperty("role", "title")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.words = label("", "muted", wrap=True)
+        self.pause = _button("Pause", self.pause_asked.emit)
+        self.resume = _button("Resume", self._on_resume)
+        self.cancel = _button("Cancel", self._on_cancel)
+        self.discard = _button("Discard", self._on_discard)
+        self.dismiss = _button("Dismiss", self._on_dismiss)
+        head = QHBoxLayout()
+        head.setSpacing(UNIT)
+        head.addWidget(self.title, 1)
+        for button in self._buttons():
+            head.addWidget(button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GAP, 2 * UNIT, 2 * UNIT, 2 * UNIT)
+        column.setSpacing(UNIT)
+        column.addLayout(head)
+        column.addWidget(self.bar)
+        column.addWidget(self.words)
+
+    def _buttons(self) -> tuple[QPushButton, ...]:
+        return self.pause, self.resume, self.cancel, self.discard, self.dismiss
+
+    def show_task(self, task: Task, repository: str = "") -> None:
+        """Show a task that runs or failed; ``repository`` is where a failed download can go on."""
+        self._task, self._repository = task, repository
+        failed = bool(task.problem)
+        set_role(self, "problem" if failed else "card")
+        words = task.problem or task.words or "Starting …"
+        self._show(f"✕ {task.title} failed" if failed else task.title, words)
+        self.bar.setVisible(not failed)
+        self.bar.setRange(0, 0 if task.fraction is None else STEPS)
+        self.bar.setValue(0 if task.fraction is None else round(STEPS * task.fraction))
+        self.bar.setAccessibleDescription(words)
+        self._offer(
+            pause=not failed and task.pausable,
+            cancel=not failed,
+            resume=failed and bool(repository),
+            discard=failed and bool(repository),
+            dismiss=failed,
+        )
+
+    def show_unfinished(self, left: Unfinished, busy: str = "") -> None:
+        """Show a download that can go on, unless something else is busy just now."""
+        self._task, self._repository = None, left.repository
+        set_role(self, "card")
+        rest = f"{size(left.done)} of {size(left.total)} are here" if left.total else "Begun"
+        self._show(f"{left.name or left.repository}: download not finished", f"{rest}.")
+        self.bar.setVisible(left.total > 0)
+        self.bar.setRange(0, STEPS)
+        self.bar.setValue(round(STEPS * min(left.done / left.total, 1)) if left.total else 0)
+        self.bar.setAccessibleDescription(rest)
+        self._offer(resume=True, discard=True)
+        self.resume.setEnabled(not busy)
+        self.resume.setToolTip(f"{busy} is still going on." if busy else "")
+
+    def _show(self, title: str, words: str) -> None:
+        self.title.setText(title)
+        self.title.setAccessibleName(title)
+        self.words.setText(words)
+        self.bar.setAccessibleName(f"Progress: {title}")
+
+    def _offer(self, **shown: bool) -> None:
+        self.resume.setEnabled(True)
+        for button in self._buttons():
+            word = button.text()
+            button.setAccessibleName(f"{word}: {self.title.text()}")
+            button.setVisible(shown.get(word.lower(), False))
+
+    def _on_resume(self) -> None:
+        self.resume_asked.emit(self._repository)
+
+    def _on_discard(self) -> None:
+        self.discard_asked.emit(self._repository)
+
+    def _on_cancel(self) -> None:
+        self.cancel_asked.emit(self._task)
+
+    def _on_dismiss(self) -> None:
+        self.dismiss_asked.emit(self._task)
+
+
+class TaskCards(QWidget):
+    """All of them; a card stays where it is while its task goes on."""
+
+    pause_asked = Signal()
+    resume_asked = Signal(str)
+    cancel_asked = Signal(object)
+    dismiss_asked = Signal(object)
+    discard_asked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make an empty column, which takes no room."""
+        super().__init__(parent)
+        self.cards: dict[str, TaskCard] = {}
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(2 * UNIT)
+        self.hide()
+
+    def show_tasks(self, tasks: Iterable[Task], unfinished: Iterable[Unfinished]) -> None:
+        """Show what runs, what failed, and what could go on."""
+        tasks = list(tasks)
+        left = {each.repository: each for each in unfinished}
+        busy = next((t.title for t in tasks if t.place == "errand" and not t.problem), "")
+        wanted: dict[str, Task | Unfinished] = {f"{t.kind} {t.subject}": t for t in tasks}
+        for repository, each in left.items():  # a card that failed offers to go on itself
+            wanted.setdefault(f"download {repository}", each)
+        for key in [key for key in self.cards if key not in wanted]:
+            card = self.cards.pop(key)
+            self._column.removeWidget(card)
+            card.hide()
+            card.deleteLater()
+        for key, thing in wanted.items():
+            card = self.cards.get(key) or self._add(key)
+            if isinstance(thing, Task):
+                there = thing.kind == "download" and thing.subject in left
+                card.show_task(thing, thing.subject if there else "")
+            else:
+                card.show_unfinished(thing, busy)
+        self.setVisible(bool(self.cards))
+
+    def _add(self, key: str) -> TaskCard:
+        card = TaskCard()
+        card.pause_asked.connect(self.pause_asked)
+        card.resume_asked.connect(self.resume_asked)
+        card.cancel_asked.connect(self.cancel_asked)
+        card.dismiss_asked.connect(self.dismiss_asked)
+        card.discard_asked.connect(self.discard_asked)
+        self.cards[key] = card
+        self._column.addWidget(card)
+        return card
+
+
+def _button(word: str, act: object) -> QPushButton:
+    button = QPushButton(word)
+    button.setProperty("role", "quiet")
+    button.clicked.connect(act)
+    return button
