@@ -101,8 +101,8 @@ def test_progress_may_cancel(source, tmp_path):
     (tmp_path / "weights.bin").unlink()  # nothing holds it open
 
 
-def test_memory_is_bounded_by_one_tensor_not_by_the_model(tmp_path):
-    spec = GraphSpec(layers=12, heads=2, width=128, context=8, vocabulary=7)
+def test_memory_is_bounded_by_what_may_wait_not_by_the_model(tmp_path):
+    spec = GraphSpec(layers=48, heads=2, width=128, context=8, vocabulary=7)
     shapes = {"c_attn": (128, 384), "c_fc": (128, 512), "wte": (7, 128), "wpe": (8, 128)}
     read_bytes = 0
 
@@ -121,8 +121,8 @@ def test_memory_is_bounded_by_one_tensor_not_by_the_model(tmp_path):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert read_bytes > 9_000_000
-    assert peak < read_bytes / 3
+    assert read_bytes > 36_000_000
+    assert peak < read_bytes / 4  # so many parts wait, however many layers there are
 
 
 def test_a_number_too_large_for_fp16_is_refused_by_name(source, tmp_path):
