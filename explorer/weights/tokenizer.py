@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer, pre_tokenizers
@@ -160,11 +161,13 @@ def _added_beside(source: Source, files: tuple[str, ...], vocab: dict[str, Any])
     if _SETTINGS in files:
         by_id = source.json(_SETTINGS, _LIMIT).get("added_tokens_decoder")
         if isinstance(by_id, dict) and by_id:
+            _check_count(by_id, _SETTINGS)
             added = [_with_id(i, value) for i, value in by_id.items()]
             if END_OF_TEXT in vocab and all(t.get("content") != END_OF_TEXT for t in added):
                 added.append(_added_token(END_OF_TEXT, vocab[END_OF_TEXT], special=True))
             return added
     ids = source.json(_ADDED, _LIMIT) if _ADDED in files else {}
+    _check_count(ids, _ADDED)
     special = {END_OF_TEXT}
     if _SPECIAL in files:
         for value in source.json(_SPECIAL, _LIMIT).values():
@@ -278,12 +281,16 @@ def _canonical(parts: _Parts, rows: int) -> TokenizerFile:
     return TokenizerFile(text, vocabulary, ids.get(END_OF_TEXT), holes)
 
 
+def _check_count(added: Collection[Any], file: str) -> None:
+    if len(added) > _MAX_ADDED:
+        raise CheckpointError(
+            f"{file} has {len(added)} added tokens, at most {_MAX_ADDED} are allowed."
+        )
+
+
 def _check_added(parts: _Parts) -> list[dict[str, Any]]:
     """Return the added tokens by ascending id, with exactly the entries that the library reads."""
-    if len(parts.added) > _MAX_ADDED:
-        raise CheckpointError(
-            f"{parts.file} has {len(parts.added)} added tokens, at most {_MAX_ADDED} are allowed."
-        )
+    _check_count(parts.added, parts.file)
     tokens: list[dict[str, Any]] = []
     for value in parts.added:
         match value:

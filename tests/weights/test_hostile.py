@@ -21,6 +21,7 @@ from explorer.errors import CheckpointError
 from explorer.weights import tokenizer
 from explorer.weights.checkpoint import open_checkpoint
 from explorer.weights.safetensors import MAX_HEADER, SafetensorsFile
+from tests.release import make_release
 from tests.tiny import make_tiny
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -237,6 +238,12 @@ def test_a_truncated_file(folder: Path, size: int) -> None:
         assert "truncated" in message
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_an_empty_file(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"")
+    assert name in refused(folder)
+
+
 def test_a_file_that_is_longer_than_its_header_says(folder: Path) -> None:
     with (folder / "model.safetensors").open("ab") as file:
         file.write(b"extra")
@@ -275,14 +282,39 @@ def test_a_header_of_empty_lists_is_refused_before_it_fills_the_memory(tmp_path:
 # JSON
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+BOMBS = {
+    "deep lists": "[" * 900_000,
+    "deep objects": '{"a":' * 900_000,
+    "many objects": "{}" * 2_000_000,
+    "long number": '{"n_layer": ' + "9" * 50_000 + "}",
+    "zero byte": "\0",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_json_bombs(folder: Path, name: str, bomb: str) -> None:
+    if name == "model.safetensors.index.json":
+        (folder / "model.safetensors").unlink()
+    (folder / name).write_text(BOMBS[bomb])
+    assert name in refused(folder)
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["[" * 900_000, '{"a":' * 900_000, "{}" * 2_000_000, '{"n_layer": ' + "9" * 50_000 + "}", "\0"],
-    ids=["deep lists", "deep objects", "many objects", "long number", "zero byte"],
+    "name",
+    [
+        "hparams.json",
+        "encoder.json",
+        "added_tokens.json",
+        "special_tokens_map.json",
+        "tokenizer_config.json",
+    ],
 )
-def test_json_bombs(folder: Path, name: str, text: str) -> None:
-    (folder / name).write_text(text)
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_json_bombs_in_openais_layout(tmp_path: Path, name: str, bomb: str) -> None:
+    folder = make_release(tmp_path / "x", layers=1, width=8, context=8)
+    (folder / name).write_text(BOMBS[bomb])
     assert name in refused(folder)
 
 
@@ -297,6 +329,47 @@ def test_a_million_added_tokens(folder: Path) -> None:
     values["added_tokens"] = [{"id": i, "content": f"<{i}>"} for i in range(300, 400_000)]
     (folder / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
     assert "added tokens" in refused(folder)
+
+
+def test_a_million_added_tokens_beside_a_pair(tmp_path: Path) -> None:
+    folder = make_release(tmp_path / "x", layers=1, width=8, context=8)
+    million = {f"<{i}>": i for i in range(300, 1_000_300)}
+    (folder / "added_tokens.json").write_text(json.dumps(million))
+    assert "added tokens" in refused(folder)
+    decoder = {str(i): {"content": str(i)} for i in range(300, 500_300)}
+    settings = {"added_tokens_decoder": decoder}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert "added tokens" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"n_layer": 10_000},
+        {"n_embd": 1 << 20, "n_head": 1},
+        {"n_embd": 1 << 20, "n_inner": 1 << 22, "vocab_size": 1 << 24, "n_positions": 1 << 24},
+        {"vocab_size": 1 << 24},
+        {"n_positions": 1 << 24},
+        {"vocab_size": 10**400},
+        {"n_layer": -1},
+        {"n_layer": 2**64 + 1},
+        {"n_head": 2**31},
+        {"n_inner": 2**63},
+        {"n_positions": 1e308},
+        {"layer_norm_epsilon": 1e400},
+        {"layer_norm_epsilon": -0.0},
+    ],
+    ids=str,
+)
+def test_sizes_that_overflow(folder: Path, entries: dict[str, float]) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+    tracemalloc.start()
+    try:
+        refused(folder)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_million_tokens_are_counted_before_they_are_looked_at(
