@@ -23,7 +23,7 @@ from explorer.gui.memory import Memory
 from explorer.gui.model_picker import ModelPicker
 from explorer.gui.notices import Notices
 from explorer.gui.presets import PromptGroup
-from explorer.gui.prompt_panel import PromptPanel
+from explorer.gui.prompt_panel import MOST_CHARACTERS, PromptPanel
 from explorer.gui.recipe_panel import RecipePanel
 from explorer.review import Judgement
 
@@ -107,6 +107,7 @@ class ExplorePage(QSplitter):
 
     def _connect(self) -> None:
         self.prompt.edited.connect(self._on_prompt_edited)
+        self.prompt.editor.refused.connect(self._on_paste_refused)
         self.prompt.generate_requested.connect(self.generate)
         self.recipe.recipe_changed.connect(self._on_recipe_changed)
         self.recipe.seed_changed.connect(self._on_recipe_changed)
@@ -319,6 +320,23 @@ class ExplorePage(QSplitter):
         room = loaded.manifest.context - max(len(ids), 1)
         problem = f"too long by {1 - room:,}; shorten it" if room < 1 else ""
         self.prompt.set_count(len(ids), room, problem)
+
+    @Slot(str)
+    def _on_paste_refused(self, text: str) -> None:
+        loaded, problem = self._controller.loaded, ""
+        if loaded is not None:
+            context = loaded.manifest.context
+            try:
+                tokens = len(loaded.tokens.prompt(text, context, control=False))
+            except ExplorerError as error:
+                problem = str(error)
+            else:
+                problem = f"That text has {tokens:,} tokens; the context holds {context:,}."
+        problem = problem or (
+            f"That text has {len(text):,} characters; the field takes {MOST_CHARACTERS:,}."
+        )
+        self._count_timer.stop()
+        self.prompt.set_count(None, None, f"{problem} Nothing was pasted.")
 
     @Slot()
     def _on_recipe_changed(self) -> None:

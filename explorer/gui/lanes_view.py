@@ -64,6 +64,7 @@ class LanesView(QStackedWidget):
         while len(self.lanes) > count:
             lane = self.lanes.pop()
             self._grid.removeWidget(lane)
+            lane.hide()  # until it is deleted it would lie over the others and take the focus
             lane.deleteLater()
         self._columns = 0
         self._arrange()

@@ -26,12 +26,16 @@ from explorer.gui.presets import PromptGroup, PromptPreset
 from explorer.gui.theme import LINE_HEIGHT, UNIT, set_role
 
 END_OF_TEXT = "<|endoftext|>"
+MOST_CHARACTERS = 100_000
+"""Many times what a context holds. A field of megabytes takes seconds for every key."""
 
 
 class PromptEditor(QTextEdit):
     """A plain-text field in the human colour; it keeps every character as it was entered."""
 
     submitted = Signal()
+    refused = Signal(str)
+    """A text that was pasted or dropped and is too long to be a prompt."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Make an empty editor."""
@@ -52,7 +56,7 @@ class PromptEditor(QTextEdit):
 
     def begin_with(self, text: str) -> None:
         """Show ``text`` as what was there from the start: Ctrl+Z does not take it away."""
-        self.replace(text)
+        self.replace(text if len(text) <= MOST_CHARACTERS else "")
         self.document().clearUndoRedoStacks()
 
     def replace(self, text: str) -> None:
@@ -76,6 +80,14 @@ class PromptEditor(QTextEdit):
     def canInsertFromMimeData(self, source: QMimeData) -> bool:
         """Refuse files: a model folder dropped here belongs to the model picker."""
         return source.hasText() and not source.hasUrls()
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        """Paste or drop a text as it is, unless it makes the prompt too long for the field."""
+        text = source.text()
+        if self.document().characterCount() + len(text) > MOST_CHARACTERS:
+            self.refused.emit(text)
+        else:
+            super().insertFromMimeData(source)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Submit on Ctrl+Enter; everything else edits, except an undo where nothing was typed."""
