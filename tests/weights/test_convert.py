@@ -271,20 +271,49 @@ def test_a_refusal_leaves_nothing(source: Path, tmp_path: Path) -> None:
         assert contents(work) == set()
 
 
-def test_what_a_killed_conversion_left_is_in_nobodys_way(source: Path, tmp_path: Path) -> None:
-    script = (
-        "import os, sys; from pathlib import Path; from explorer.weights.convert import convert\n"
-        "def progress(fraction, text):\n    if fraction > 0.6: os.kill(os.getpid(), 9)\n"
-        "convert(Path(sys.argv[1]), Path(sys.argv[2]), ['cpu-int8'], 'tiny', progress)"
-    )
-    target = tmp_path / "work" / "m"
-    command = [sys.executable, "-c", script, str(source), str(target)]
+KILLED = """
+import os, sys
+from pathlib import Path
+from explorer.weights.convert import add_build, convert
+def progress(fraction, text):
+    if fraction > 0.6:
+        os.kill(os.getpid(), 9)
+source, target = Path(sys.argv[1]), Path(sys.argv[2])
+if sys.argv[3] == "add":
+    add_build(target, "cpu-int4", progress)
+else:
+    convert(source, target, ["cpu-int8"], "tiny", progress, move_source=sys.argv[3] == "move")
+"""
+
+
+def killed(source: Path, target: Path, what: str) -> None:
+    command = [sys.executable, "-c", KILLED, str(source), str(target), what]
     result = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
-    assert result.returncode != 0
+    assert result.returncode not in (0, 1)
+
+
+@pytest.mark.parametrize("what", ["copy", "move"])
+def test_what_a_killed_conversion_left_is_in_nobodys_way(
+    source: Path, tmp_path: Path, what: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    target = tmp_path / "work" / "m"
+    killed(source, target, what)
     assert not target.exists()
     assert (tmp_path / "work" / "m.part").is_dir()
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
     convert(source, target, ["cpu-int8"], "tiny", quiet)
     assert not (tmp_path / "work" / "m.part").exists()
+
+
+def test_a_build_that_was_killed_is_not_there_and_can_be_made(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    made = convert(source, folder, ["cpu-int8"], "tiny", quiet)
+    killed(source, folder, "add")
+    assert Manifest.read(folder) == made
+    assert (folder / "cpu-int4.part").is_dir()
+    assert set(add_build(folder, "cpu-int4", quiet).builds) == {"cpu-int8", "cpu-int4"}
+    assert not (folder / "cpu-int4.part").exists()
 
 
 def test_an_existing_model_is_not_replaced(source: Path, tmp_path: Path) -> None:
