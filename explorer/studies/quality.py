@@ -22,7 +22,7 @@ import numpy as np
 
 from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
-from explorer.errors import CheckpointError, InputError, ModelError
+from explorer.errors import CheckpointError, DeviceError, InputError, ModelError
 from explorer.manifest import BUILD_NAMES, Manifest
 from explorer.paths import Paths
 from explorer.studies import heldout, scratch, speed
@@ -86,9 +86,10 @@ def measure(
     """Measure ``cpu-fp32`` and ``builds`` of a model, and keep the figures; work for a job.
 
     Builds that are missing, ``cpu-fp32`` included, are made for the time of the measurement. Two
-    models at most are open at once. ``text`` is the one that ships by default. Raises
-    :class:`InputError` for a build or text that cannot be used, :class:`ModelError` and
-    :class:`DeviceError`, and whatever ``progress`` raises.
+    models at most are open at once. A build for a device that this machine lacks is left out.
+    ``text`` is the one that ships by default. Raises :class:`InputError` for a build or text that
+    cannot be used, :class:`DeviceError` where every build was left out, :class:`ModelError`, and
+    whatever ``progress`` raises.
     """
     for build in builds:
         if build not in BUILD_NAMES:
@@ -221,6 +222,7 @@ def _ready(progress: Progress, paths: Paths, name: str | Path) -> Installed:
 
 def _measure(progress: Progress, folders: Mapping[str, Path], text: HeldOut) -> list[Quality]:
     found: list[Quality] = []
+    left_out: DeviceError | None = None
     with closing(_open(folders[REFERENCE], REFERENCE)) as reference:
         manifest = reference.manifest
         tokens = Tokens.from_folder(reference.folder, manifest.end_of_text)
@@ -228,7 +230,11 @@ def _measure(progress: Progress, folders: Mapping[str, Path], text: HeldOut) -> 
         size = heldout.size_in_bytes(windows, tokens)
         for number, (build, folder) in enumerate(folders.items()):
             here = _part(progress, number / len(folders), (number + 1) / len(folders))
-            session = reference if build == REFERENCE else _open(folder, build)
+            try:
+                session = reference if build == REFERENCE else _open(folder, build)
+            except DeviceError as error:
+                left_out = error
+                continue
             try:
                 report = _worded(here, f"Measuring {build}")
                 divergence = compare(reference, session, windows, report)
@@ -236,6 +242,8 @@ def _measure(progress: Progress, folders: Mapping[str, Path], text: HeldOut) -> 
             finally:
                 if session is not reference:
                     session.close()
+    if left_out and len(found) == 1 and len(folders) > 1:
+        raise left_out
     return found
 
 

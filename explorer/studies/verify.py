@@ -75,6 +75,17 @@ def verify(progress: Progress, paths: Paths, name: str | Path) -> Verification:
     return Verification(model.name, tuple(_findings(progress, model)))
 
 
+def is_intact(model: Installed, build: str) -> bool:
+    """Return whether the files of a build are those that were written, by size and by hash.
+
+    False where the model has no such build. A build made before hashes were kept is taken as it is.
+    """
+    known = model.manifest.builds.get(build) if model.manifest else None
+    if known is None:
+        return False
+    return _build_files(model, known, _Hashing(lambda fraction, text: None, model)).ok
+
+
 def _findings(progress: Progress, model: Installed) -> Iterator[Finding]:
     manifest = model.manifest
     if manifest is None and model.problem:

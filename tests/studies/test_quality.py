@@ -7,12 +7,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.engine.session import Session
-from explorer.errors import InputError, ModelError, UnknownModelError
+from explorer.errors import DeviceError, InputError, ModelError, UnknownModelError
 from explorer.jobs import Done, Job
 from explorer.lock import FileLock
 from explorer.paths import Paths
@@ -190,6 +191,33 @@ def test_what_cannot_be_measured_is_said(paths: Paths) -> None:
     shutil.rmtree(model_folder(paths) / "source")
     with pytest.raises(ModelError, match="its source is gone"):
         measure(quiet, paths, "tiny", text=SHORT)
+
+
+def test_a_build_that_cannot_run_here_is_left_out(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = studied._open
+
+    def refuse(folder: Path, build: str) -> Session:
+        if build == "cpu-int4":
+            raise DeviceError("No NVIDIA driver was found.")
+        return opened(folder, build)
+
+    monkeypatch.setattr(studied, "_open", refuse)
+    found = measure(quiet, paths, "tiny", text=SHORT)
+    assert [quality.build for quality in found] == ["cpu-fp32", "cpu-int8"]
+    with pytest.raises(DeviceError, match="No NVIDIA driver"):
+        measure(quiet, paths, "tiny", ["cpu-int4"], SHORT)
+
+
+def test_numbers_that_are_not_finite_are_not_a_quality(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = studied.Divergence(np.array([0.1, np.nan]), 1.0, 1.0, 0.5)
+    monkeypatch.setattr(studied, "compare", lambda *_: broken)
+    with pytest.raises(ModelError, match="not finite"):
+        measure(quiet, paths, "tiny", text=SHORT)
+    assert read_quality(model_folder(paths)) == {}
 
 
 def test_another_source_is_not_measured_as_this_model(paths: Paths, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.studies import parity
 from explorer.studies import verify as verifying
-from explorer.studies.verify import Verification, verify
+from explorer.studies.verify import Verification, is_intact, verify
 from explorer.weights.source import Source
 from explorer.weights.store import Store
 from tests.studies.places import BUILDS, import_tiny, make_places, model_folder
@@ -232,6 +232,17 @@ def test_a_build_for_a_device_that_is_not_here_is_checked_by_its_files(
         "cpu-int8: cannot run on this machine, so only its files were checked: "
         "No NVIDIA driver was found."
     )
+
+
+def test_whether_a_build_is_intact_can_be_asked_alone(paths: Paths) -> None:
+    model = Store(paths).find("tiny")
+    assert is_intact(model, "cpu-int8")
+    assert not is_intact(model, "cuda-fp16")
+    flip(model_folder(paths) / "cpu-int8" / "weights.bin")
+    assert not is_intact(model, "cpu-int8")
+    assert is_intact(model, "cpu-int4")
+    forget_hashes(paths)
+    assert is_intact(Store(paths).find("tiny"), "cpu-int8")
 
 
 def test_a_broken_description_is_a_finding(paths: Paths) -> None:
