@@ -24,6 +24,7 @@ from explorer.gui.model_tasks import Kind, Place, Task, Works
 from explorer.jobs import Done, Event, Failed, Job, Progress
 from explorer.manifest import Manifest
 from explorer.paths import Paths
+from explorer.studies import scratch
 from explorer.weights.downloads import Unfinished
 from explorer.weights.source import folder_of
 from explorer.weights.store import Installed, Store
@@ -253,6 +254,8 @@ class ModelDesk(QObject):
         run = self._runs.pop(place, None)
         if run is not None:
             run.job.cancel()
+            if run.task.kind == "measure":
+                scratch.clean(self._paths)  # gigabytes, perhaps: builds made for the measurement
         if not self._runs:
             self._timer.stop()
 
