@@ -70,6 +70,63 @@ def test_layout_does_not_change_the_model(folder: Path, tmp_path: Path, layout: 
         assert one.names == two.names
 
 
+FINE_TUNED = {"layers": 3, "context": 256, "vocabulary": 320, "added": ("[PAD]", "<|user|>")}
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"dtype": "bf16"},
+        {"dtype": "bf16", "prefix": "", "buffers": True},  # as of distilgpt2 on the hub
+        {"dtype": "bf16", "shards": 2, "head": "tied"},
+        {"dtype": "bf16", "config": {"eos_token_id": [317, 5]}},
+        {"dtype": "bf16", "config": {"eos_token_id": None, "pad_token_id": 318}},
+    ],
+    ids=str,
+)
+def test_fine_tuned_folders_as_transformers_writes_them(tmp_path: Path, layout: dict) -> None:
+    plain = make_tiny(tmp_path / "plain", **FINE_TUNED, dtype="bf16")
+    folder = make_tiny(tmp_path / "saved", **FINE_TUNED, **layout)
+    # Copied from what transformers 4 and 5 write beside or into a folder.
+    change_config(
+        folder,
+        dtype="bfloat16",
+        torch_dtype="bfloat16",
+        transformers_version="5.23.0",
+        use_cache=True,
+        resid_pdrop=0.1,
+        summary_type="cls_index",
+        task_specific_params={"text-generation": {"do_sample": True, "max_length": 50}},
+        id2label={"0": "LABEL_0"},
+        _num_labels=1,
+        n_inner=None,
+    )
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    sequence = {"Sequence": {"id": "A", "type_id": 0}}
+    values["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [sequence],
+        "pair": [sequence, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {},
+    }
+    values["decoder"]["add_prefix_space"] = True
+    path.write_text(json.dumps(values), encoding="utf-8")
+    for name in ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / name).write_text('{"transformers_version": "5.23.0"}')
+    with open_checkpoint(plain) as one, open_checkpoint(folder) as two:
+        assert one.fingerprint() == two.fingerprint()
+        assert two.end_of_text == 317
+        assert "generation_config.json" not in two.files()
+
+
+@pytest.mark.parametrize("name", ["score.weight", "multiple_choice_head.summary.bias"])
+def test_another_head_on_a_gpt2_is_refused(folder: Path, name: str) -> None:
+    weights = random_weights(**SIZES)
+    write_weights(folder, weights | {name: weights["ln_f.bias"]})
+    assert name in refusal(folder)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"seed": 1}, {"heads": 4}, {"head": "own"}, {"added": ("<pad>",)}, {"dtype": "fp16"}],
