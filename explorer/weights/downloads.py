@@ -36,6 +36,7 @@ from explorer.weights.selection import LICENCES, needed_files
 from explorer.weights.source import Source
 from explorer.weights.staging import Incoming, Plan, Staging, stagings
 from explorer.weights.store import DEFAULT_BUILD, Installed, Store
+from explorer.weights.tokenizer import read_tokenizer
 
 _FETCH_SHARE = 0.9
 """Part of the whole progress that fetching gets; the rest is the conversion."""
@@ -233,7 +234,9 @@ class _Fetch:
 
     def _check_model(self) -> None:
         """Refuse, before the weights come, what is no GPT-2 or has no room here."""
-        config = read_config(Source(self._staging.files))
+        source = Source(self._staging.files)
+        config = read_config(source)
+        read_tokenizer(source, config.rows)
         parameters = sum(math.prod(shape) for shape in expected_shapes(config).values())
         precision = self._plan.build.rpartition("-")[2]
         missing = sum(file.size - self._staging.size(file) for file in self._plan.files)

@@ -204,7 +204,10 @@ def _pieces(response: Any, repository: str, revision: str, name: str) -> Iterato
 
 def _token() -> str | bool:
     """Return the person's token; False: none, not even one that lies in the home folder."""
-    return os.environ.get("HF_TOKEN", "").strip() or False
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not re.fullmatch(r"[!-~]*", token):
+        raise DownloadError("HF_TOKEN holds characters that no token has; set it again.")
+    return token or False
 
 
 def _http() -> Any:
@@ -225,6 +228,8 @@ def _http() -> Any:
 def _explained(repository: str, revision: str | None, name: str = "") -> Iterator[None]:
     """Turn what the library raises into a sentence."""
     os.environ.update(_SETTINGS)
+    if not os.environ.get("HF_ENDPOINT", "").strip():
+        os.environ.pop("HF_ENDPOINT", None)  # set to nothing it would be an address for the library
     from huggingface_hub import errors
 
     http = _http()

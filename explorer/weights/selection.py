@@ -28,7 +28,7 @@ _EXPORTS = tuple(
     f"{folder}{name}{precision}.onnx"
     for precision in ("", "_fp16")
     for folder in ("", f"{SUB_FOLDER}/")
-    for name in ("model", "decoder_model", "decoder_model_merged")
+    for name in ("model", "decoder_model", "decoder_model_merged", "decoder_with_past_model")
 )
 
 

@@ -27,7 +27,7 @@ from explorer.weights.downloads import discard_download, download_model, unfinis
 from explorer.weights.hub import Patience
 from explorer.weights.store import Store
 from tests.hub_server import HubServer, Serving
-from tests.tiny import make_tiny
+from tests.tiny import make_tiny, write_tokenizer
 
 QUICK = Patience(connect=5, silence=5, retries=2, pause=0.01)
 HASTY = Patience(connect=1, silence=0.4, retries=0, pause=0.01)
@@ -380,6 +380,41 @@ def test_what_was_lost_is_gone_on_with(hub: HubServer, paths: Paths, tiny: Path)
     assert 40_000 < item.done < item.total
     source = Manifest.read(paths.models / "Another").source
     assert source["revision"] == "a" * 40
+
+
+def test_every_layout_that_can_be_read(hub: HubServer, paths: Paths, tmp_path: Path) -> None:
+    shards = make_tiny(tmp_path / "shards", shards=3, tokenizer="vocab.json")
+    hub.add("old/shards", shards)
+    exports = Path(__file__).parents[1] / "data" / "onnx_exports"
+    export = tmp_path / "export"
+    shutil.copytree(exports / "source", export)
+    write_tokenizer(export, 300)
+    hub.add("plain/safetensors", export)
+    (export / WEIGHTS).unlink()
+    for name in ("model.onnx", "model.onnx.data"):
+        shutil.copy(exports / "dynamo" / name, export / name)
+    hub.add("new/beside", export)
+    shutil.copytree(exports / "fp16" / "onnx", export / "onnx")
+    (export / "model.onnx").unlink()
+    (export / "model.onnx.data").unlink()
+    hub.add("small/folder", export)
+    names = ("old/shards", "plain/safetensors", "new/beside", "small/folder")
+    calls = [{"repository": name, "build": BUILD, "patience": QUICK} for name in names]
+    outcomes = result(Job.start(several, paths, calls))
+    assert [outcome.name for outcome in outcomes] == [name.split("/")[1] for name in names], (
+        outcomes
+    )
+    manifests = {name: Manifest.read(paths.models / name.split("/")[1]) for name in names}
+    assert len([name for name in manifests["old/shards"].hashes if "safetensors" in name]) == 4
+    assert manifests["new/beside"].fingerprint == manifests["plain/safetensors"].fingerprint
+    assert set(manifests["new/beside"].hashes) == {
+        "config.json", "tokenizer.json", "model.onnx", "model.onnx.data",
+    }  # fmt: skip
+    assert any(name.startswith("onnx/") for name in manifests["small/folder"].hashes)
+    assert {item.source["kind"] for item in manifests.values()} == {"hub"}
+    # What they were made from is there, so that other builds can be made.
+    assert Store(paths).ensure("folder", "cpu-int8") == paths.models / "folder"
+    assert unfinished(paths) == []
 
 
 def test_killed_in_the_middle_of_a_file(hub: HubServer, paths: Paths, tiny: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from explorer.errors import DownloadError, InputError
+from explorer.weights import hub
 from explorer.weights.hub import HubFile, Repository, check_repository, check_revision
 from explorer.weights.selection import needed_files
 
@@ -38,8 +39,9 @@ def test_of_everything_only_what_is_needed() -> None:
 def test_shards_with_their_index() -> None:
     shards = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     index = "model.safetensors.index.json"
-    found = chosen("config.json", "vocab.json", "merges.txt", index, *shards, "x.safetensors")
-    assert found == ["config.json", "vocab.json", "merges.txt", index, *shards]
+    pair = ["vocab.json", "merges.txt", "added_tokens.json"]
+    found = chosen("config.json", *pair, index, *shards, "x.safetensors")
+    assert found == ["config.json", *pair, index, *shards]
 
 
 @pytest.mark.parametrize(
@@ -131,3 +133,15 @@ def test_revisions_that_are_none(typed: str) -> None:
     with pytest.raises(InputError, match="no revision"):
         check_revision(typed)
     assert check_revision(" refs/pr/1 ") == "refs/pr/1"
+
+
+def test_a_token_that_cannot_be_sent_is_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The HTTP library would print it in its error."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret\nx")
+    with pytest.raises(DownloadError, match="no token has") as found:
+        hub._token()
+    assert "secret" not in str(found.value)
+    monkeypatch.setenv("HF_TOKEN", " hf_mine\n")
+    assert hub._token() == "hf_mine"
+    monkeypatch.setenv("HF_TOKEN", "")
+    assert hub._token() is False
