@@ -1,9 +1,9 @@
 """GPT-2's forward pass straight from a checkpoint: what the builds are judged by.
 
 A build went through a graph writer, packing and a runtime; this goes through none of them. It reads
-one tensor at a time from the files that the model was made from and computes in float64, so that
-weights are the only numbers held in float32. Follows openai/gpt-2, ``src/model.py``. Nothing is
-cached: it is for a short sequence, and memory is that of the largest tensor (embedding or head).
+the files that the model was made from, in parts of some megabytes, and computes in float64. Follows
+openai/gpt-2, ``src/model.py``. Nothing is cached: it is for a short sequence, and no matrix is ever
+in memory as a whole.
 
 Weights and ids being given, the logits are within 1e-10 * max(1, |logit|) of exact arithmetic: a
 sum of n products in float64 errs by at most n * 1.1e-16 of the sum of their sizes.
@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 from explorer.weights.checkpoint import EMBEDDING, HEAD, Checkpoint
 
 Array = NDArray[np.float64]
-
-_HEAD_ROWS = 2048
-"""Rows of the head that are float64 at once: 26 MB at the largest width, 1600."""
 
 
 def logits(
@@ -40,9 +37,8 @@ def logits(
     if not 0 < len(ids) <= config.context or not 0 <= min(ids) <= max(ids) < vocabulary:
         raise ValueError(f"{len(ids)} ids do not fit into {config.context} and {vocabulary}")
     steps = config.layers + 2
-    # Indexing copies the rows that are needed, so the table itself is not kept.
-    x: Array = checkpoint.read(EMBEDDING)[list(ids)].astype(np.float64)
-    x += checkpoint.read("wpe.weight")[: len(ids)]  # [S, E]
+    positions = range(len(ids))
+    x = _rows(checkpoint, EMBEDDING, ids) + _rows(checkpoint, "wpe.weight", positions)  # [S, E]
     progress(1 / steps)
     for layer in range(config.layers):
         name = f"h.{layer}"
@@ -50,12 +46,25 @@ def logits(
         x += _network(checkpoint, f"{name}.mlp", _norm(checkpoint, f"{name}.ln_2", x))
         progress((layer + 2) / steps)
     x = _norm(checkpoint, "ln_f", x)
-    head = checkpoint.read(EMBEDDING if checkpoint.tied else HEAD)  # [V, E]
     found = np.empty((len(ids), vocabulary))
-    for start in range(0, vocabulary, _HEAD_ROWS):
-        rows = slice(start, start + _HEAD_ROWS)
-        found[:, rows] = x @ head[rows].T.astype(np.float64)
+    start = 0
+    for head in checkpoint.blocks(EMBEDDING if checkpoint.tied else HEAD):  # [rows, E]
+        found[:, start : start + len(head)] = x @ head.T.astype(np.float64)
+        start += len(head)
     progress(1.0)
+    return found
+
+
+def _rows(checkpoint: Checkpoint, name: str, wanted: Sequence[int]) -> Array:
+    """Return some rows of a matrix, in the order and as often as they are wanted."""
+    places = np.asarray(wanted)
+    found = np.empty((len(places), checkpoint.config.width))
+    start = 0
+    # To the end, whatever is wanted: the last part completes the tensor's hash.
+    for block in checkpoint.blocks(name):
+        here = (start <= places) & (places < start + len(block))
+        found[here] = block[places[here] - start]
+        start += len(block)
     return found
 
 
@@ -68,8 +77,11 @@ def _norm(checkpoint: Checkpoint, name: str, x: Array) -> Array:
 
 
 def _linear(checkpoint: Checkpoint, name: str, x: Array) -> Array:
-    weight = checkpoint.read(f"{name}.weight").astype(np.float64)  # [in, out]
-    result: Array = x @ weight + checkpoint.read(f"{name}.bias")
+    result = checkpoint.read(f"{name}.bias").astype(np.float64)
+    start = 0
+    for block in checkpoint.blocks(f"{name}.weight"):  # [some of in, out]
+        result = result + x[:, start : start + len(block)] @ block.astype(np.float64)
+        start += len(block)
     return result
 
 

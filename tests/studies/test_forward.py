@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.studies import forward
+from explorer.weights import checkpoint as reading
 from explorer.weights.checkpoint import open_checkpoint
 from tests.reference import load_reference
 from tests.tiny import make_tiny
@@ -35,6 +36,21 @@ def test_it_is_the_reference(tmp_path: Path, options: dict[str, Any]) -> None:
     assert found.dtype == np.float64
     assert found.shape == (9, vocabulary)
     np.testing.assert_array_less(np.abs(found - expected), 1e-10 * np.maximum(1, abs(expected)))
+
+
+def test_parts_of_a_few_rows_make_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_tiny(tmp_path / "model", head="own")
+    ids = [299, 0, 0, 17, 250]
+    with open_checkpoint(folder) as checkpoint:
+        whole = forward.logits(checkpoint, ids)
+    monkeypatch.setattr(reading, "_BLOCK", 1)
+    monkeypatch.setattr(reading, "BLOCK_ROWS", 3)
+    with open_checkpoint(folder) as checkpoint:
+        assert len(list(checkpoint.blocks("wte.weight"))) == 100
+        parts = forward.logits(checkpoint, ids)
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-11)
 
 
 @settings(max_examples=20)
@@ -89,4 +105,5 @@ def test_reading_it_all_leaves_nothing_for_the_fingerprint(
             raise AssertionError(f"{name} is read again")
 
         monkeypatch.setattr(checkpoint, "read", refuse)
+        monkeypatch.setattr(checkpoint, "blocks", refuse)
         assert checkpoint.fingerprint() == expected
