@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QMimeData, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QTextBlockFormat, QTextCursor
+from PySide6.QtGui import (
+    QAction,
+    QKeyEvent,
+    QKeySequence,
+    QTextBlockFormat,
+    QTextCursor,
+    QTextOption,
+)
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -26,8 +33,11 @@ from explorer.gui.presets import PromptGroup, PromptPreset
 from explorer.gui.theme import LINE_HEIGHT, UNIT, set_role
 
 END_OF_TEXT = "<|endoftext|>"
-MOST_CHARACTERS = 100_000
+MOST_CHARACTERS = 50_000
 """Many times what a context holds. A field of megabytes takes seconds for every key."""
+LONGEST_WORD = 1_000
+"""Characters without a space above which lines are broken anywhere: looking for a better place
+takes time with the square of that."""
 
 
 class PromptEditor(QTextEdit):
@@ -56,11 +66,12 @@ class PromptEditor(QTextEdit):
 
     def begin_with(self, text: str) -> None:
         """Show ``text`` as what was there from the start: Ctrl+Z does not take it away."""
-        self.replace(text if len(text) <= MOST_CHARACTERS else "")
+        self.replace(text if len(text) < MOST_CHARACTERS else "")
         self.document().clearUndoRedoStacks()
 
     def replace(self, text: str) -> None:
         """Put ``text`` in place of everything, as one step that Ctrl+Z takes back."""
+        self._break_lines_of(text)
         cursor = self.textCursor()
         cursor.beginEditBlock()
         cursor.select(QTextCursor.SelectionType.Document)
@@ -87,7 +98,15 @@ class PromptEditor(QTextEdit):
         if self.document().characterCount() + len(text) > MOST_CHARACTERS:
             self.refused.emit(text)
         else:
+            self._break_lines_of(text)
             super().insertFromMimeData(source)
+
+    def _break_lines_of(self, text: str) -> None:
+        long = any(len(word) > LONGEST_WORD for word in text.split())
+        if long:
+            self.setWordWrapMode(QTextOption.WrapMode.WrapAnywhere)
+        elif self.document().isEmpty():  # of what is there a word may be long
+            self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Submit on Ctrl+Enter; everything else edits, except an undo where nothing was typed."""

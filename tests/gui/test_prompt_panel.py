@@ -2,6 +2,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QMimeData, Qt, QUrl
+from PySide6.QtGui import QGuiApplication, QTextOption
 from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from explorer.gui.presets import PromptGroup, PromptPreset
@@ -150,3 +151,17 @@ def test_pasted_markup_is_text(panel):
     mime.setHtml("<b>bold</b>")
     panel.editor.insertFromMimeData(mime)
     assert panel.text() == "<b>bold</b>"
+
+
+def test_a_word_without_end_is_broken_anywhere_and_later_words_are_not(panel):
+    modes = QTextOption.WrapMode
+    usual = panel.editor.wordWrapMode()
+    assert usual == modes.WrapAtWordBoundaryOrAnywhere
+    QGuiApplication.clipboard().setText("a" * 20_000)
+    panel.editor.paste()
+    assert panel.text() == "a" * 20_000
+    assert panel.editor.wordWrapMode() == modes.WrapAnywhere
+    panel.set_text("a b c")
+    panel.editor.replace("")
+    panel.editor.replace("words again")
+    assert panel.editor.wordWrapMode() == usual
