@@ -30,7 +30,8 @@ _ABOUT = (
     "Sample Explorer {version}\n\n"
     "See what GPT-2 really writes. Every kept sample says what it cost: machine-written, so many"
     " tries. Nothing that was tried is forgotten.\n\n"
-    "The program opens no network connection and sends no statistics. Licence: MIT."
+    "The program opens a network connection only for a download that you ask for, and sends no"
+    " statistics. Licence: MIT."
 )
 
 

@@ -135,12 +135,12 @@ class ModelDesk(QObject):
     def import_folder(self, source: Path) -> None:
         """Import a GPT-2 from its folder, or from a file that stands for it, then open it."""
         build = self.wanted_build()
+        task = Task("import", source.name, f"Importing {source.name}", opens=True)
         try:
             source = folder_of(source)
         except ExplorerError as error:
-            self.failed.emit(str(error))
+            self._fail(task, str(error))
             return
-        task = Task("import", source.name, f"Importing {source.name}", opens=True)
         finish = self._on_brought(build)
         self._begin(task, finish, self._works.bring_in, source, None, build)
 
@@ -153,6 +153,7 @@ class ModelDesk(QObject):
     def download(self, repository: str, revision: str, name: str, build: str = "") -> None:
         """Fetch a model, or go on fetching it, and make a build of it.
 
+        No revision: the newest; no name: made from the repository's.
         It is opened at the end only where no model is open yet: nobody who generates meanwhile is
         interrupted.
         """
@@ -161,7 +162,8 @@ class ModelDesk(QObject):
             "download", repository, f"Downloading {name or repository}", opens=not self._has_opened
         )
         finish = self._on_brought(build)
-        self._begin(task, finish, self._works.download, repository, revision, name, build)
+        whole = (repository, revision or None, name or None, build)
+        self._begin(task, finish, self._works.download, *whole)
 
     def pause(self) -> None:
         """Stop the download; what was fetched stays, and :meth:`resume` goes on from there."""
@@ -240,9 +242,9 @@ class ModelDesk(QObject):
 
     def _begin(self, task: Task, finish: Finish, work: Any, *args: Any) -> None:
         if (other := self.busy(task.place)) is not None:
-            self.failed.emit(
-                f"{other.title} is still going on; wait for it or cancel it, then try again."
-            )
+            words = f"{other.title} is still going on; wait for it or cancel it, then try again."
+            self.failed.emit(words)
+            self.news.emit(words)  # seen on every page
             return
         self._failures.pop(task.key, None)
         job = self._works.start(work, self._paths, *args)
@@ -280,13 +282,16 @@ class ModelDesk(QObject):
                 self.tasks_changed.emit()
             case Failed(message, details):
                 del self._runs[run.task.place]
-                task = replace(run.task, problem=message, opens=False)
-                self._failures[task.key] = task
-                self.tasks_changed.emit()
                 if details:
                     log.error("a job failed: %s", details)
-                self.failed.emit(message)
+                self._fail(run.task, message)
                 self.listed.emit()
+
+    def _fail(self, task: Task, message: str) -> None:
+        """Keep a task that failed in sight."""
+        self._failures[task.key] = replace(task, problem=message, opens=False)
+        self.tasks_changed.emit()
+        self.failed.emit(message)
 
     # What follows
 

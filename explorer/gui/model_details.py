@@ -289,9 +289,9 @@ class ModelDetails(QFrame):
             f"{manifest.fingerprint}\nOver weights, tokenizer and config: the same for the same"
             " model, whichever source it came from."
         )
-        lines = [f"{name}  {value}" for name, value in manifest.hashes.items()]
+        lines = [f"{name}\n{value}" for name, value in manifest.hashes.items()]
         for build in manifest.builds.values():
-            lines += [f"{build.name}/{name}  {value}" for name, value in build.hashes.items()]
+            lines += [f"{build.name}/{name}\n{value}" for name, value in build.hashes.items()]
         self.hashes.setText("SHA-256\n" + "\n".join(lines))
         self.hashes_button.setVisible(bool(lines))
 

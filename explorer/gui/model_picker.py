@@ -18,13 +18,13 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from explorer.errors import ExplorerError
 from explorer.gui.controls import Choice, label
+from explorer.gui.elided import Elided
 from explorer.gui.import_button import ImportButton
 from explorer.gui.model_tasks import Task
 from explorer.gui.model_words import parameters, precision_words
@@ -102,8 +102,9 @@ class ModelPicker(QFrame):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Progress")
-        self.progress = label("", "muted")
-        self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.progress = Elided()
+        self.progress.setProperty("role", "muted")
+        self.words = label("", "muted", wrap=True)
         self.cancel = QPushButton("Cancel")
         self.cancel.setProperty("role", "quiet")
         self.cancel.setAccessibleName("Cancel what is being done to a model")
@@ -146,6 +147,7 @@ class ModelPicker(QFrame):
         lines.setSpacing(0)
         lines.addWidget(self.bar)
         lines.addLayout(work)
+        lines.addWidget(self.words)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(UNIT)
@@ -197,16 +199,16 @@ class ModelPicker(QFrame):
     def set_task(self, task: Task | None, busy: Task | None = None) -> None:
         """Show how far a task is; nothing may be imported while ``busy`` goes on."""
         running = task is not None
-        words = task.line if task else ""
         fraction = task.fraction if task else None
         self._working.setVisible(running)
         self.pause.setVisible(task is not None and task.pausable)
         self.import_button.set_busy(busy.title if busy else "")
         self.bar.setRange(0, 0 if running and fraction is None else 1000)
         self.bar.setValue(0 if fraction is None else round(1000 * min(max(fraction, 0), 1)))
-        self.bar.setAccessibleDescription(words)
-        self.progress.setText(words)
-        self.progress.setToolTip(words)
+        self.bar.setAccessibleDescription(task.line if task else "")
+        self.progress.setText(task.title if task else "")
+        self.words.setText(task.words if task else "")
+        self.words.setVisible(bool(task and task.words))
 
     def set_problem(self, text: str) -> None:
         """Say what is wrong with the model and what can be done; empty = nothing."""

@@ -7,6 +7,7 @@ card below the list, wherever one looks meanwhile.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QShowEvent
@@ -155,7 +156,12 @@ class ModelsPage(QWidget):
         """Show how far everything is."""
         errand = self._desk.busy()
         busy = errand.title if errand else ""
+        before = set(self.tasks.cards)
         self.tasks.show_tasks(self._desk.tasks(), self._desk.unfinished())
+        if set(self.tasks.cards) - before:
+            # They stand between the list and the right side, and so does the Tab key find them.
+            for one, other in pairwise((self.list, *self.tasks.buttons())):
+                QWidget.setTabOrder(one, other)
         self.import_button.set_busy(busy)
         here = [model.manifest.source for model in self._models.values() if model.manifest]
         self.catalogue.set_state([source.get("repository", "") for source in here], busy)
@@ -227,6 +233,7 @@ class ModelsPage(QWidget):
 
     def _on_download_asked(self, repository: str, revision: str, name: str, build: str) -> None:
         self._desk.download(repository, revision, name, build)
+        self.tasks.take_focus()  # the button that was pressed is asleep now
 
     # What the desk tells
 

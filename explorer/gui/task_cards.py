@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from explorer.gui.controls import label
@@ -160,6 +160,17 @@ class TaskCards(QWidget):
             else:
                 card.show_unfinished(thing, busy)
         self.setVisible(bool(self.cards))
+
+    def buttons(self) -> list[QPushButton]:
+        """Return what can be pressed, in the order of the screen."""
+        return [button for card in self.cards.values() for button in card.findChildren(QPushButton)]
+
+    def take_focus(self) -> None:
+        """Give the keyboard to what can be done about the first task."""
+        for button in self.buttons():
+            if button.isVisible() and button.isEnabled():
+                button.setFocus(Qt.FocusReason.OtherFocusReason)
+                return
 
     def _add(self, key: str) -> TaskCard:
         card = TaskCard()

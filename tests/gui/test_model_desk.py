@@ -7,6 +7,7 @@ import pytest
 from explorer.gui.model_desk import ModelDesk
 from explorer.paths import Paths
 from tests.gui.scripted_works import Bare, ScriptedWorks
+from tests.hub_server import HubServer, Serving
 from tests.tiny import make_tiny
 
 REPOSITORY = "openai-community/gpt2"
@@ -76,7 +77,7 @@ def test_a_dropped_pickle_is_refused_at_once_with_the_reason(desk, tmp_path, qtb
     with qtbot.waitSignal(desk.failed, timeout=0) as failed:
         desk.import_folder(tmp_path / "pytorch_model.bin")
     assert "can run code" in failed.args[0]
-    assert desk.tasks() == ()
+    assert [task.problem for task in desk.tasks()] == failed.args
 
 
 def test_a_folder_that_is_no_gpt_2_is_refused_with_the_reason(desk, tmp_path, qtbot):
@@ -274,3 +275,50 @@ def test_what_a_check_found_is_passed_on(scripted, works, qtbot):
     with qtbot.waitSignal(scripted.verified, timeout=0) as verified:
         scripted._on_tick()
     assert verified.args == ["demo", "outcome"]
+
+
+# From a hub on loopback
+
+
+def test_a_model_is_looked_up_fetched_paused_gone_on_with_and_opened(
+    desk, tmp_path, qtbot, monkeypatch
+):
+    source = make_tiny(tmp_path / "poems", width=64, vocabulary=600)
+    size = (source / "model.safetensors").stat().st_size
+    with HubServer() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.add("someone/poems", source)
+        with qtbot.waitSignal(desk.looked, timeout=60_000) as looked:
+            desk.look("someone/poems")
+        (preview,) = looked.args
+        assert (preview.licence, preview.bytes > size) == ("mit", True)
+        assert hub.fetched() == set()  # only asked
+        hub.script("someone/poems/model.safetensors", Serving(stall_after=size // 2))
+        desk.download("someone/poems", preview.revision, "", "cpu-fp32")
+        qtbot.waitUntil(hub.stalled.is_set, timeout=60_000)
+        qtbot.waitUntil(lambda: bool(desk.tasks()[0].words), timeout=10_000)
+        desk.pause()
+        (left,) = desk.unfinished()
+        assert 0 < left.done < left.total == preview.bytes
+        hub.go_on()
+        with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
+            desk.resume("someone/poems")
+    (loaded,) = opened.args
+    assert (loaded.manifest.name, loaded.build) == ("poems", "cpu-fp32")
+    assert loaded.manifest.source["repository"] == "someone/poems"
+    assert desk.unfinished() == []
+    assert hub.asked("model.safetensors")[-1].startswith("bytes=")
+
+
+def test_a_cancelled_download_leaves_nothing(desk, paths, tmp_path, qtbot, monkeypatch):
+    source = make_tiny(tmp_path / "poems", width=64, vocabulary=600)
+    with HubServer() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.add("someone/poems", source)
+        hub.script("someone/poems/model.safetensors", Serving(stall_after=10_000))
+        desk.download("someone/poems", "", "", "cpu-fp32")
+        qtbot.waitUntil(hub.stalled.is_set, timeout=60_000)
+        desk.cancel_task(desk.tasks()[0])
+        qtbot.waitUntil(lambda: desk.tasks() == (), timeout=60_000)
+    assert desk.unfinished() == []
+    assert desk.models() == []

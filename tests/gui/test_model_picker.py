@@ -112,7 +112,7 @@ def test_a_task_shows_a_line_and_a_cancel(picker, qtbot):
     picker.set_task(task)
     assert picker.cancel.isVisible()
     assert not picker.pause.isVisible()
-    assert picker.progress.text() == "Preparing gpt2: packing"
+    assert (picker.progress.text(), picker.words.text()) == ("Preparing gpt2", "packing")
     assert picker.bar.value() == picker.bar.maximum() // 4
     picker.set_task(Task("open", "gpt2", "Preparing gpt2"))
     assert picker.bar.maximum() == 0  # busy: nobody knows how long

@@ -176,7 +176,7 @@ def test_the_chosen_model_is_shown_in_full(page):
     assert QGuiApplication.clipboard().text() == "ab12" * 16
     page.details.hashes_button.click()
     assert page.details.hashes.isVisible()
-    assert "cpu-int8/model.onnx  " + "c" * 64 in page.details.hashes.text()
+    assert "cpu-int8/model.onnx\n" + "c" * 64 in page.details.hashes.text()
 
 
 def test_a_build_says_its_size_its_quality_and_whether_it_fits(page):
@@ -368,6 +368,15 @@ def test_a_failed_download_says_why_and_can_go_on_from_its_card(page, qtbot, wor
     assert works.asked()[-1][:2] == ("download", "openai-community/gpt2")
 
 
+def test_the_tab_key_goes_from_the_list_to_the_tasks(page, qtbot, works):
+    works.leave("openai-community/gpt2")
+    page.show_tasks()
+    page.list.setFocus()
+    for button in (card(page).resume, card(page).discard):
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+        assert button.hasFocus()
+
+
 def test_a_failure_goes_when_it_is_dismissed(page, qtbot, works):
     page._desk.convert("gpt2", "cpu-int4")
     works.last.fail("No space is left.")
@@ -398,6 +407,7 @@ def test_the_catalogue_says_what_will_be_fetched_before_anything_is(page, qtbot,
     asked = ("download", "distilbert/distilgpt2", "2" * 40, "distilgpt2", "cpu-int8")
     assert works.asked() == [asked]
     assert not panel.download.isEnabled()
+    assert card(page).pause.hasFocus()
 
 
 def test_the_rows_of_the_catalogue_keep_the_first_one_chosen(page):
@@ -428,7 +438,7 @@ def test_a_repository_by_hand_is_looked_up_first(page, qtbot, works):
     assert "not stated" in panel.summary.text()
     assert panel.download.hasFocus()
     qtbot.keyClick(panel.download, Qt.Key.Key_Space)
-    assert works.asked()[-1] == ("download", "someone/poems", "e" * 40, "", "cpu-int8")
+    assert works.asked()[-1] == ("download", "someone/poems", "e" * 40, None, "cpu-int8")
 
 
 def test_escape_leaves_the_catalogue(page, qtbot):
