@@ -27,10 +27,11 @@ from PySide6.QtWidgets import QApplication
 
 from explorer.engine import device
 from explorer.engine.memory import fit, free_memory
-from explorer.engine.process import EngineProcess
+from explorer.engine.pool import EnginePool
 from explorer.errors import ExplorerError, LibraryBusyError, LibraryError
 from explorer.gui import theme
 from explorer.gui.controller import Controller, Engine
+from explorer.gui.engine_link import EngineLink
 from explorer.gui.main_window import MainWindow
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
@@ -69,7 +70,7 @@ def run(paths: Paths, debug: bool = False) -> int:
     app.setApplicationDisplayName("Sample Explorer")
     app.setApplicationVersion(version())
     app.setDesktopFileName(APP_NAME)
-    program = start(paths, app, EngineProcess(log=log_file and log_file.with_name("engine.log")))
+    program = start(paths, app, EnginePool(log=log_file and log_file.with_name("engine.log")))
     sys.excepthook = functools.partial(_on_bug, program, log_file)
     program.window.show()
     # After the first picture: what takes long must not delay it.
@@ -151,6 +152,16 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
         ),
         catalogue=_catalogue(paths, troubles),
         insight=insight,
+    )
+    page = window.explore
+    EngineLink(
+        controller,
+        memory,
+        page.notices,
+        page.models,
+        page.recipe,
+        window.status,
+        window.settings,
     )
     if hunts := shelf.history.ids():
         # Where the person left off: the last hunt with its tries, and undo as far back as ever.

@@ -186,4 +186,9 @@ class Crashed:
     restarting: bool
 
 
-Event = Ready | Prefill | Steps | Ended | Refused | Crashed
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """The model in use had to make room for the one that loads; all that ran on it is dropped."""
+
+
+Event = Ready | Prefill | Steps | Ended | Refused | Crashed | Displaced

@@ -20,6 +20,7 @@ from explorer.engine.messages import (
     CancelLoad,
     Command,
     Crashed,
+    Displaced,
     Event,
     Load,
     Ready,
@@ -170,7 +171,8 @@ class EnginePool:
 
     def _load(self, load: Load) -> None:
         self._drop_coming()
-        self._asleep = None
+        if self._asleep is not None:
+            self._former, self._asleep = self._asleep, None
         used, parked = self._used, self._parked
         if used.ready is None or load == used.load:
             # Nothing to lose, or the same once more: somebody wants it afresh.
@@ -191,6 +193,7 @@ class EnginePool:
                 self._former = used.load
                 used.engine.close()
                 used.begin(load)
+                self._said.append(Displaced())
 
     def _arrived(self, member: _Member, event: Ready | Refused | Crashed) -> Event:
         """Put the model that has loaded into use, or forget it; return what to say of it."""

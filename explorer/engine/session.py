@@ -324,8 +324,7 @@ def _choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, int, str, 
     choice = devices.decide(wish, facts)
     if build.device_class == "cuda":
         if choice.device != "cuda":
-            why = choice.reason.rstrip(".")
-            raise DeviceError(f"{build.name} needs a GPU: {why[:1].lower()}{why[1:]}.")
+            raise DeviceError(f"{build.name} needs a GPU: {choice.reason}")
         name = facts.gpus[choice.index].name
         return (
             "cuda",

@@ -4,6 +4,9 @@ Every 17 ms, while something runs, it drains the engine, hands the events to the
 what the review answers, and lets the lanes that changed be repainted, at most 30 times a second.
 When nothing runs it only looks now and then whether the engine is still there. It decides
 nothing: what an event means is the review's affair.
+
+A model that is being loaded is *coming*; the one before goes on until it is there, or until it has
+to make room. One that may not fit into memory is held back until a person has said what to do.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ from typing import Protocol
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
+from explorer.engine import memory
 from explorer.engine.messages import (
+    CancelLoad,
     Command,
     Crashed,
-    DeviceWish,
+    Displaced,
     Ended,
     Event,
     Load,
@@ -31,13 +36,17 @@ from explorer.engine.messages import (
     Refused,
     Start,
     Steps,
+    Unload,
 )
+from explorer.engine.process import STARTED_AGAIN, STARTS_AGAIN
 from explorer.engine.tokens import Tokens
 from explorer.errors import ExplorerError, LibraryReadOnlyError, VerdictError
+from explorer.gui.doubt import Doubt, doubt
 from explorer.library.records import ModelRef
 from explorer.manifest import Manifest
 from explorer.recipe import Recipe
 from explorer.review import Judgement, Review
+from explorer.settings import DeviceWish
 
 FRAME_MS = 17
 IDLE_MS = 400
@@ -81,6 +90,20 @@ class Loaded:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model as somebody asked for it."""
+
+    loaded: Loaded
+    device: DeviceWish
+    threads: int
+
+    @property
+    def command(self) -> Load:
+        """What the engine is told."""
+        return Load(self.loaded.folder, self.loaded.build, self.device, self.threads)
+
+
 class Controller(QObject):
     """Runs hunts for the window."""
 
@@ -96,7 +119,15 @@ class Controller(QObject):
     speed_changed = Signal(float, int)
     """(tokens/s of all lanes together, streaming lanes)"""
     load_refused = Signal(str)
-    """A build could not be opened, and why."""
+    """A build could not be opened, and why; :attr:`refused` is that one."""
+    coming_changed = Signal(object)
+    """:class:`Loaded` of the model that loads while another one goes on; None when that is over."""
+    doubted = Signal(object)
+    """:class:`Doubt` before a load; None when it no longer stands."""
+    asleep_changed = Signal(bool)
+    """Whether the model is unloaded until the next try starts."""
+    notice_changed = Signal(str, str)
+    """(a sentence said before as a problem, what it is now)"""
     prefill = Signal(int, int)
     """(done, total) tokens of a long prompt."""
     message = Signal(str, str)
@@ -108,13 +139,30 @@ class Controller(QObject):
         review: Review,
         clock: Callable[[], float] = time.monotonic,
         parent: QObject | None = None,
+        free: Callable[[str], int | None] = memory.free_memory,
     ) -> None:
-        """Connect an engine and a review; the timer starts with the first load."""
+        """Connect an engine and a review; the timer starts with the first load.
+
+        ``free`` gives the bytes that are free on a device, None where nobody knows.
+        """
         super().__init__(parent)
         self.engine = engine
         self.review = review
         self.loaded: Loaded | None = None
         self.ready: Ready | None = None
+        self.coming: Loaded | None = None
+        self.refused: Loaded | None = None
+        self.lanes = 1
+        """Lanes that memory is asked for before a load."""
+        self.unload_seconds = 0.0
+        """Idle time after which the model is unloaded; 0 = never."""
+        self._free = free
+        self._held: Wanted | None = None  # until somebody has answered a doubt
+        self._wanted: Wanted | None = None  # what was asked of the engine last
+        self._former: Loaded | None = None  # what the engine goes back to if that fails
+        self._asleep = False
+        self._active = clock()
+        self._crash = ""
         self._clock = clock
         self._painted: dict[int, float] = {}  # when, by lane
         self._dirty: set[int] = set()
@@ -129,14 +177,128 @@ class Controller(QObject):
     # The model
 
     def load(self, loaded: Loaded, device: DeviceWish, threads: int = 0) -> None:
-        """Let the engine open a build; :attr:`engine_ready` tells when it has."""
-        with self._explained():
-            self._send(self.review.interrupt())
-            self.loaded, self.ready = loaded, None
+        """Let the engine open a build; :attr:`engine_ready` tells when it has.
+
+        Where memory will not do, nothing happens but :attr:`doubted`, until :meth:`load_anyway`.
+        """
+        wanted = Wanted(loaded, device, threads)
+        self._held = None
+        found = self._doubt(wanted)
+        self.doubted.emit(found)
+        if found is not None and found.fit == "too large":
+            self._held = wanted
+            return
+        self._begin(wanted)
+
+    def load_anyway(self) -> None:
+        """Load what was held back, whatever the numbers say."""
+        wanted, self._held = self._held, None
+        self.doubted.emit(None)
+        if wanted is not None:
+            self._begin(wanted)
+
+    def set_lanes(self, lanes: int) -> None:
+        """Reckon with so many lanes; what was held back is asked about again."""
+        self.lanes = lanes
+        if self._held is not None:
+            self.load(self._held.loaded, self._held.device, self._held.threads)
+
+    def cancel_load(self) -> None:
+        """Give up the model that is coming; the one before, if there was one, goes on."""
+        self._held = None
+        self.doubted.emit(None)
+        if self.coming is None and (self.ready is not None or self.loaded is None):
+            return
+        self.engine.send(CancelLoad())
+        if self.coming is not None:
+            self._set_coming(None)
+        else:
+            self.loaded, self._former = self._former, None
             self.engine_ready.emit(None)
-            self.engine.send(Load(loaded.folder, loaded.build, device, threads))
+        self._after()
+
+    @property
+    def held(self) -> Loaded | None:
+        """The model that waits for an answer to a doubt."""
+        return self._held.loaded if self._held is not None else None
+
+    def _begin(self, wanted: Wanted) -> None:
+        with self._explained():
+            again = self._wanted is not None and self._wanted.command == wanted.command
+            if self.loaded is None or self.ready is None or self._asleep or again:
+                if self._asleep:
+                    self._former = self.loaded
+                self._replace(wanted.loaded)
+            else:
+                self._set_coming(wanted.loaded)
+            self._wanted = wanted
+            self.engine.send(wanted.command)
             self._timer.start(FRAME_MS)
         self._after()
+
+    def _replace(self, loaded: Loaded) -> None:
+        """Leave the model in use; another one is not there yet."""
+        self._send(self.review.interrupt())
+        self._set_coming(None)
+        self._set_asleep(False)
+        self.loaded, self.ready = loaded, None
+        self.engine_ready.emit(None)
+
+    def _set_coming(self, loaded: Loaded | None) -> None:
+        if loaded != self.coming:
+            self.coming = loaded
+            self.coming_changed.emit(loaded)
+
+    def _set_asleep(self, asleep: bool) -> None:
+        if asleep != self._asleep:
+            self._asleep = asleep
+            self.asleep_changed.emit(asleep)
+
+    def _doubt(self, wanted: Wanted) -> Doubt | None:
+        loaded = wanted.loaded
+        device = memory.home(loaded.build, wanted.device)
+        free = self._free(device)
+        # What the model in use holds there can be freed for the new one.
+        now = self.loaded
+        if free is not None and now is not None and self.ready is not None and not self._asleep:
+            try:
+                held = memory.estimate(now.manifest, now.build, 1, 1)
+            except ExplorerError:
+                held = None
+            if held is not None and now.build.startswith("cuda") == device.startswith("cuda"):
+                free += held.total
+        return doubt(loaded.manifest, loaded.build, self.lanes, free)
+
+    def _take_ready(self, ready: Ready) -> None:
+        if self.coming is not None and (self.coming.folder, self.coming.build) == (
+            ready.folder,
+            ready.build,
+        ):
+            self._send(self.review.interrupt())
+            self.loaded = self.coming
+            self._set_coming(None)
+        self.ready, self._former, self.refused = ready, None, None
+        if self._crash:
+            self.notice_changed.emit(self._crash, self._crash.replace(STARTS_AGAIN, STARTED_AGAIN))
+            self._crash = ""
+        self.engine_ready.emit(ready)
+
+    def _take_refused_load(self, sentence: str) -> None:
+        self.refused = self.coming or self.loaded
+        if self.coming is not None:
+            self._set_coming(None)
+        elif self._former is not None:
+            self.loaded, self._former = self._former, None
+        self._wanted = None
+        self.load_refused.emit(sentence)
+
+    def _doze(self, now: float) -> None:
+        """Unload a model that nobody has used for long."""
+        if self.review.running or self.coming is not None or self.ready is None or self._asleep:
+            self._active = now
+        elif self.unload_seconds and now - self._active >= self.unload_seconds:
+            self.engine.send(Unload())
+            self._set_asleep(True)
 
     # What a person does
 
@@ -251,6 +413,7 @@ class Controller(QObject):
                 self._take(events)
         now = self._clock()
         self._repaint(now)
+        self._doze(now)
         self._pace()
 
     def shut_down(self) -> None:
@@ -266,14 +429,19 @@ class Controller(QObject):
         for event in events:
             match event:
                 case Ready():
-                    self.ready = event
-                    self.engine_ready.emit(event)
+                    self._take_ready(event)
+                case Displaced():
+                    if self.coming is not None:
+                        former = self.loaded
+                        self._replace(self.coming)
+                        self._former = former
                 case Crashed():
                     self.ready = None
+                    self._crash = event.message if event.restarting else ""
                     self.engine_ready.emit(None)
                     self.message.emit(event.message, "problem")
                 case Refused(key=None):
-                    self.load_refused.emit(event.message)
+                    self._take_refused_load(event.message)
                 case Refused():
                     self.message.emit(event.message, "problem")
                 case Prefill():
@@ -296,6 +464,7 @@ class Controller(QObject):
         for command in commands:
             if isinstance(command, Start):
                 self._rates.pop(command.lane, None)
+                self._set_asleep(False)  # the engine loads it again by itself
         if commands:
             self.engine.send(*commands)
         for sentence in self.review.take_notices():
@@ -307,6 +476,7 @@ class Controller(QObject):
 
     def _after(self) -> None:
         """Show at once what a person has just done."""
+        self._active = self._clock()
         self._repaint(self._clock(), at_once=True)
         self.counts_changed.emit()
         self._pace()
@@ -334,7 +504,7 @@ class Controller(QObject):
     def _pace(self) -> None:
         running = self.review.running
         loading = self.loaded is not None and self.ready is None
-        pace = FRAME_MS if running or loading else IDLE_MS
+        pace = FRAME_MS if running or loading or self.coming is not None else IDLE_MS
         if self._timer.interval() != pace or not self._timer.isActive():
             self._timer.start(pace)
         if running != self._running:

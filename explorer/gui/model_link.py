@@ -52,6 +52,7 @@ class ModelLink(QObject):
         desk.failed.connect(self._on_failed)
         controller.engine_ready.connect(self._on_engine_ready)
         controller.load_refused.connect(self._on_load_refused)
+        controller.coming_changed.connect(self._on_coming)
         controller.prefill.connect(self._on_prefill)
         page.set_model("coming")  # with start(), which follows the first picture
         settings.device_changed.connect(self._on_device)
@@ -93,7 +94,7 @@ class ModelLink(QObject):
     @Slot()
     def _on_tasks_changed(self) -> None:
         running = [task for task in self.desk.tasks() if not task.problem]
-        shown, before = next(iter(running), None), self._shown
+        shown, before = next(iter(running), self._loading()), self._shown
         self._shown = shown
         self._picker.set_task(shown, self.desk.busy())
         if shown and not (before and before.key == shown.key):
@@ -110,8 +111,25 @@ class ModelLink(QObject):
 
     @Slot()
     def _on_cancel(self) -> None:
-        if self._shown is not None:
+        if self._shown is not None and self._shown == self._loading():
+            self._controller.cancel_load()
+        elif self._shown is not None:
             self.desk.cancel_task(self._shown)
+
+    def _loading(self) -> Task | None:
+        """Return what the engine is loading, as a task, while no other one runs."""
+        controller = self._controller
+        loaded = controller.coming or (controller.loaded if controller.ready is None else None)
+        if loaded is None:
+            return None
+        name = loaded.manifest.name
+        return Task("open", name, f"Loading {name} ({loaded.build})", opens=True)
+
+    @Slot(object)
+    def _on_coming(self, coming: Loaded | None) -> None:
+        self._on_tasks_changed()
+        if coming is None:
+            self._list()  # it came, or the one before goes on
 
     @Slot(object)
     def _on_opened(self, loaded: Loaded) -> None:
@@ -141,7 +159,7 @@ class ModelLink(QObject):
 
     @Slot(str)
     def _on_load_refused(self, sentence: str) -> None:
-        loaded = self._controller.loaded
+        loaded = self._controller.refused
         if loaded and loaded.build.startswith("cuda") and self._memory.settings.device == "auto":
             # RULES 11: another build is another hunt, and the screen says so.
             self._page.notices.say(f"{sentence} The CPU is used; its hunts are counted apart.")
@@ -162,6 +180,7 @@ class ModelLink(QObject):
             note = f"Runs on {name}. {ready.reason}".strip()
             self._settings.set_device(self._memory.settings.device, note)
         self._page.set_model("ready" if ready else "coming" if loaded else "none")
+        self._on_tasks_changed()
 
     @Slot(int, int)
     def _on_prefill(self, done: int, total: int) -> None:

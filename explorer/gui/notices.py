@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from explorer.gui import theme
 
@@ -27,16 +37,22 @@ class Notices(QWidget):
         """Return what is shown, oldest first."""
         return list(self._strips)
 
-    def say(self, sentence: str) -> None:
-        """Show a sentence; one that is already there is not repeated."""
+    def say(self, sentence: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
+        """Show a sentence; one that is already there is not repeated.
+
+        ``actions`` are (words, what happens): buttons below it. One that is pressed ends it.
+        """
         if not sentence or sentence in self._strips:
             return
         while len(self._strips) >= MOST:
             self.dismiss(next(iter(self._strips)))
         strip = QFrame()
         strip.setProperty("role", "problem")
-        row = QHBoxLayout(strip)
-        row.setContentsMargins(14, 8, 8, 8)
+        rows = QVBoxLayout(strip)
+        rows.setContentsMargins(14, 8, 8, 8)
+        rows.setSpacing(theme.UNIT)
+        row = QHBoxLayout()
+        rows.addLayout(row)
         words = QLabel(sentence)
         words.setTextFormat(Qt.TextFormat.PlainText)
         words.setWordWrap(True)
@@ -50,9 +66,42 @@ class Notices(QWidget):
         close.clicked.connect(lambda: self.dismiss(sentence))
         row.addWidget(words, 1)
         row.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
+        if actions:
+            rows.addLayout(self._buttons(sentence, actions))
         self._strips[sentence] = strip
         self._column.addWidget(strip)
         self.show()
+
+    def replace(self, sentence: str, by: str) -> None:
+        """Let another sentence stand where one stood; nothing happens where that is gone."""
+        strip = self._strips.get(sentence)
+        if strip is None or by == sentence:
+            return
+        words, close = strip.findChild(QLabel), strip.findChild(QToolButton)
+        if words is None or close is None:
+            return
+        words.setText(by)
+        words.setAccessibleName(by)
+        close.clicked.connect(lambda: self.dismiss(by))
+        self._strips = {by if said == sentence else said: at for said, at in self._strips.items()}
+
+    def _buttons(
+        self, sentence: str, actions: Sequence[tuple[str, Callable[[], object]]]
+    ) -> QHBoxLayout:
+        row = QHBoxLayout()
+        for words, act in actions:
+            button = QPushButton(words)
+            button.setAccessibleName(words)
+            button.setAccessibleDescription(sentence)
+
+            def press(_checked: bool = False, act: Callable[[], object] = act) -> None:
+                self.dismiss(sentence)
+                act()
+
+            button.clicked.connect(press)
+            row.addWidget(button)
+        row.addStretch()
+        return row
 
     def dismiss(self, sentence: str) -> None:
         """Take a sentence away, if it is there."""

@@ -22,15 +22,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from explorer.engine.device import Option
+from explorer.engine.memory import gigabytes
 from explorer.gui.controls import Number, label
 from explorer.gui.theme import GAP, PADDING, UNIT
+from explorer.settings import MOST_MINUTES
 
 _THEMES = (("Follow the system", "system"), ("Light", "light"), ("Dark", "dark"))
-_DEVICES = (
-    ("Automatic: the NVIDIA GPU if it can be used, else the CPU", "auto"),
-    ("NVIDIA GPU (CUDA)", "cuda"),
-    ("CPU", "cpu"),
-)
+_AUTO = ("Automatic: an NVIDIA GPU if one can be used, else the CPU", "auto")
 MOST_THREADS = 256
 
 
@@ -42,7 +41,9 @@ class SettingsPage(QScrollArea):
     text_size_asked = Signal(int)
     """1 = larger, -1 = smaller, 0 = as in the beginning."""
     device_changed = Signal(str)
-    """``auto``, ``cuda`` or ``cpu``."""
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    unload_changed = Signal(int)
+    """Idle minutes after which the model is unloaded; 0 = never."""
     threads_changed = Signal(int)
     """Threads on the CPU; 0 = one a physical core."""
 
@@ -57,6 +58,14 @@ class SettingsPage(QScrollArea):
         self.themes = QButtonGroup(self)
         self.devices = QButtonGroup(self)
         self.device_note = label("", "muted", wrap=True)
+        self._listed = QVBoxLayout()
+        self._listed.setSpacing(UNIT)
+        self._wishes: list[str] = []
+        self._wish = "auto"
+        self.unload = Number("Idle minutes until the model is unloaded", 0, MOST_MINUTES)
+        self.unload.setSpecialValueText("never")
+        self.unload.setSuffix(" min")
+        self.unload.setKeyboardTracking(False)
         self.text_size = label("", "label")
         self.text_size.setAccessibleName("Size of the text")
         self.threads = Number("Threads on the CPU", 0, MOST_THREADS)
@@ -75,6 +84,7 @@ class SettingsPage(QScrollArea):
         self.themes.idClicked.connect(self._on_theme)
         self.devices.idClicked.connect(self._on_device)
         self.threads.valueChanged.connect(self.threads_changed)
+        self.unload.valueChanged.connect(self.unload_changed)
 
     # What the window tells
 
@@ -88,9 +98,34 @@ class SettingsPage(QScrollArea):
 
     def set_device(self, wish: str, note: str = "") -> None:
         """Show which device is asked for; ``note`` says which one really runs and why."""
-        _check(self.devices, _DEVICES, wish)
+        self._wish = wish
+        self._check_device()
         self.device_note.setText(note)
         self.device_note.setVisible(bool(note))
+
+    def set_options(self, options: Sequence[Option]) -> None:
+        """List the devices there are, with what is known of each; one that cannot work is grey."""
+        had_focus = any(button.hasFocus() for button in self.devices.buttons())
+        for button in self.devices.buttons():
+            self.devices.removeButton(button)
+        while (item := self._listed.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.hide()
+                widget.deleteLater()
+        self._wishes = []
+        self._add_device(*_AUTO, "", works=True)
+        for option in options:
+            self._add_device(option.name, option.id, about(option), works=option.works)
+        self._check_device()
+        chosen = self.devices.checkedButton()
+        if had_focus and chosen is not None:
+            chosen.setFocus()
+
+    def set_unload(self, minutes: int) -> None:
+        """Show the idle time without reporting it."""
+        blocked = self.unload.blockSignals(True)
+        self.unload.setValue(minutes)
+        self.unload.blockSignals(blocked)
 
     def set_threads(self, threads: int) -> None:
         """Show the number of threads without reporting it."""
@@ -131,16 +166,19 @@ class SettingsPage(QScrollArea):
 
     def _engine(self) -> QFrame:
         card, column = _card("Where the model runs")
-        for number, (words, _) in enumerate(_DEVICES):
-            button = QRadioButton(words)
-            button.setAccessibleName(f"Device: {words}")
-            self.devices.addButton(button, number)
-            column.addWidget(button)
+        column.addLayout(self._listed)
+        self.set_options((Option("cuda", "NVIDIA GPU", True), Option("cpu", "CPU", True)))
         column.addWidget(self.device_note)
         row = QHBoxLayout()
         row.addWidget(label("Threads on the CPU", "label", buddy=self.threads))
         self.threads.fit("one a core")
         row.addWidget(self.threads)
+        row.addStretch()
+        column.addLayout(row)
+        row = QHBoxLayout()
+        row.addWidget(label("Unload the model when idle for", "label", buddy=self.unload))
+        self.unload.fit("1440 min")
+        row.addWidget(self.unload)
         row.addStretch()
         column.addLayout(row)
         column.addWidget(
@@ -151,6 +189,29 @@ class SettingsPage(QScrollArea):
             )
         )
         return card
+
+    def _add_device(self, words: str, wish: str, note: str, *, works: bool) -> None:
+        button = QRadioButton(words)
+        button.setAccessibleName(f"Device: {words}")
+        button.setAccessibleDescription(note)
+        button.setEnabled(works)
+        self.devices.addButton(button, len(self._wishes))
+        self._wishes.append(wish)
+        self._listed.addWidget(button)
+        if note:
+            line = label(note, "muted", wrap=True)
+            line.setContentsMargins(6 * UNIT, 0, 0, UNIT)
+            self._listed.addWidget(line)
+
+    def _check_device(self) -> None:
+        # "cuda" stands for the first GPU that works.
+        wishes = [wish for wish in self._wishes if wish == self._wish]
+        if not wishes and self._wish == "cuda":
+            works = [self.devices.button(n).isEnabled() for n in range(len(self._wishes))]
+            pairs = zip(self._wishes, works, strict=True)
+            wishes = [wish for wish, ok in pairs if ok and wish.startswith("cuda")]
+        if wishes:
+            self.devices.button(self._wishes.index(wishes[0])).setChecked(True)
 
     def _data(self, places: Sequence[tuple[str, Path]]) -> QFrame:
         card, column = _card("Where data lives")
@@ -190,13 +251,33 @@ class SettingsPage(QScrollArea):
         self.theme_changed.emit(_THEMES[number][1])
 
     def _on_device(self, number: int) -> None:
-        self.device_changed.emit(_DEVICES[number][1])
+        self._wish = self._wishes[number]
+        self.device_changed.emit(self._wish)
 
     def _on_text_size(self) -> None:
         self.text_size_asked.emit(self.sender().property("step"))
 
     def _on_show(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(self.sender().property("folder")))
+
+
+def about(option: Option) -> str:
+    """Return what is known of a device in one line: why it does not work, or versions and memory.
+
+    An empty text where nothing is known.
+    """
+    if not option.works:
+        driver = f" (driver {option.driver})" if option.driver else ""
+        return (
+            option.reason
+            if option.driver and option.driver in option.reason
+            else (option.reason + driver)
+        )
+    parts = [f"driver {option.driver}" if option.driver else "", option.libraries]
+    if option.total_bytes is not None:
+        free = "" if option.free_bytes is None else f"{gigabytes(option.free_bytes)} free of "
+        parts.append(f"{free}{gigabytes(option.total_bytes)}")
+    return " · ".join(part for part in parts if part)
 
 
 def _card(title: str) -> tuple[QFrame, QVBoxLayout]:

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar, QWidget
 from explorer.engine.messages import Ready
 from explorer.gui.elided import Elided
 
+ASLEEP = "unloaded to free memory; loads again with the next Generate"
 NEWS_MS = 6000
 """How long a passing sentence stays."""
 
@@ -50,6 +51,10 @@ class Status(QStatusBar):
         brand = ready.device_name or ready.device.upper()
         short = ready.reason.rstrip(".")
         self.device.setText(f"{brand} — {short}" if short else brand)
+
+    def show_asleep(self, asleep: bool) -> None:
+        """Say that the model was unloaded, or that it is being loaded again."""
+        self.device.setText(ASLEEP if asleep else "loading again…")
 
     def show_speed(self, tokens_per_second: float, lanes: int) -> None:
         """Say the tokens/s of all streaming lanes together and of one; nothing while none runs."""

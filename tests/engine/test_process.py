@@ -8,6 +8,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from explorer.engine.messages import (
@@ -25,11 +26,40 @@ from explorer.engine.messages import (
 from explorer.engine.process import CRASHES, EngineProcess
 from explorer.recipe import Recipe
 from tests.engine.fake_session import open_fake
+from tests.engine.test_memory import manifest
 
 PATIENCE = 60
 ROOT = Path(__file__).parents[2]
 LONG = Recipe(max_tokens=500, end_of_text="never")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+def open_starving(load):
+    """Open a session that asks for more, in its steps, than the system gives to this process."""
+    import resource
+
+    session, tokens = open_fake(Load(load.folder, "slow"))
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 10**9, used + 10**9))
+    step = session.step
+
+    def hungry(*arguments):
+        np.ones(10**9)
+        return step(*arguments)
+
+    session.step = hungry
+    return session, tokens
+
+
+def open_for_ever(load):
+    """Never finish loading."""
+    time.sleep(PATIENCE)
+    return open_fake(Load(load.folder, "slow"))
+
+
+def open_int8(load):
+    """Open a slow session whatever the build."""
+    return open_fake(Load(load.folder, "slow"))
 
 
 def start(index, lane=0, recipe=LONG, prompt=(1, 2, 3)):
@@ -141,6 +171,68 @@ def test_a_killed_engine_is_noticed_said_restarted_and_loaded_again(engine, tmp_
     after = until(engine, has(Steps))
     assert {key for event in after if isinstance(event, Steps) for key in event.keys} == {(1, 2)}
     assert not ends(events)
+
+
+@pytest.fixture
+def described(tmp_path):
+    """A folder with a description of a model that a load can name."""
+    manifest().write(tmp_path)
+    return tmp_path
+
+
+@needs_proc
+def test_a_process_that_gets_no_memory_says_so_with_the_numbers(described):
+    engine = EngineProcess(open_starving)
+    try:
+        engine.send(Load(described, "cpu-int8"), start(0), start(1, 1))
+        events = until(engine, has(Crashed))
+        (crashed,) = [event for event in events if isinstance(event, Crashed)]
+        assert crashed.restarting
+        assert crashed.message.startswith(
+            "The engine ran out of memory: tiny (cpu-int8) needs about 0.1 GB with 2 lanes, "
+        )
+        assert crashed.message.endswith(
+            "is free; choose fewer lanes or a smaller precision; it is being started again."
+        )
+        until(engine, lambda events: sum(isinstance(e, Ready) for e in events) == 2, events)
+    finally:
+        engine.close()
+
+
+@needs_proc
+@pytest.mark.parametrize(("free", "short"), [(50_000_000, True), (10**12, False), (None, False)])
+def test_a_kill_is_a_lack_of_memory_where_little_is_free(described, monkeypatch, free, short):
+    monkeypatch.setattr("explorer.engine.memory.free_memory", lambda device: free)
+    engine = EngineProcess(open_int8)
+    try:
+        engine.send(Load(described, "cpu-int8"), start(0))
+        until(engine, has(Steps))
+        os.kill(engine.pid, signal.SIGKILL)
+        events = until(engine, has(Crashed))
+        (crashed,) = [event for event in events if isinstance(event, Crashed)]
+        assert ("ran out of memory" in crashed.message) is short
+        assert ("SIGKILL" in crashed.message) is not short
+    finally:
+        engine.close()
+
+
+@needs_proc
+def test_a_load_that_was_killed_for_memory_is_not_tried_again(described, monkeypatch):
+    monkeypatch.setattr("explorer.engine.memory.free_memory", lambda device: 1_000_000)
+    engine = EngineProcess(open_for_ever)
+    try:
+        engine.send(Load(described, "cpu-int8"))
+        os.kill(engine.pid, signal.SIGKILL)
+        (refused,) = until(engine, has(Refused))
+        assert refused.key is None
+        assert refused.message == (
+            "The model could not be loaded: tiny (cpu-int8) needs about 0.1 GB with 1 lane, 0.0 GB"
+            " is free; choose a smaller precision."
+        )
+        assert not engine.busy
+        assert engine.pid is not None
+    finally:
+        engine.close()
 
 
 def test_a_bug_is_said_and_logged(engine, tmp_path):

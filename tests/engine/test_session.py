@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from explorer.engine import session as module
 from explorer.engine.session import InterruptedPrefillError, Session
-from explorer.errors import DeviceError, EngineError, ModelError
+from explorer.errors import DeviceError, EngineError, ModelError, OutOfMemoryError
 from explorer.manifest import Manifest
 from tests.builds import make_builds, reader, spec_of
 from tests.reference import load_reference, log_softmax
@@ -416,6 +417,51 @@ def check_alive(model, session):
     check(output.logits(0), load_reference(model.source).logits(ids)[-1])
 
 
+# Memory
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested "
+        "buffer of size 617",
+        "std::bad_alloc",
+        "CUDA failure 2: out of memory ; GPU=0",
+    ],
+)
+def test_a_step_without_memory_has_the_numbers(plain, monkeypatch, said):
+    session = plain.session()
+    cache = session.cache(2)
+
+    def fail(binding, options):
+        raise RuntimeError(said)
+
+    inner = SimpleNamespace(io_binding=session._inner.io_binding, run_with_iobinding=fail)
+    monkeypatch.setattr(session, "_inner", inner)
+    with pytest.raises(OutOfMemoryError, match=r"needs about 0\.1 GB with 2 lanes, .* is free; "):
+        session.step(cache, np.zeros(2, np.int64), np.zeros(2, np.int64))
+
+
+def test_a_cache_without_memory_has_the_numbers(plain, monkeypatch):
+    session = plain.session()
+
+    def refuse(*arguments, **options):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("mmap.mmap", refuse)
+    with pytest.raises(OutOfMemoryError, match="with 8 lanes"):
+        session.cache(8)
+
+
+def test_a_model_that_memory_does_not_do_for_is_not_called_broken(plain, monkeypatch):
+    def fail(*arguments):
+        raise ModelError("model.onnx cannot be opened (std::bad_alloc); import the model again.")
+
+    monkeypatch.setattr("explorer.engine.session._open", fail)
+    with pytest.raises(OutOfMemoryError, match="There is not enough memory: "):
+        plain.session()
+
+
 # Folders and devices
 
 
@@ -531,7 +577,7 @@ def half(plain, tmp_path_factory):
 def test_a_gpu_build_without_a_gpu_says_why(half, monkeypatch):
     facts = module.devices.Facts("Linux", True, "535.1", (module.devices.Gpu("T4", (7, 5)),))
     monkeypatch.setattr(module.devices, "look", lambda provider: facts)
-    with pytest.raises(DeviceError, match=r"cuda-fp16 needs a GPU\. NVIDIA driver 535 found"):
+    with pytest.raises(DeviceError, match=r"cuda-fp16 needs a GPU: NVIDIA driver 535 found"):
         Session(half, "cuda-fp16")
 
 

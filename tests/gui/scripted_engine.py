@@ -162,11 +162,16 @@ class ScriptedEngine:
         while self._running:
             self.step()
 
-    def crash(self, message: str = "The engine process ended.", restarting: bool = True) -> None:
-        """Die, and perhaps start again."""
+    def crash(
+        self,
+        message: str = "The engine process ended.",
+        restarting: bool = True,
+        ready: bool = True,
+    ) -> None:
+        """Die, and perhaps start again; with ``ready`` the model is back at once."""
         self._running.clear()
         self._events.append(Crashed(message, restarting))
-        if restarting and self._load is not None:
+        if restarting and ready and self._load is not None:
             self.say_ready()
 
     def refuse(self, key: Key | None, message: str) -> None:

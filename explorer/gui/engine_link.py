@@ -1,0 +1,84 @@
+"""Connects what the controller says of memory, devices and idle time with where it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QObject, QTimer, Slot
+
+from explorer.engine import device
+from explorer.engine.device import Option
+from explorer.gui.controller import Controller
+from explorer.gui.doubt import Doubt, Way
+from explorer.gui.memory import Memory
+from explorer.gui.model_picker import ModelPicker
+from explorer.gui.notices import Notices
+from explorer.gui.recipe_panel import RecipePanel
+from explorer.gui.settings_page import SettingsPage
+from explorer.gui.status import Status
+
+
+class EngineLink(QObject):
+    """Warns before a load, mends sentences that are over, and keeps the settings page truthful."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        memory: Memory,
+        notices: Notices,
+        picker: ModelPicker,
+        recipe: RecipePanel,
+        status: Status,
+        settings: SettingsPage,
+        options: Callable[[], Sequence[Option]] = device.options,
+    ) -> None:
+        """Connect them; ``options`` is asked for the devices when the page is first wanted."""
+        super().__init__(notices)
+        self._controller, self._memory, self._notices = controller, memory, notices
+        self._picker, self._recipe, self._settings = picker, recipe, settings
+        self._options = options
+        self._doubt = ""
+        controller.lanes = memory.settings.lanes
+        controller.unload_seconds = 60.0 * memory.settings.unload_minutes
+        settings.set_unload(memory.settings.unload_minutes)
+        settings.unload_changed.connect(self._on_unload)
+        recipe.lanes_changed.connect(self._on_lanes)
+        controller.doubted.connect(self._on_doubted)
+        controller.notice_changed.connect(notices.replace)
+        controller.asleep_changed.connect(status.show_asleep)
+        controller.engine_ready.connect(self._on_engine_ready)
+        # After the first picture: asking the driver may take a moment.
+        QTimer.singleShot(0, self, self._list_devices)
+
+    @Slot()
+    def _list_devices(self) -> None:
+        self._settings.set_options(self._options())
+
+    @Slot(object)
+    def _on_engine_ready(self, ready: object) -> None:
+        if ready is not None:
+            self._list_devices()  # what is free has changed
+
+    @Slot(int)
+    def _on_unload(self, minutes: int) -> None:
+        self._memory.change(unload_minutes=minutes)
+        self._controller.unload_seconds = 60.0 * minutes
+
+    @Slot(int)
+    def _on_lanes(self, lanes: int) -> None:
+        self._controller.set_lanes(lanes)
+
+    @Slot(object)
+    def _on_doubted(self, found: Doubt | None) -> None:
+        self._notices.dismiss(self._doubt)
+        self._doubt = found.sentence if found is not None else ""
+        if found is not None:
+            actions = [(way.label, self._action(way, found.model)) for way in found.ways]
+            self._notices.say(found.sentence, actions)
+
+    def _action(self, way: Way, name: str) -> Callable[[], object]:
+        if way.kind == "build":
+            return lambda: self._picker.model_chosen.emit(name, str(way.value))
+        if way.kind == "lanes":
+            return lambda: self._recipe.set_lanes(int(way.value))
+        return self._controller.load_anyway

@@ -1,0 +1,219 @@
+"""Memory, devices and idle time in the window: warnings with ways out, loads that are cancelled."""
+
+from dataclasses import replace
+
+import pytest
+from PySide6.QtWidgets import QPushButton
+
+from explorer.engine.device import Option
+from explorer.engine.messages import CancelLoad, Displaced, Load, Unload
+from explorer.gui.doubt import doubt
+from explorer.gui.status import ASLEEP
+from tests.gui.conftest import demo
+
+GIGABYTE = 10**9
+
+
+def large(build="cpu-int8", size=3 * GIGABYTE):
+    """Return a model of some gigabytes."""
+    loaded = demo(build)
+    made = replace(loaded.manifest.builds[build], bytes=size)
+    manifest = replace(loaded.manifest, name="large", builds={build: made}, parameters=3 * 10**9)
+    return replace(loaded, manifest=manifest, folder=loaded.folder.parent / "large")
+
+
+@pytest.fixture
+def free(desk):
+    """What the machine says is free; the model in use is too small to matter."""
+    bytes_free = [100 * GIGABYTE]
+    desk.window.controller._free = lambda device: bytes_free[0]
+    return bytes_free
+
+
+def loads(desk):
+    return [c for message in desk.engine.sent for c in message if isinstance(c, Load)]
+
+
+def buttons(desk):
+    notices = desk.window.explore.notices
+    return {b.text(): b for b in notices.findChildren(QPushButton) if b.isVisibleTo(notices)}
+
+
+def sentences(desk):
+    return desk.window.explore.notices.sentences()
+
+
+def test_what_fits_is_loaded_without_a_word(desk, free):
+    desk.window.controller.load(large(), "auto")
+    desk.tick()
+    assert sentences(desk) == []
+    assert desk.window.controller.loaded.manifest.name == "large"
+
+
+def test_what_is_tight_is_loaded_and_said(desk, free):
+    free[0] = int(3.5 * GIGABYTE)
+    desk.window.controller.load(large(), "auto")
+    desk.tick()
+    (sentence,) = sentences(desk)
+    assert sentence.startswith("large (cpu-int8) with 4 lanes needs about 3.")
+    assert "3.6 GB is free: other programs may become slow." in sentence
+    assert "Load anyway" not in buttons(desk)
+    assert desk.window.controller.loaded.manifest.name == "large"
+
+
+def test_what_is_too_large_waits_for_an_answer(desk, free):
+    free[0] = GIGABYTE
+    count = len(loads(desk))
+    desk.window.controller.load(large(), "auto")
+    desk.tick()
+    assert "may end for lack of memory" in sentences(desk)[0]
+    assert len(loads(desk)) == count
+    # The model before goes on meanwhile.
+    desk.generate("Hello")
+    desk.finish()
+    assert desk.review.counts.unread == 4
+    buttons(desk)["Load anyway"].click()
+    desk.tick()
+    assert loads(desk)[-1].build == "cpu-int8"
+    assert desk.window.controller.loaded.manifest.name == "large"
+    assert sentences(desk) == []
+
+
+def test_fewer_lanes_may_be_the_answer(desk, free):
+    cache = 6 * 384 * 512 * 2 * 4  # of a lane of the demonstration model
+    wide = large(size=10**8)
+    manifest = replace(wide.manifest, context=512 * 400)
+    wide = replace(wide, manifest=manifest)
+    free[0] = int(2.2 * 400 * cache + 0.3 * GIGABYTE)
+    desk.window.controller.load(wide, "auto")
+    found = doubt(manifest, "cpu-int8", 4, free[0])
+    assert found.fit == "too large"
+    offered = [way for way in found.ways if way.kind == "lanes"]
+    assert offered == [] or 1 <= offered[0].value < 4
+    for words, button in buttons(desk).items():
+        if "lane" in words:
+            button.click()
+            assert desk.window.explore.recipe.lanes() < 4
+            break
+
+
+def test_a_smaller_build_is_asked_for(desk, free):
+    free[0] = 4 * GIGABYTE
+    asked = []
+    desk.window.explore.models.model_chosen.connect(lambda *chosen: asked.append(chosen))
+    desk.window.controller.load(large("cpu-fp32", 12 * GIGABYTE), "auto")
+    words = next(words for words in buttons(desk) if words.startswith("Use "))
+    desk.window.models.desk.open = lambda *chosen: None
+    buttons(desk)[words].click()
+    assert asked == [("large", f"cpu-{words[4:]}")]
+
+
+def test_the_model_before_goes_on_until_the_next_is_there(desk):
+    desk.engine.ready = False
+    controller = desk.window.controller
+    controller.load(large(), "auto")
+    desk.tick()
+    assert controller.coming.manifest.name == "large"
+    assert controller.loaded.manifest.name == "demo"
+    desk.generate("Hello")
+    desk.step(3)
+    assert {seat.state for seat in desk.review.seats[:4]} == {"streaming"}
+    desk.engine._load = controller._wanted.command
+    desk.engine.say_ready()
+    desk.tick()
+    assert controller.loaded.manifest.name == "large"
+    assert controller.coming is None
+    assert not desk.review.running
+
+
+def test_a_load_is_cancelled_from_the_picker(desk):
+    desk.engine.ready = False
+    controller, picker = desk.window.controller, desk.window.explore.models
+    controller.load(large(), "auto")
+    assert picker.progress.text() == "Loading large (cpu-int8)"
+    picker.cancel.click()
+    assert desk.engine.sent[-1] == (CancelLoad(),)
+    assert controller.coming is None
+    assert controller.loaded.manifest.name == "demo"
+    assert not picker.progress.isVisible()
+    desk.generate("Hello")
+    desk.finish()
+    assert desk.review.counts.unread == 4
+
+
+def test_a_model_that_had_to_make_room_comes_back(desk):
+    desk.engine.ready = False
+    controller = desk.window.controller
+    before = controller.loaded
+    desk.generate("Hello")
+    desk.step(2)
+    controller.load(large(), "auto")
+    desk.engine._events.append(Displaced())
+    desk.tick()
+    assert controller.loaded.manifest.name == "large"
+    assert controller.ready is None
+    assert not desk.review.running
+    desk.engine.refuse(None, "There is not enough memory.")
+    desk.tick()
+    assert controller.loaded == before
+    desk.engine._load = Load(before.folder, before.build)
+    desk.engine.say_ready()
+    desk.tick()
+    assert controller.ready is not None
+
+
+def test_an_idle_model_is_unloaded_and_comes_back_with_generate(desk):
+    controller, status = desk.window.controller, desk.window.status
+    now = [1000.0]
+    controller._clock = lambda: now[0]
+    controller._active = 1000.0
+    desk.window.settings.unload.setValue(2)
+    assert desk.window.memory.settings.unload_minutes == 2
+    desk.generate("Hello")
+    now[0] += 500
+    desk.tick()
+    assert (Unload(),) not in desk.engine.sent  # it streams
+    desk.finish()
+    desk.tick()
+    now[0] += 119
+    desk.tick()
+    assert (Unload(),) not in desk.engine.sent
+    now[0] += 1
+    desk.tick()
+    desk.tick()
+    assert desk.engine.sent.count((Unload(),)) == 1
+    assert status.device.toolTip() == ASLEEP or ASLEEP in status.device.text()
+    desk.generate("Hello")
+    assert desk.review.running
+    desk.engine.say_ready()
+    desk.tick()
+    assert ASLEEP not in status.device.text()
+
+
+def test_never_means_never(desk):
+    controller = desk.window.controller
+    desk.window.settings.unload.setValue(0)
+    controller._clock = lambda: 10.0**9
+    desk.tick()
+    assert (Unload(),) not in desk.engine.sent
+
+
+def test_the_settings_page_lists_what_there_is(desk):
+    page = desk.window.settings
+    page.set_options(
+        [
+            Option("cpu", "CPU, 2 cores", True, libraries="onnxruntime 1.31.1"),
+            Option("cuda:0", "Old", False, "It is too old.", "580.1"),
+            Option("cuda:1", "H200", True, "", "580.1", "cuBLAS 13", 150 * 10**9, 149 * 10**9),
+        ]
+    )
+    texts = [button.text() for button in page.devices.buttons()]
+    assert texts[1:] == ["CPU, 2 cores", "Old", "H200"]
+    assert [b.isEnabled() for b in page.devices.buttons()] == [True, True, False, True]
+    assert page.devices.button(2).accessibleDescription() == "It is too old. (driver 580.1)"
+    said = page.devices.button(3).accessibleDescription()
+    assert said == "driver 580.1 · cuBLAS 13 · 149 GB free of 150 GB"
+    page.set_device("cuda")
+    assert page.devices.checkedButton().text() == "H200"
+    page.set_device("cuda:1")
+    assert page.devices.checkedButton().text() == "H200"
