@@ -595,7 +595,7 @@ def test_a_gpu_whose_provider_does_not_load_is_an_error_not_a_silent_cpu(half, m
 
 def test_the_fp16_graph_computes_the_same_model(plain, half, monkeypatch):
     """On the CPU, which emulates it slowly: a check of the graph, not of the GPU's kernels."""
-    monkeypatch.setattr(module, "_choose", lambda *arguments: ("cpu", "", "emulated"))
+    monkeypatch.setattr(module, "_choose", lambda *arguments: ("cpu", 0, "", "emulated"))
     session, ids = Session(half, "cuda-fp16", threads=1), plain.ids(50)
     exact = load_reference(plain.source).logits(ids)
     cache = session.cache(1)

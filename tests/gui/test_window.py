@@ -228,12 +228,13 @@ def test_generate_turns_into_stop_and_back(desk):
 def test_a_crash_is_said_and_its_tries_are_lost_not_rejected(desk):
     desk.generate("Hello")
     desk.step(2)
-    desk.engine.crash("The engine stopped; it is being started again.")
+    desk.engine.crash("The engine stopped; it is being started again.", ready=False)
     desk.tick()
+    notices = desk.window.explore.notices
+    assert notices.sentences() == ["The engine stopped; it is being started again."]
+    desk.engine.say_ready()
     desk.tick()
-    assert desk.window.explore.notices.sentences() == [
-        "The engine stopped; it is being started again."
-    ]
+    assert notices.sentences() == ["The engine stopped; it was started again."]
     assert figures(desk) == {"crashed": 4, "everywhere": 4}
     assert [lane._state.text() for lane in desk.lanes] == ["lost to a crash"] * 4
     desk.window.do("generate")
