@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QSplitter, QVBoxLayout, QWidget
 
 from explorer.errors import ExplorerError
@@ -28,6 +29,8 @@ from explorer.gui.recipe_panel import RecipePanel
 from explorer.review import Judgement
 
 LEFT_WIDTH, RIGHT_WIDTH = 312, 296
+LOW = 600
+"""Pixels: below this height of the page its frames shrink, so that the lanes have lines to show."""
 NO_MODEL = "No model is loaded; choose or import one above."
 ModelState = Literal["none", "coming", "ready"]
 COUNT_MS = 120
@@ -77,9 +80,7 @@ class ExplorePage(QSplitter):
         left = panel(self.models, self.prompt, self.recipe)
         left.setMinimumWidth(264)
         middle = QWidget()
-        column = QVBoxLayout(middle)
-        column.setContentsMargins(*[theme.PADDING] * 4)
-        column.setSpacing(theme.GAP)
+        column = self._column = QVBoxLayout(middle)
         column.addWidget(self.notices)
         column.addWidget(self.lanes, 1)
         column.addWidget(self.strip)
@@ -91,6 +92,20 @@ class ExplorePage(QSplitter):
         self.setHandleWidth(1)
         self.setChildrenCollapsible(False)
         self.setSizes([LEFT_WIDTH, 760, RIGHT_WIDTH])
+        self._fit_height()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the lanes what height there is."""
+        super().resizeEvent(event)
+        if event.oldSize().height() != event.size().height():
+            self._fit_height()
+
+    def _fit_height(self) -> None:
+        low = self.height() < LOW
+        self._column.setContentsMargins(*[theme.UNIT * 2 if low else theme.PADDING] * 4)
+        self._column.setSpacing(theme.UNIT if low else theme.GAP)
+        self.strip.set_brief(low)
+        self.lanes.set_spacing(theme.UNIT if low else theme.GAP)
 
     def _restore(self) -> None:
         settings = self._memory.settings

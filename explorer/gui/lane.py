@@ -35,7 +35,10 @@ ENDS = {
 
 VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped": ("→", "Skipped")}
 
-FOOTER_HEIGHT = 52
+FOOTER_HEIGHT, LOW_FOOTER = 52, 34
+LOW = 300
+"""Pixels: below this height of a lane header and footer shrink."""
+_HEADER = {False: (14, 10, 14, 6), True: (14, 3, 14, 2)}
 FIGURES_MS = 150
 _ROOM_FOR_UNDO_KEYS = 420
 _ROOM_FOR_WORDS = 236
@@ -64,6 +67,7 @@ class Lane(QFrame):
         self.number = number
         self._shown: tuple[object, int] | None = None  # (candidate, characters shown)
         self._why_not = ""
+        self._low = False
         self._since_figures = QElapsedTimer()
         self._fit_later = QTimer(self)  # when the buttons have taken the new style up as well
         self._fit_later.setSingleShot(True)
@@ -82,8 +86,8 @@ class Lane(QFrame):
         self._footer.addWidget(self._make_verdict())
         self._footer.addWidget(QWidget())
 
-        header = QHBoxLayout()
-        header.setContentsMargins(14, 10, 14, 6)
+        header = self._header = QHBoxLayout()
+        header.setContentsMargins(*_HEADER[False])
         header.setSpacing(6)
         header.addWidget(self._index)
         header.addWidget(self._dot)
@@ -172,6 +176,10 @@ class Lane(QFrame):
             self.chosen.emit(self.number)
         return super().eventFilter(watched, event)
 
+    def hasHeightForWidth(self) -> bool:
+        """Let the grid alone decide: a verdict whose words wrap must not take another's room."""
+        return False
+
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose this lane by a click beside its text."""
         self.text.setFocus(Qt.FocusReason.MouseFocusReason)
@@ -180,7 +188,22 @@ class Lane(QFrame):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the buttons into another width."""
         super().resizeEvent(event)
+        self._fit_height()
         self._fit_buttons()
+
+    def _fit_height(self) -> None:
+        """Take less for header and footer where there is little height for the text."""
+        low = self.height() < LOW
+        if low != self._low:
+            self._low = low
+            self._header.setContentsMargins(*_HEADER[low])
+            self._footer.setFixedHeight(LOW_FOOTER if low else FOOTER_HEIGHT)
+            for bar in (self._actions, self._verdict_bar):
+                if (row := bar.layout()) is not None:
+                    margins = row.contentsMargins()
+                    margins.setTop(1 if low else 4)
+                    margins.setBottom(1 if low else 4)
+                    row.setContentsMargins(margins)
 
     def changeEvent(self, event: QEvent) -> None:
         """Fit the buttons again where another size of text makes them larger or smaller."""
@@ -241,14 +264,14 @@ class Lane(QFrame):
             self._footer.setCurrentIndex(0)
 
     def _fitting(self, verdict: str, caption: str) -> str:
-        """Return verdict and caption, shortened to two lines; the tool tip has all of it."""
+        """Return verdict and caption, shortened to what fits; the tool tip has all of it."""
         if not caption:
             return verdict
         bare = caption.removeprefix("machine-written, ")
         undo = self._undo.sizeHint().width() + 8 if not self._undo.isHidden() else 0
         room = QRect(0, 0, self.width() - 32 - undo, 1000)
         metrics = self._verdict.fontMetrics()
-        lines = 2 * metrics.lineSpacing()
+        lines = (1 if self._low else 2) * metrics.lineSpacing()
         for shorter in (caption, bare):
             text = f"{verdict} — {shorter}"
             if metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, text).height() <= lines:

@@ -54,6 +54,7 @@ class LanesView(QStackedWidget):
     def set_count(self, count: int) -> None:
         """Show ``count`` lanes, 1 to 8; those that stay keep their text."""
         count = max(1, min(count, MOST_LANES))
+        chosen, focused = min(self.chosen, count - 1), self.has_focus()
         while len(self.lanes) < count:
             lane = Lane(len(self.lanes))
             lane.verdict_asked.connect(self.verdict_asked)
@@ -68,8 +69,14 @@ class LanesView(QStackedWidget):
             lane.deleteLater()
         self._columns = 0
         self._arrange()
-        self.chosen = min(self.chosen, count - 1)
+        self.chosen = chosen
         self._mark()
+        if focused:  # it may have been in a lane that is gone
+            self.choose(chosen)
+
+    def set_spacing(self, pixels: int) -> None:
+        """Put so much room between the lanes."""
+        self._grid.setSpacing(pixels)
 
     def comfortable_width(self) -> int:
         """Return the width at which the lanes stand in as many columns as they are drawn for."""

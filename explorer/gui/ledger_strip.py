@@ -8,6 +8,8 @@ unbiased estimate exists.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
@@ -23,6 +25,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui import theme
 from explorer.gui.elided import Elided
+from explorer.gui.wording import number_of
 from explorer.library.statistics import Counts, Interval
 
 CLAIM = 0.5
@@ -150,12 +153,26 @@ class LedgerStrip(QFrame):
         self._lower.setSpacing(0)
         self._lower.addLayout(said)
         self._lower.addWidget(self.policy, 1)
+        self._whole, self._brief = QWidget(), QWidget()
+        whole = QVBoxLayout(self._whole)
+        whole.setContentsMargins(_MARGIN, 10, _MARGIN, 10)
+        whole.setSpacing(6)
+        whole.addLayout(self._upper)
+        whole.addWidget(_hairline())
+        whole.addLayout(self._lower)
+        self.tally, self.verdict = Elided(), Elided()
+        for label in (self.tally, self.verdict):
+            label.setProperty("role", "muted")
+        brief = QVBoxLayout(self._brief)
+        brief.setContentsMargins(_MARGIN // 2, 4, _MARGIN // 2, 4)
+        brief.setSpacing(0)
+        brief.addWidget(self.tally)
+        brief.addWidget(self.verdict)
+        self._brief.hide()
         column = QVBoxLayout(self)
-        column.setContentsMargins(_MARGIN, 10, _MARGIN, 10)
-        column.setSpacing(6)
-        column.addLayout(self._upper)
-        column.addWidget(_hairline())
-        column.addLayout(self._lower)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._whole)
+        column.addWidget(self._brief)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(1)  # the strip fits itself into whatever the lanes have
         self.show_ledger(Counts(), None, "", 0)
@@ -165,8 +182,12 @@ class LedgerStrip(QFrame):
         self, counts: Counts, interval: Interval | None, caption: str, prompt_tries: int
     ) -> None:
         """Show the counts of the hunt; ``prompt_tries`` are those on this prompt over all hunts."""
+        figures = {
+            name: prompt_tries if name == "everywhere" else getattr(counts, name)
+            for name in self.figures
+        }
         for name, label in self.figures.items():
-            number = prompt_tries if name == "everywhere" else getattr(counts, name)
+            number = figures[name]
             label.setText(f"{number:,}".replace(",", "\u2009"))
             label.setAccessibleName(f"{number} {_SPOKEN.get(name, name)}")
         self._columns["crashed"].setVisible(counts.crashed > 0)
@@ -178,7 +199,16 @@ class LedgerStrip(QFrame):
         self.kind.setToolTip(f"A keeper takes {judged.expected_words}." if judged else "")
         self.caption.setText(caption or "no tries yet")
         self.all_tries.setVisible(counts.tries + counts.crashed > 0)
+        self.tally.setText("  ·  ".join(_tally(figures)))
+        self.tally.setToolTip(f"{self.tally.text()}\n{self.policy.text()}")
+        bare = caption.removeprefix("machine-written, ") or "no tries yet"
+        self.verdict.setText(f"{bare}  ·  keep rate {_rate(judged)}" if judged else bare)
         self._fit()
+
+    def set_brief(self, brief: bool) -> None:
+        """Say it in two lines of text, for a window that is too low for more."""
+        self._whole.setVisible(not brief)
+        self._brief.setVisible(brief)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the strip into another width."""
@@ -216,6 +246,14 @@ class LedgerStrip(QFrame):
         self.figures[name], self._words[name] = number, below
         self._columns[name] = _pair(number, below)
         return self._columns[name]
+
+
+def _tally(figures: Mapping[str, int]) -> list[str]:
+    """Return tries, what else is not zero, and the tries on this prompt, as a line says them."""
+    words = {name: word for name, word, _ in _FIGURES} | {"everywhere": "on this prompt"}
+    tries = number_of(figures["tries"], "try", "tries")
+    others = (name for name in words if name != "tries" and figures[name])
+    return [tries, *(f"{figures[name]:,} {words[name]}" for name in others)]
 
 
 def _policy(until_keep: bool, hold: bool) -> str:
