@@ -37,20 +37,20 @@ from explorer.engine.messages import Command, Crashed, End, Ended, Event, Refuse
 from explorer.errors import LibraryReadOnlyError, VerdictError
 from explorer.hunt import OpenHunt
 from explorer.library.database import utc_now
-from explorer.library.ledger import Hunt, Ledger, ModelRef
-from explorer.library.statistics import Counts, Interval, keep_rate
+from explorer.library.ledger import Ledger, ModelRef
 from explorer.recipe import Recipe
 from explorer.refill import Refill
 from explorer.screen import Screen
 from explorer.seats import NATURAL_ENDS, Candidate, Seat
+from explorer.showing import Showing
 
 __all__ = ["Judgement", "Review", "Seat"]
 
 Judgement = Literal["kept", "rejected", "skipped"]
 
 
-class Review:
-    """The hunt on the screen: its lanes, its counts, and what a person can do with them.
+class Review(Showing):
+    """The hunt on the screen: what a person can do with it, and, as :class:`Showing`, what is seen.
 
     A method that answers with commands has written what belongs to them before it returns.
     """
@@ -69,111 +69,12 @@ class Review:
         ``scratch`` takes the tries where ``ledger`` cannot be written. ``clock`` gives seconds,
         ``now`` the times that are counted with (the ledger's own clock).
         """
-        self._ledger = ledger
+        super().__init__(ledger, Screen(lanes, clock), Refill())
         self._scratch = scratch
         self._now = now
-        self._screen = Screen(lanes, clock)
-        self._refill = Refill()
         self.collection: int | None = None
         """Where keeps go."""
         ledger.close_crashed()
-
-    # What the screen shows
-
-    @property
-    def reason(self) -> str:
-        """Why verdicts are refused, as a sentence; empty where they are not."""
-        return self._ledger.reason
-
-    @property
-    def writable(self) -> bool:
-        """Whether verdicts can be given."""
-        return not self._ledger.reason
-
-    @property
-    def hunt(self) -> Hunt | None:
-        """The hunt on the screen."""
-        return self._screen.opened.hunt if self._screen.opened else None
-
-    def goes_on(
-        self, prompt_ids: Sequence[int], recipe: Recipe, fingerprint: str, seed: int | None
-    ) -> bool:
-        """Say whether Generate with these goes on with the hunt on the screen (RULES 1)."""
-        opened = self._screen.opened
-        return bool(opened and opened.goes_on(tuple(prompt_ids), recipe, fingerprint, seed))
-
-    @property
-    def policy(self) -> tuple[bool, bool]:
-        """How refill is switched: (a keep stops refills, a finished try holds its lane)."""
-        return self._refill.until_keep, self._refill.hold
-
-    @property
-    def seats(self) -> list[Seat]:
-        """What every lane shows."""
-        return [self.seat(lane) for lane in range(len(self._screen.seating))]
-
-    def seat(self, lane: int) -> Seat:
-        """Return what one lane shows."""
-        return self._screen.seat(lane)
-
-    def tries(self) -> list[Seat]:
-        """Return every try of the hunt in order of index, whether it sits in a lane or not."""
-        return self._screen.tries()
-
-    @property
-    def running(self) -> bool:
-        """Whether a candidate streams or waits for its first token."""
-        return bool(self._screen.running)
-
-    @property
-    def counts(self) -> Counts:
-        """How the tries of the hunt stand."""
-        return self._screen.opened.counts if self._screen.opened else Counts()
-
-    @property
-    def interval(self) -> Interval:
-        """The keep rate of the hunt with its interval (RULES 10)."""
-        return self._screen.opened.interval if self._screen.opened else keep_rate([], [])
-
-    @property
-    def caption(self) -> str:
-        """The caption of the newest kept try, or what the hunt has cost so far without one."""
-        return self._screen.opened.caption if self._screen.opened else ""
-
-    @property
-    def prompt_tries(self) -> int:
-        """Tries on this prompt over all hunts, so that changing a setting does not hide them."""
-        opened = self._screen.opened
-        if opened is None:
-            return 0
-        elsewhere = opened.ledger is not self._ledger
-        return opened.prompt_tries + (
-            self._ledger.tries_on_prompt(opened.hunt.prompt_ids) if elsewhere else 0
-        )
-
-    @property
-    def undoable(self) -> set[int]:
-        """The tries whose verdicts undo would take back."""
-        opened = self._screen.opened
-        return opened.undoable if opened is not None and self.writable else set()
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a decision to take back."""
-        return self.writable and self._screen.opened is not None and self._screen.opened.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is an undone decision to repeat."""
-        return self.writable and self._screen.opened is not None and self._screen.opened.can_redo
-
-    def take_changed(self) -> set[int]:
-        """Return the lanes that changed since the last call."""
-        return self._screen.take_changed()
-
-    def take_notices(self) -> list[str]:
-        """Return sentences that a person should see, since the last call."""
-        return self._screen.take_notices()
 
     # What a person does
 

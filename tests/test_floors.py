@@ -43,7 +43,9 @@ COMPOSITION = (
     "explorer.commands",
     "explorer.selftest",
 )
-REVIEW = tuple(f"explorer.{name}" for name in ("review", "screen", "hunt", "seats", "refill"))
+REVIEW = tuple(
+    f"explorer.{name}" for name in ("review", "screen", "hunt", "seats", "refill", "showing")
+)
 STUDIES = ("explorer.studies", *REVIEW, "explorer.engine", "explorer.weights", "explorer.library")
 BELOW_GUI = (*STUDIES, *GROUND)
 

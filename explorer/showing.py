@@ -1,0 +1,121 @@
+"""What there is to see of the hunt on the screen: its lanes, its counts, what can be undone.
+
+The half of :class:`explorer.review.Review` that only answers. Nothing here changes anything, except
+that news is given once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from explorer.library.ledger import Hunt, Ledger
+from explorer.library.statistics import Counts, Interval, keep_rate
+from explorer.recipe import Recipe
+from explorer.refill import Refill
+from explorer.screen import Screen
+from explorer.seats import Seat
+
+
+class Showing:
+    """What a window may ask of a review at any time."""
+
+    def __init__(self, ledger: Ledger, screen: Screen, refill: Refill) -> None:
+        """Answer from these, which the review changes."""
+        self._ledger = ledger
+        self._screen = screen
+        self._refill = refill
+
+    @property
+    def reason(self) -> str:
+        """Why verdicts are refused, as a sentence; empty where they are not."""
+        return self._ledger.reason
+
+    @property
+    def writable(self) -> bool:
+        """Whether verdicts can be given."""
+        return not self._ledger.reason
+
+    @property
+    def hunt(self) -> Hunt | None:
+        """The hunt on the screen."""
+        return self._screen.opened.hunt if self._screen.opened else None
+
+    def goes_on(
+        self, prompt_ids: Sequence[int], recipe: Recipe, fingerprint: str, seed: int | None
+    ) -> bool:
+        """Say whether Generate with these goes on with the hunt on the screen (RULES 1)."""
+        opened = self._screen.opened
+        return bool(opened and opened.goes_on(tuple(prompt_ids), recipe, fingerprint, seed))
+
+    @property
+    def policy(self) -> tuple[bool, bool]:
+        """How refill is switched: (a keep stops refills, a finished try holds its lane)."""
+        return self._refill.until_keep, self._refill.hold
+
+    @property
+    def seats(self) -> list[Seat]:
+        """What every lane shows."""
+        return [self.seat(lane) for lane in range(len(self._screen.seating))]
+
+    def seat(self, lane: int) -> Seat:
+        """Return what one lane shows."""
+        return self._screen.seat(lane)
+
+    def tries(self) -> list[Seat]:
+        """Return every try of the hunt in order of index, whether it sits in a lane or not."""
+        return self._screen.tries()
+
+    @property
+    def running(self) -> bool:
+        """Whether a candidate streams or waits for its first token."""
+        return bool(self._screen.running)
+
+    @property
+    def counts(self) -> Counts:
+        """How the tries of the hunt stand."""
+        return self._screen.opened.counts if self._screen.opened else Counts()
+
+    @property
+    def interval(self) -> Interval:
+        """The keep rate of the hunt with its interval (RULES 10)."""
+        return self._screen.opened.interval if self._screen.opened else keep_rate([], [])
+
+    @property
+    def caption(self) -> str:
+        """The caption of the newest kept try, or what the hunt has cost so far without one."""
+        return self._screen.opened.caption if self._screen.opened else ""
+
+    @property
+    def prompt_tries(self) -> int:
+        """Tries on this prompt over all hunts, so that changing a setting does not hide them."""
+        opened = self._screen.opened
+        if opened is None:
+            return 0
+        elsewhere = opened.ledger is not self._ledger
+        return opened.prompt_tries + (
+            self._ledger.tries_on_prompt(opened.hunt.prompt_ids) if elsewhere else 0
+        )
+
+    @property
+    def undoable(self) -> set[int]:
+        """The tries whose verdicts undo would take back."""
+        opened = self._screen.opened
+        return opened.undoable if opened is not None and self.writable else set()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a decision to take back."""
+        return self.writable and self._screen.opened is not None and self._screen.opened.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an undone decision to repeat."""
+        return self.writable and self._screen.opened is not None and self._screen.opened.can_redo
+
+    def take_changed(self) -> set[int]:
+        """Return the lanes that changed since the last call."""
+        return self._screen.take_changed()
+
+    def take_notices(self) -> list[str]:
+        """Return sentences that a person should see, since the last call."""
+        return self._screen.take_notices()
