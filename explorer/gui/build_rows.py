@@ -59,7 +59,7 @@ class _BuildRow:
             self.need.style().polish(self.need)
         self.use.setVisible(there)
         self.use.setText("In use" if used else "Use")
-        self.remove.setVisible(there)
+        self.remove.setVisible(there and not used)
         self.make.setVisible(not there)
 
 
@@ -104,10 +104,6 @@ class BuildRows(QWidget):
             row.use.setEnabled(use and name != used)
             row.make.setEnabled(make)
             row.make.setToolTip("" if make else why_not)
-            row.remove.setEnabled(name != used)
-            row.remove.setToolTip(
-                "It is in use; open another build or model first." if name == used else ""
-            )
 
 
 def _button(word: str, name: str) -> QPushButton:

@@ -103,10 +103,14 @@ class TaskCard(QFrame):
 
     def _offer(self, **shown: bool) -> None:
         self.resume.setEnabled(True)
+        had_focus = any(button.hasFocus() for button in self._buttons())
         for button in self._buttons():
             word = button.text()
             button.setAccessibleName(f"{word}: {self.title.text()}")
             button.setVisible(shown.get(word.lower(), False))
+        still = [button for button in self._buttons() if button.isVisible()]
+        if had_focus and still and not any(button.hasFocus() for button in still):
+            still[0].setFocus(Qt.FocusReason.OtherFocusReason)  # not somewhere else on the page
 
     def _on_resume(self) -> None:
         self.resume_asked.emit(self._repository)
