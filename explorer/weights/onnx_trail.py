@@ -106,10 +106,7 @@ class _Follower:
             "Mul": self._mul,
             "LayerNormalization": self._norm,
             "com.microsoft:Attention": self._attention,
-            "com.microsoft:DecoderMaskedSelfAttention": self._attention,
-            "com.microsoft:MultiHeadAttention": self._heads,
             "com.microsoft:FastGelu": self._fast_gelu,
-            "com.microsoft:GemmFastGelu": self._fast_gelu,
         }
 
     def run(self, graph: Graph, outer: list[Scope]) -> list[Flow]:
@@ -279,14 +276,8 @@ class _Follower:
     def _attention(self, node: Node, inputs: list[Value]) -> Flow:
         return self._take(flow_of(at(inputs, 0)), [("matrix", inputs, 1), ("summand", inputs, 2)])
 
-    def _heads(self, node: Node, inputs: list[Value]) -> Flow:
-        return self._take(merge(inputs), [("summand", inputs, 3)])
-
     def _fast_gelu(self, node: Node, inputs: list[Value]) -> Flow:
-        steps: list[tuple[Kind, list[Value], int]] = [("summand", inputs, 1)]
-        if node.op.endswith("GemmFastGelu"):
-            steps = [("matrix", inputs, 1), ("summand", inputs, 2)]
-        flow = self._take(flow_of(at(inputs, 0)), steps)
+        flow = self._take(flow_of(at(inputs, 0)), [("summand", inputs, 1)])
         self._seen.setdefault(flow.stage, set()).add("Tanh")
         return flow
 

@@ -153,6 +153,18 @@ def test_it_works_the_same_from_the_sub_folder(tmp_path: Path) -> None:
     assert_same(read_all(folder), stored())
 
 
+def test_it_works_the_same_from_a_hub_cache(tmp_path: Path) -> None:
+    """There every file is a link into the folder of blobs."""
+    folder, blobs = tmp_path / "snapshots" / "main", tmp_path / "blobs"
+    (folder / "onnx").mkdir(parents=True)
+    blobs.mkdir()
+    for name in ("model.onnx", "model.onnx.data"):
+        shutil.copy(DATA / "dynamo" / name, blobs / name.replace(".", "-"))
+        (folder / "onnx" / name).symlink_to(f"../../../blobs/{name.replace('.', '-')}")
+    shutil.copy(DATA / "source" / "config.json", folder)
+    assert_same(read_all(folder), stored())
+
+
 @pytest.mark.parametrize("layout", FULL)
 def test_rows_of_a_turned_head(layout: str, tmp_path: Path) -> None:
     folder = place(layout, tmp_path / layout)
@@ -172,6 +184,18 @@ def test_a_head_of_its_own_is_one(folder: Path) -> None:
         (head,) = (t for t in model.graph.initializer if list(t.dims) == [16, 300])
         head.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(expected.T), head.name))
     assert np.array_equal(read_all(folder)["lm_head.weight"], expected)
+
+
+def test_a_head_that_is_the_embedding_is_left_out(folder: Path) -> None:
+    """Exports without constant folding turn the embedding in the graph."""
+    with changed(folder) as model:
+        (head,) = (t for t in model.graph.initializer if list(t.dims) == [16, 300])
+        turn = helper.make_node("Transpose", ["transformer.wte.weight"], [head.name])
+        model.graph.node.insert(0, turn)
+        model.graph.initializer.remove(head)
+    assert "lm_head.weight" not in read_all(folder)
+    change_config(folder, tie_word_embeddings=False)  # then a checkpoint must have one
+    assert np.array_equal(read_all(folder)["lm_head.weight"], stored()["wte.weight"])
 
 
 # The same model, stored in other ways
@@ -262,6 +286,19 @@ def with_mask_buffers(model: ModelProto) -> None:
     model.graph.initializer.append(numpy_helper.from_array(minus, "transformer.h.0.masked_bias"))
 
 
+def with_mask_of_one_length(model: ModelProto) -> None:
+    """Compute with vectors on the way to a mask, which has nothing to do with weights."""
+    row = numpy_helper.from_array(np.linspace(0, 1, 9, dtype=np.float32), "row")
+    model.graph.initializer.append(row)
+    nodes = [
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=1),
+        helper.make_node("Mul", ["mask", "row"], ["masked"]),
+        helper.make_node("Add", ["row", "masked"], ["scores"]),
+    ]
+    for node in nodes[::-1]:
+        model.graph.node.insert(0, node)
+
+
 OTHER_WAYS = (
     without_names,
     as_constants,
@@ -270,6 +307,7 @@ OTHER_WAYS = (
     turned_by_gemm,
     products_and_sums,
     with_mask_buffers,
+    with_mask_of_one_length,
 )
 
 
@@ -295,6 +333,47 @@ def test_other_ways_to_store_a_merged_one(
     with changed(folder, "decoder_model_merged.onnx") as model:
         change(model)
     assert_same(read_all(folder), stored())
+
+
+def fused_further(model: ModelProto) -> None:
+    """Give each bias to the operation behind it, as ONNX Runtime does where no Reshape is between.
+
+    The attention itself and the embeddings with their layer norm become one operation each.
+    """
+    nodes = {name: node for node in model.graph.node for name in node.output}
+    users = {name: node for node in model.graph.node for name in node.input}
+    for node in [node for node in model.graph.node if node.op_type == "Gemm"]:
+        x, weight, bias = node.input
+        user = users[node.output[0]]
+        while user.op_type == "Reshape":
+            user = users[user.output[0]]
+        if user.op_type in ("FastGelu", "SkipLayerNormalization"):
+            wanted = 1 if user.op_type == "FastGelu" else 4
+            assert len(user.input) == wanted
+            user.input.append(bias)
+            node.op_type, node.input[:] = "MatMul", [x, weight]
+        else:
+            node.op_type, node.domain = "Attention", "com.microsoft"
+        del node.attribute[:]
+    (norm,) = (node for node in model.graph.node if node.op_type == "LayerNormalization")
+    total = nodes[norm.input[0]]
+    words, places = (nodes[name] for name in total.input)
+    norm.op_type, norm.domain = "EmbedLayerNormalization", "com.microsoft"
+    tables = [words.input[1], "", words.input[0], places.input[0], ""]
+    norm.input[:] = [*tables, *norm.input[1:]]
+    norm.output[:] = [norm.output[0], "", total.output[0]]
+    for node in (total, words, places):
+        model.graph.node.remove(node)
+
+
+def test_operations_that_take_several_weights(tmp_path: Path) -> None:
+    folder = place("fused_fp16", tmp_path / "fused")
+    before = read_all(folder)
+    with changed(folder) as model:
+        fused_further(model)
+    after = read_all(folder)
+    assert set(after) == set(before)
+    assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("raw", [True, False], ids=["raw", "numbers"])
@@ -612,6 +691,18 @@ def test_branches_with_different_numbers_are_refused(tensor: int, tmp_path: Path
         values.flat[-1] += 1
         weight.raw_data = values.tobytes()
     assert "twice with different numbers" in refused(folder)
+
+
+def test_names_count_in_a_merged_export_too(tmp_path: Path) -> None:
+    folder = place("merged", tmp_path / "merged")
+    with changed(folder, "decoder_model_merged.onnx") as model:
+        one, two = (f"transformer.h.{i}.mlp.c_fc.weight_merged_0" for i in (0, 1))
+        assert {one, two} <= {tensor.name for tensor in model.graph.initializer}
+        other = {one: two, two: one}
+        for graph in graphs(model.graph):
+            for node in graph.node:
+                node.input[:] = [other.get(name, name) for name in node.input]
+    assert "which is meant cannot be told" in refused(folder)
 
 
 def test_branches_with_different_models_are_refused(tmp_path: Path) -> None:
