@@ -270,18 +270,18 @@ class Controller(QObject):
         return doubt(loaded.manifest, loaded.build, self.lanes, free)
 
     def _take_ready(self, ready: Ready) -> None:
-        if self.coming is not None and (self.coming.folder, self.coming.build) == (
-            ready.folder,
-            ready.build,
-        ):
+        came = self.coming
+        if came is not None and (came.folder, came.build) == (ready.folder, ready.build):
             self._send(self.review.interrupt())
-            self.loaded = self.coming
-            self._set_coming(None)
+            self.loaded = came
+            self.coming = None
         self.ready, self._former, self.refused = ready, None, None
         if self._crash:
             self.notice_changed.emit(self._crash, self._crash.replace(STARTS_AGAIN, STARTED_AGAIN))
             self._crash = ""
         self.engine_ready.emit(ready)
+        if came is not None and self.coming is None:
+            self.coming_changed.emit(None)
 
     def _take_refused_load(self, sentence: str) -> None:
         self.refused = self.coming or self.loaded
@@ -425,6 +425,7 @@ class Controller(QObject):
         self.engine.close()
 
     def _take(self, events: Sequence[Event]) -> None:
+        before = self.review.counts
         now = self._clock()
         for event in events:
             match event:
@@ -455,7 +456,6 @@ class Controller(QObject):
                             history.append((now, 1))
                 case Ended():
                     self._rates.pop(event.lane, None)
-        before = self.review.counts
         self._send(self.review.receive(events))
         if self.review.counts != before:
             self.counts_changed.emit()

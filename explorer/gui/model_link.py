@@ -128,8 +128,14 @@ class ModelLink(QObject):
     @Slot(object)
     def _on_coming(self, coming: Loaded | None) -> None:
         self._on_tasks_changed()
-        if coming is None:
-            self._list()  # it came, or the one before goes on
+        if coming is not None:
+            self._page.set_model("coming")  # a Generate is meant for it
+            return
+        self._list()
+        if self._controller.ready is not None:
+            # It came; or the one before goes on, and no Generate was meant for that.
+            self._page.set_model("none")
+            self._page.set_model("ready")
 
     @Slot(object)
     def _on_opened(self, loaded: Loaded) -> None:

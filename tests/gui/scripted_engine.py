@@ -98,8 +98,8 @@ class ScriptedEngine:
             match command:
                 case Load():
                     self._load = command
-                    self._running.clear()
-                    if self.ready:
+                    if self.ready:  # until then the model before goes on
+                        self._running.clear()
                         self.say_ready()
                 case Start():
                     script = self._scripts.popleft() if self._scripts else self._story()

@@ -17,7 +17,7 @@ GIGABYTE = 10**9
 def large(build="cpu-int8", size=3 * GIGABYTE):
     """Return a model of some gigabytes."""
     loaded = demo(build)
-    made = replace(loaded.manifest.builds[build], bytes=size)
+    made = replace(loaded.manifest.builds[build], bytes=size, fingerprint="9" * 64)
     manifest = replace(loaded.manifest, name="large", builds={build: made}, parameters=3 * 10**9)
     return replace(loaded, manifest=manifest, folder=loaded.folder.parent / "large")
 
@@ -109,21 +109,24 @@ def test_a_smaller_build_is_asked_for(desk, free):
 
 
 def test_the_model_before_goes_on_until_the_next_is_there(desk):
-    desk.engine.ready = False
     controller = desk.window.controller
+    desk.generate("Hello")
+    desk.step(1)
+    desk.engine.ready = False
     controller.load(large(), "auto")
-    desk.tick()
+    desk.step(2)
     assert controller.coming.manifest.name == "large"
     assert controller.loaded.manifest.name == "demo"
-    desk.generate("Hello")
-    desk.step(3)
-    assert {seat.state for seat in desk.review.seats[:4]} == {"streaming"}
-    desk.engine._load = controller._wanted.command
+    assert [seat.tokens for seat in desk.review.seats] == [3] * 4
+    # A Generate is meant for the model that was chosen.
+    desk.window.do("new_hunt")
+    assert [seat.tokens for seat in desk.review.seats] == [3] * 4
     desk.engine.say_ready()
     desk.tick()
     assert controller.loaded.manifest.name == "large"
     assert controller.coming is None
-    assert not desk.review.running
+    assert desk.review.hunt.model.name == "large"
+    assert desk.review.running
 
 
 def test_a_load_is_cancelled_from_the_picker(desk):
@@ -131,11 +134,13 @@ def test_a_load_is_cancelled_from_the_picker(desk):
     controller, picker = desk.window.controller, desk.window.explore.models
     controller.load(large(), "auto")
     assert picker.progress.text() == "Loading large (cpu-int8)"
+    desk.window.do("generate")
     picker.cancel.click()
     assert desk.engine.sent[-1] == (CancelLoad(),)
     assert controller.coming is None
     assert controller.loaded.manifest.name == "demo"
     assert not picker.progress.isVisible()
+    assert desk.review.hunt is None
     desk.generate("Hello")
     desk.finish()
     assert desk.review.counts.unread == 4
