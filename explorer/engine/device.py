@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from explorer.engine import system_memory
 from explorer.errors import InputError
 from explorer.settings import DeviceWish, is_device
 
@@ -120,9 +121,6 @@ def options(facts: Facts | None = None) -> list[Option]:
 
     Nothing is started for it, so a library that is there and broken shows only when a model loads.
     """
-    # Here and not above: this module is what memory builds on.
-    from explorer.engine import memory
-
     if facts is None:
         facts = look(has_provider())
     cores = physical_cores()
@@ -133,8 +131,8 @@ def options(facts: Facts | None = None) -> list[Option]:
             f"CPU, {cores} core{'s' if cores > 1 else ''}",
             True,
             libraries=runtime,
-            total_bytes=memory.total_memory(),
-            free_bytes=memory.free_memory("cpu"),
+            total_bytes=system_memory.total(),
+            free_bytes=system_memory.free(),
         )
     ]
     driver = facts.driver or ""

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.engine import memory
+from explorer.engine import memory, system_memory
 from explorer.engine.buffers import Cache, Place, Sizes
-from explorer.engine.memory import Estimate, estimate, fit, free_on_linux, gigabytes
+from explorer.engine.memory import Estimate, estimate, fit, gigabytes
+from explorer.engine.system_memory import free_on_linux
 from explorer.errors import ModelError
 from explorer.manifest import Build, Manifest
 
@@ -225,7 +226,7 @@ def test_nothing_is_known_where_nothing_can_be_read(tmp_path):
 
 
 def test_this_machine_says_what_it_has():
-    free, total = memory.free_memory("cpu"), memory.total_memory()
+    free, total = memory.free_memory("cpu"), system_memory.total()
     assert free is not None
     assert total is not None
     assert 0 < free <= total
@@ -247,6 +248,6 @@ def test_windows_is_asked_for_available_memory():
         status.total, status.available = 32, 8
         return 1
 
-    assert memory._windows_status(2, call) == 8
-    assert memory._windows_status(1, call) == 32
-    assert memory._windows_status(2, lambda pointer: 0) is None
+    assert system_memory._windows_status(2, call) == 8
+    assert system_memory._windows_status(1, call) == 32
+    assert system_memory._windows_status(2, lambda pointer: 0) is None
