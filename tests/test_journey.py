@@ -7,6 +7,7 @@ it. A second journey kills the whole program in the middle of a decision, three 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -14,13 +15,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.desktop import ROOT, Desktop, missing_tools, wait_for
+from tests.hub_server import HubServer, Serving
 from tests.tiny import make_tiny
 
 pytestmark = [
@@ -98,15 +100,21 @@ def reject(desktop: Desktop, data: Path) -> None:
     )
 
 
-def opened(data: Path, model: str) -> None:
-    """Wait until the window has turned to a model, which it remembers; it may still be loading."""
+def press_until(desktop: Desktop, key: str, check: Callable[[], bool]) -> None:
+    """Press a key until it has done what it should, for what the window does before is unseen."""
+    for _ in range(10):
+        desktop.key(key)
+        with contextlib.suppress(AssertionError):
+            wait_for(key, check, 4)
+            return
+    raise AssertionError(f"{key} did nothing")
 
-    def remembered() -> bool:
-        with contextlib.suppress(OSError, ValueError):
-            return bool(json.loads((data / "settings.json").read_text())["model"] == model)
-        return False
 
-    wait_for(f"the model {model}", remembered, 120)
+def in_use(data: Path, model: str) -> bool:
+    """Whether the window has turned to a model, which it remembers; it may still be loading."""
+    with contextlib.suppress(OSError, ValueError):
+        return bool(json.loads((data / "settings.json").read_text())["model"] == model)
+    return False
 
 
 def test_prompt_stream_reject_keep_quit_find_export(desktop: Desktop, tmp_path: Path) -> None:
@@ -117,7 +125,7 @@ def test_prompt_stream_reject_keep_quit_find_export(desktop: Desktop, tmp_path: 
         desktop.focus("Import")
         desktop.type(str(tiny))
         desktop.key("Return")
-        opened(data, "tiny-gpt2")
+        wait_for("the model", lambda: in_use(data, "tiny-gpt2"), 120)
         generate(desktop, data, "Once upon a time")
         assert rows(data, "select name from models") == [("tiny-gpt2",)]
         assert rows(data, "select text from prompts") == [("Once upon a time",)]
@@ -142,6 +150,52 @@ def test_prompt_stream_reject_keep_quit_find_export(desktop: Desktop, tmp_path: 
     assert lines[0]["rejected"] == 2
     assert lines[0]["prompt"] == "Once upon a time"
     assert lines[0]["caption"].startswith("machine-written, 3 tries (2 rejected")
+    clean(log)
+
+
+def test_download_drop_restart_resume_convert_generate(desktop: Desktop, tmp_path: Path) -> None:
+    data, log, tiny = tmp_path / "data", tmp_path / "out.log", tmp_path / "tiny"
+    make_tiny(tiny)
+    weights = "model.safetensors"
+    size = (tiny / weights).stat().st_size
+    dropped, reached = size // 4, size // 2
+    with HubServer() as hub:
+        desktop.environment["HF_ENDPOINT"] = hub.url
+        revision = hub.add("someone/tiny", tiny).revision
+        # The line breaks, is taken up again, and then nothing comes any more.
+        servings = Serving(drop_after=dropped), Serving(stall_after=reached - dropped)
+        hub.script(f"someone/tiny/{weights}", *servings)
+        with desktop.program(data, log=log) as program:
+            desktop.key("ctrl+d", "Tab", "ctrl+a")
+            desktop.type("someone/tiny")
+            desktop.key("Return")  # look it up; then the keyboard is on the button
+            wait_for("the question what there is", lambda: hub.seen)
+            assert not hub.fetched()
+            press_until(desktop, "space", lambda: bool(hub.asked(weights)))
+            wait_for("the silence of the server", hub.stalled.is_set)
+            part = data / f"downloads/someone--tiny/files/{weights}.part"
+            wait_for(
+                "what came before it", lambda: part.exists() and part.stat().st_size == reached
+            )
+            program.kill()
+            program.wait(10)
+        assert hub.asked(weights) == ["", f"bytes={dropped}-"]
+        assert not list(data.glob("models/*"))
+        with desktop.program(data, log=log) as program:
+            desktop.key("alt+4", "Tab", "space")  # from the list to Resume
+            wait_for("the model", lambda: list(data.glob("models/tiny/cpu-*/model.onnx")))
+            assert hub.asked(weights)[2:] == [f"bytes={reached}-"]
+            wait_for("the page to list it", lambda: not (data / "downloads/someone--tiny").exists())
+            # It was not asked for by name in this session: the person turns to it.
+            desktop.key("alt+1", "alt+4", "Down")
+            press_until(desktop, "Return", lambda: in_use(data, "tiny"))
+            generate(desktop, data, "Once upon a time")
+            assert rows(data, "select name from models") == [("tiny",)]
+            quit_program(desktop, program)
+    manifest = json.loads((data / "models/tiny/model.json").read_text())
+    assert manifest["source"]["repository"] == "someone/tiny"
+    assert manifest["source"]["revision"] == revision
+    assert manifest["hashes"][weights] == hashlib.sha256((tiny / weights).read_bytes()).hexdigest()
     clean(log)
 
 
