@@ -36,7 +36,7 @@ ENDS = {
 VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped": ("→", "Skipped")}
 
 FOOTER_HEIGHT, LOW_FOOTER = 52, 34
-LOW = 300
+LOW = 220
 """Pixels: below this height of a lane header and footer shrink."""
 _HEADER = {False: (14, 10, 14, 6), True: (14, 3, 14, 2)}
 FIGURES_MS = 150
