@@ -25,11 +25,11 @@ from explorer import interrupt
 from explorer.errors import ExplorerError
 from explorer.paths import APP_NAME, Paths
 from explorer.recipe import EndOfText, Recipe, TopPRule
+from explorer.settings import is_device
 from explorer.version import version
 
 Arguments = argparse.Namespace
 
-DEVICES = ("auto", "cuda", "cpu")
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
 FORMATS = ("jsonl", "markdown", "html")
 
@@ -302,7 +302,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     """Add what every command that runs a model needs to know."""
     add = parser.add_argument
     add("--model", required=True, metavar="NAME|DIR", help="an installed model, or a GPT-2 folder")
-    add("--device", choices=DEVICES, default="auto", help="default: %(default)s")
+    add(
+        "--device",
+        type=_device,
+        default="auto",
+        metavar="DEVICE",
+        help="auto (the default), cpu, cuda, or a certain GPU as cuda:0, cuda:1, ...",
+    )
     add("--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU")
 
 
@@ -315,6 +321,14 @@ def _folder(text: str) -> Path:
     if os.path.exists(path) and not os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"must name a folder, {text!r} is a file")
     return Path(path)
+
+
+def _device(text: str) -> str:
+    if not is_device(text):
+        raise argparse.ArgumentTypeError(
+            f"must be auto, cpu, cuda or a GPU by its number such as cuda:0, not {text!r}"
+        )
+    return text
 
 
 def _whole(text: str) -> int:

@@ -12,6 +12,7 @@ from typing import cast
 
 from explorer.commands.console import Progress
 from explorer.engine import device
+from explorer.engine.device import CPU_BUILD, CUDA_BUILD
 from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
 from explorer.errors import DeviceError, InputError
@@ -19,9 +20,6 @@ from explorer.paths import Paths
 from explorer.settings import DeviceWish
 from explorer.version import version
 from explorer.weights.store import Store
-
-CPU_BUILD = "cpu-int8"
-CUDA_BUILD = "cuda-fp16"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def open_model(args: argparse.Namespace, paths: Paths) -> Model:
     wish = cast(DeviceWish, args.device)
     build = choose_build(wish, args.precision)
     if build == CUDA_BUILD:
-        _check_gpu()
+        _check_gpu(wish)
     reason = ""
     try:
         folder, session = _open(args.model, build, wish, paths)
@@ -82,17 +80,15 @@ def choose_build(wish: DeviceWish, precision: str | None) -> str:
             raise InputError("fp16 needs an NVIDIA GPU; choose fp32, int8 or int4 for the CPU.")
         return CUDA_BUILD
     if precision is not None:
-        if wish == "cuda":
+        if device.is_gpu(wish):
             raise InputError(f"{precision} runs on the CPU only; choose fp16 for the GPU.")
         return f"cpu-{precision}"
-    # The provider is taken for granted here: only opening a session tells whether it loads.
-    chosen = wish if wish != "auto" else device.decide(wish, device.look(provider=True)).device
-    return CUDA_BUILD if chosen == "cuda" else CPU_BUILD
+    return device.suitable_build(wish)
 
 
-def _check_gpu() -> None:
+def _check_gpu(wish: DeviceWish) -> None:
     """Refuse before a build is made, which takes time and room, what could not run anyway."""
-    choice = device.decide("cuda", device.look(provider=True))
+    choice = device.decide(wish, device.look(provider=True))
     if choice.device != "cuda":
         raise DeviceError(choice.reason)
 

@@ -18,7 +18,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,9 @@ NEEDED_CAPABILITY = (7, 5)
 CUDA_ROWS = (8, 16)
 """Steps on a GPU always have one of these numbers of rows: cuBLAS chooses its kernels by it, and
 idle rows cost nearly nothing while the weights are what has to be read."""
+
+CPU_BUILD, CUDA_BUILD = "cpu-int8", "cuda-fp16"
+"""The build that runs on either device where nobody has named another."""
 
 _INSTALL = "install the CUDA libraries with: pip install 'sample-explorer[cuda]'"
 
@@ -109,11 +111,26 @@ def decide(wish: DeviceWish, facts: Facts) -> Choice:
         return Choice("cpu", problem)
     if wanted is not None and wanted >= len(facts.gpus):
         there = "only GPU 0" if len(facts.gpus) == 1 else f"GPUs 0 to {len(facts.gpus) - 1}"
-        return Choice("cpu", f"There is no GPU {wanted}, {there}; choose another in the settings.")
+        return Choice("cpu", f"There is no GPU {wanted}, {there}; choose another one.")
     problems = [gpu_problem(gpu) for gpu in facts.gpus]
     if wanted is None:
         wanted = problems.index("") if "" in problems else 0
     return Choice("cpu", problems[wanted]) if problems[wanted] else Choice("cuda", "", wanted)
+
+
+def suitable_build(wish: DeviceWish) -> str:
+    """Return the build for a wish; ``auto`` asks the driver what this machine has.
+
+    The provider is taken for granted: only opening a session tells whether it loads.
+    """
+    if wish == "auto":
+        wish = decide(wish, look(provider=True)).device
+    return CUDA_BUILD if is_gpu(wish) else CPU_BUILD
+
+
+def is_gpu(wish: DeviceWish) -> bool:
+    """Whether ``wish`` asks for a GPU, any or a certain one."""
+    return wish.partition(":")[0] == "cuda"
 
 
 def options(facts: Facts | None = None) -> list[Option]:
@@ -173,6 +190,9 @@ def has_provider() -> bool:
 
 def _versions(*packages: str) -> str:
     """Return ``name version`` of those packages that are installed."""
+    # Here and not above: it brings the standard library's mail parser along.
+    from importlib import metadata
+
     found = []
     for name in packages:
         try:

@@ -86,7 +86,20 @@ class CancelLoad:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
-    """Free all memory that models hold; the next :class:`Start` loads the last one again."""
+    """Free all memory that models hold; the next :class:`Start` loads the last one again.
+
+    With a folder, only what is held of that model, or of one build: before its files are removed.
+    """
+
+    folder: Path | None = None
+    build: str = ""
+    """Empty = every build."""
+
+    def concerns(self, load: Load | None) -> bool:
+        """Whether what ``load`` asked for is to go."""
+        if load is None or self.folder is None:
+            return load is not None
+        return load.folder == self.folder and self.build in ("", load.build)
 
 
 Command = Load | Start | Drop | Stop | Quit | CancelLoad | Unload

@@ -125,8 +125,10 @@ class EnginePool:
                     self._load(command)
                 case CancelLoad():
                     self._give_up_load()
-                case Unload():
+                case Unload(folder=None):
                     self._unload()
+                case Unload():
+                    self._let_go(command)
                 case _:
                     rest.append(command)
         self._pass_on(rest)
@@ -230,6 +232,21 @@ class EnginePool:
         self._asleep = self._used.load
         self._used.engine.close()
         self._used.ready = None
+
+    def _let_go(self, unload: Unload) -> None:
+        """End what holds the files of a model; when this returns nobody has them open."""
+        if self._parked is not None and unload.concerns(self._parked.load):
+            self._drop_parked()
+        if self._coming is not None and unload.concerns(self._coming.load):
+            self._drop_coming()
+        if unload.concerns(self._former):
+            self._former = None
+        if unload.concerns(self._asleep):
+            self._asleep = None
+        if unload.concerns(self._used.load):
+            self._used.engine.close()
+            self._used.load = self._used.ready = None
+            self._go_back()
 
     def _pass_on(self, commands: list[Command]) -> None:
         asleep, self._asleep = self._asleep, None

@@ -65,7 +65,7 @@ def test_one_of_several_gpus_is_chosen():
     assert decide("cuda:2", found) == Choice("cuda", "", 2)
     assert "compute capability 6.1" in decide("cuda:0", found).reason
     assert decide("cuda:3", found) == Choice(
-        "cpu", "There is no GPU 3, GPUs 0 to 2; choose another in the settings."
+        "cpu", "There is no GPU 3, GPUs 0 to 2; choose another one."
     )
     assert "only GPU 0" in decide("cuda:1", facts()).reason
 
