@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import cast
 
@@ -26,12 +27,13 @@ from PySide6.QtCore import QTimer, qVersion
 from PySide6.QtWidgets import QApplication
 
 from explorer.engine import device
-from explorer.engine.memory import fit, free_memory
+from explorer.engine.memory import fit, free_memory, home
 from explorer.engine.pool import EnginePool
 from explorer.errors import ExplorerError, LibraryBusyError, LibraryError
 from explorer.gui import theme
-from explorer.gui.controller import Controller, Engine
+from explorer.gui.controller import Controller
 from explorer.gui.engine_link import EngineLink
+from explorer.gui.loading import Engine
 from explorer.gui.main_window import MainWindow
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
@@ -49,13 +51,14 @@ from explorer.manifest import BUILD_NAMES, Manifest
 from explorer.paths import APP_NAME, Paths
 from explorer.review import Review
 from explorer.studies import quality
+from explorer.studies import scratch as study_builds
 from explorer.studies.fitting import needed
 from explorer.version import version
 from explorer.weights.catalogue import FILE_NAME as CATALOGUE_FILE
 from explorer.weights.catalogue import CatalogueEntry, read_catalogue
+from explorer.weights.store import Store
 
 LOG_BYTES = 1_000_000
-CPU_BUILD, CUDA_BUILD = "cpu-int8", "cuda-fp16"
 
 log = logging.getLogger("explorer")
 
@@ -74,7 +77,7 @@ def run(paths: Paths, debug: bool = False) -> int:
     sys.excepthook = functools.partial(_on_bug, program, log_file)
     program.window.show()
     # After the first picture: what takes long must not delay it.
-    QTimer.singleShot(0, program.window.models.start)
+    QTimer.singleShot(0, program.begin)
     code = app.exec()
     program.close()
     sys.excepthook = sys.__excepthook__
@@ -97,9 +100,18 @@ class Program:
     """What runs while the window is open."""
 
     window: MainWindow
+    paths: Paths
     databases: tuple[Database, ...]
     borrowed: tempfile.TemporaryDirectory[str] | None = None
     """A cache for this run only, where the real one cannot be written."""
+
+    def begin(self) -> Thread:
+        """Bring out a model, and tidy up in the thread that is returned; nobody has to wait."""
+        self.window.models.start()
+        # What a killed program left may be gigabytes; a thread that is killed too harms nothing.
+        tidying = Thread(target=tidy, args=(self.paths,), name="tidy", daemon=True)
+        tidying.start()
+        return tidying
 
     def close(self) -> None:
         """Close the library after the window."""
@@ -135,7 +147,8 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
         functools.partial(_export, samples, database),
     )
     controller = Controller(engine, review)
-    desk = ModelDesk(paths, lambda: wanted_build(memory))
+    release = controller.loading.let_go
+    desk = ModelDesk(paths, lambda: wanted_build(memory), release=release)
     insight = Insight(functools.partial(memory_need, memory), quality_words)
     window = MainWindow(
         controller,
@@ -168,7 +181,7 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
         controller.reopen(hunts[0])
     for trouble in troubles:
         window.explore.notices.say(trouble)
-    return Program(window, (database, scratch) if scratch else (database,), borrowed)
+    return Program(window, paths, (database, scratch) if scratch else (database,), borrowed)
 
 
 def with_cache(paths: Paths) -> tuple[Paths, tempfile.TemporaryDirectory[str] | None]:
@@ -187,6 +200,16 @@ def with_cache(paths: Paths) -> tuple[Paths, tempfile.TemporaryDirectory[str] | 
         return paths, None
     borrowed = tempfile.TemporaryDirectory(prefix="sample-explorer-", ignore_cleanup_errors=True)
     return replace(paths, cache=Path(borrowed.name)), borrowed
+
+
+def tidy(paths: Paths) -> None:
+    """Clear away what killed conversions and studies left, unless others are running.
+
+    What cannot be deleted stays until the next time.
+    """
+    Store(paths).clean()
+    with contextlib.suppress(ExplorerError):
+        study_builds.clean(paths)
 
 
 def open_library(paths: Paths, troubles: list[str]) -> Database:
@@ -212,17 +235,13 @@ def open_library(paths: Paths, troubles: list[str]) -> Database:
 
 def wanted_build(memory: Memory) -> str:
     """Return the build that suits the device which the settings ask for."""
-    wish = memory.settings.device
-    # The provider is taken for granted here: only opening a session tells whether it loads.
-    chosen = wish if wish != "auto" else device.decide(wish, device.look(provider=True)).device
-    return CUDA_BUILD if chosen == "cuda" else CPU_BUILD
+    return device.suitable_build(memory.settings.device)
 
 
 def memory_need(remembered: Memory, manifest: Manifest, build: str) -> Need | None:
     """Return what a build, made or not, would take with the present lanes, and what is free."""
     lanes = remembered.settings.lanes
-    cuda = build.startswith("cuda")
-    free = free_memory("cuda" if cuda else "cpu")
+    free = free_memory(home(build, remembered.settings.device))
     estimate = needed(manifest, build, lanes)
     # On a machine without such a device there is nothing that it could fit into.
     verdict = fit(estimate, free) if free is not None else None

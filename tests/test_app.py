@@ -46,7 +46,7 @@ def window_on(paths, qtbot):
 
 
 def load(window):
-    window.controller.load(demo(), "auto")
+    window.controller.loading.load(demo(), "auto")
     window.controller.tick()
 
 
@@ -176,7 +176,7 @@ def test_rule_11_falling_back_to_the_cpu_is_said(paths, qtbot, monkeypatch):
         opened = []
         monkeypatch.setattr(window.models.desk, "open", lambda *args: opened.append(args))
         engine.ready = False
-        window.controller.load(demo("cuda-fp16"), "auto")
+        window.controller.loading.load(demo("cuda-fp16"), "auto")
         engine.refuse(None, "CUDA did not start because libcublas.so.13 is missing.")
         window.controller.tick()
         assert opened == [("demo", "cpu-int8")]

@@ -34,19 +34,20 @@ class EngineLink(QObject):
     ) -> None:
         """Connect them; ``options`` is asked for the devices when the page is first wanted."""
         super().__init__(notices)
-        self._controller, self._memory, self._notices = controller, memory, notices
+        loading = self._loading = controller.loading
+        self._memory, self._notices = memory, notices
         self._picker, self._recipe, self._settings = picker, recipe, settings
         self._options = options
         self._doubt = ""
-        controller.lanes = memory.settings.lanes
-        controller.unload_seconds = 60.0 * memory.settings.unload_minutes
+        loading.lanes = memory.settings.lanes
+        loading.unload_seconds = 60.0 * memory.settings.unload_minutes
         settings.set_unload(memory.settings.unload_minutes)
         settings.unload_changed.connect(self._on_unload)
         recipe.lanes_changed.connect(self._on_lanes)
-        controller.doubted.connect(self._on_doubted)
-        controller.notice_changed.connect(notices.replace)
-        controller.asleep_changed.connect(status.show_asleep)
-        controller.engine_ready.connect(self._on_engine_ready)
+        loading.doubted.connect(self._on_doubted)
+        loading.notice_changed.connect(notices.replace)
+        loading.asleep_changed.connect(status.show_asleep)
+        loading.engine_ready.connect(self._on_engine_ready)
         # After the first picture: asking the driver may take a moment.
         QTimer.singleShot(0, self, self._list_devices)
 
@@ -62,11 +63,11 @@ class EngineLink(QObject):
     @Slot(int)
     def _on_unload(self, minutes: int) -> None:
         self._memory.change(unload_minutes=minutes)
-        self._controller.unload_seconds = 60.0 * minutes
+        self._loading.unload_seconds = 60.0 * minutes
 
     @Slot(int)
     def _on_lanes(self, lanes: int) -> None:
-        self._controller.set_lanes(lanes)
+        self._loading.set_lanes(lanes)
 
     @Slot(object)
     def _on_doubted(self, found: Doubt | None) -> None:
@@ -81,4 +82,4 @@ class EngineLink(QObject):
             return lambda: self._picker.model_chosen.emit(name, str(way.value))
         if way.kind == "lanes":
             return lambda: self._recipe.set_lanes(int(way.value))
-        return self._controller.load_anyway
+        return self._loading.load_anyway

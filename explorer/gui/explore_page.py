@@ -133,7 +133,7 @@ class ExplorePage(QSplitter):
         self.recipe.stop_requested.connect(self.stop_all)
         self.lanes.verdict_asked.connect(self._controller.judge)
         self.lanes.undo_asked.connect(self._controller.undo)
-        self._controller.engine_ready.connect(self._on_engine_ready)
+        self._controller.loading.engine_ready.connect(self._on_engine_ready)
         self._controller.hunt_changed.connect(self._on_hunt_changed)
         self._controller.lanes_changed.connect(self._paint)
         self._controller.counts_changed.connect(self._show_counts)

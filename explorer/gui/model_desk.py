@@ -19,7 +19,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from explorer.engine.tokens import Tokens
 from explorer.errors import ExplorerError
-from explorer.gui.controller import Loaded
+from explorer.gui.loading import Loaded
 from explorer.gui.model_tasks import Kind, Place, Task, Works
 from explorer.jobs import Done, Event, Failed, Job, Progress
 from explorer.manifest import Manifest
@@ -69,13 +69,19 @@ class ModelDesk(QObject):
         wanted_build: Callable[[], str],
         works: Works | None = None,
         parent: QObject | None = None,
+        release: Callable[[Path, str], str] = lambda folder, build: "",
     ) -> None:
-        """Work below ``paths``; ``wanted_build`` names what this machine's best device runs."""
+        """Work below ``paths``; ``wanted_build`` names what this machine's best device runs.
+
+        ``release`` lets go of a model folder, or of one build in it, before that is removed, and
+        returns why it cannot.
+        """
         super().__init__(parent)
         self._paths = paths
         self._store = Store(paths)
         self.wanted_build = wanted_build
         self._works = works or Works()
+        self._release = release
         self._runs: dict[Place, _Run] = {}
         self._failures: dict[tuple[Kind, str], Task] = {}
         self._has_opened = False
@@ -121,6 +127,10 @@ class ModelDesk(QObject):
         A build that is there opens at once, whatever else is going on; a missing one is made first.
         """
         build = build or self.wanted_build()
+        removal = self.busy("remove")
+        if removal is not None and removal.kind == "remove" and removal.subject == model:
+            self._say_busy(removal)
+            return
         self._end("open")
         errand = self._runs.get("errand")
         if errand is not None:  # it must not push the model aside that was asked for later
@@ -186,10 +196,10 @@ class ModelDesk(QObject):
         self._begin(task, self._on_tidied(""), self._works.discard, repository)
 
     def convert(self, name: str, build: str) -> None:
-        """Make one more build of a model without opening it."""
+        """Make a build of a model, one that is damaged too, without opening it."""
         task = Task("convert", name, f"Making {build} of {name}")
         finish = self._on_tidied(f"{name} has a {build} build now.")
-        self._begin(task, finish, self._works.open, name, build)
+        self._begin(task, finish, self._works.make, name, build)
 
     def verify(self, name: str) -> None:
         """Check the files of a model and what its builds compute; comes as :attr:`verified`."""
@@ -207,13 +217,15 @@ class ModelDesk(QObject):
     def remove(self, name: str) -> None:
         """Delete an imported model with all its builds."""
         task = Task("remove", name, f"Removing {name}")
-        self._begin(task, self._on_tidied(f"{name} was removed."), self._works.remove, name)
+        if self._released(task):
+            self._begin(task, self._on_tidied(f"{name} was removed."), self._works.remove, name)
 
     def remove_build(self, name: str, build: str) -> None:
         """Delete one build of a model."""
         task = Task("remove", name, f"Removing {build} of {name}")
         finish = self._on_tidied(f"The {build} build of {name} was removed.")
-        self._begin(task, finish, self._works.remove_build, name, build)
+        if self._released(task, build):
+            self._begin(task, finish, self._works.remove_build, name, build)
 
     def cancel_task(self, task: Task) -> None:
         """End a task at once; of a download nothing stays."""
@@ -242,15 +254,31 @@ class ModelDesk(QObject):
 
     def _begin(self, task: Task, finish: Finish, work: Any, *args: Any) -> None:
         if (other := self.busy(task.place)) is not None:
-            words = f"{other.title} is still going on; wait for it or cancel it, then try again."
-            self.failed.emit(words)
-            self.news.emit(words)  # seen on every page
+            self._say_busy(other)
             return
         self._failures.pop(task.key, None)
         job = self._works.start(work, self._paths, *args)
         self._runs[task.place] = _Run(task, job, finish)
         self._timer.start()
         self.tasks_changed.emit()
+
+    def _released(self, task: Task, build: str = "") -> bool:
+        """Whether nobody uses the files any more that a removal is to delete; else say who does."""
+        name = task.subject
+        for other in [run.task for run in self._runs.values()]:
+            if other.place == task.place or other.subject == name:
+                self._say_busy(other)
+                return False
+        folder = next((model.folder for model in self.models() if model.name == name), None)
+        why_not = self._release(folder, build) if folder is not None else ""
+        if why_not:
+            self._fail(task, why_not)
+        return not why_not
+
+    def _say_busy(self, other: Task) -> None:
+        words = f"{other.title} is still going on; wait for it or cancel it, then try again."
+        self.failed.emit(words)
+        self.news.emit(words)  # seen on every page
 
     def _end(self, place: Place) -> None:
         run = self._runs.pop(place, None)

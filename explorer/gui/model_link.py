@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Slot
 
+from explorer.engine.device import CPU_BUILD
 from explorer.engine.messages import Ready
-from explorer.gui.controller import Controller, Loaded
+from explorer.gui.controller import Controller
 from explorer.gui.explore_page import ExplorePage
+from explorer.gui.loading import Loaded
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
 from explorer.gui.model_tasks import Task
@@ -14,8 +16,6 @@ from explorer.gui.model_words import Insight, parameters
 from explorer.gui.models_page import ModelsPage
 from explorer.gui.settings_page import SettingsPage
 from explorer.gui.status import Status
-
-CPU_BUILD = "cpu-int8"
 
 
 class ModelLink(QObject):
@@ -50,9 +50,9 @@ class ModelLink(QObject):
         desk.listed.connect(self._list)
         desk.opened.connect(self._on_opened)
         desk.failed.connect(self._on_failed)
-        controller.engine_ready.connect(self._on_engine_ready)
-        controller.load_refused.connect(self._on_load_refused)
-        controller.coming_changed.connect(self._on_coming)
+        controller.loading.engine_ready.connect(self._on_engine_ready)
+        controller.loading.load_refused.connect(self._on_load_refused)
+        controller.loading.coming_changed.connect(self._on_coming)
         controller.prefill.connect(self._on_prefill)
         page.set_model("coming")  # with start(), which follows the first picture
         settings.device_changed.connect(self._on_device)
@@ -112,14 +112,14 @@ class ModelLink(QObject):
     @Slot()
     def _on_cancel(self) -> None:
         if self._shown is not None and self._shown == self._loading():
-            self._controller.cancel_load()
+            self._controller.loading.cancel()
         elif self._shown is not None:
             self.desk.cancel_task(self._shown)
 
     def _loading(self) -> Task | None:
         """Return what the engine is loading, as a task, while no other one runs."""
-        controller = self._controller
-        loaded = controller.coming or (controller.loaded if controller.ready is None else None)
+        loading = self._controller.loading
+        loaded = loading.coming or (loading.loaded if loading.ready is None else None)
         if loaded is None:
             return None
         name = loaded.manifest.name
@@ -143,7 +143,7 @@ class ModelLink(QObject):
         if loaded.manifest.name != settings.model:
             self._memory.change(model=loaded.manifest.name, build="")
         self._picker.set_problem("")
-        self._controller.load(loaded, settings.device, settings.threads)
+        self._controller.loading.load(loaded, settings.device, settings.threads)
         self._list()
         self._page.show_state()
 
@@ -165,7 +165,7 @@ class ModelLink(QObject):
 
     @Slot(str)
     def _on_load_refused(self, sentence: str) -> None:
-        loaded = self._controller.refused
+        loaded = self._controller.loading.refused
         if loaded and loaded.build.startswith("cuda") and self._memory.settings.device == "auto":
             # RULES 11: another build is another hunt, and the screen says so.
             self._page.notices.say(f"{sentence} The CPU is used; its hunts are counted apart.")

@@ -31,7 +31,7 @@ from explorer import app as window_app  # noqa: E402
 from explorer.engine.messages import Load, Start, Steps  # noqa: E402
 from explorer.engine.process import EngineProcess  # noqa: E402
 from explorer.engine.tokens import Tokens  # noqa: E402
-from explorer.gui.controller import Loaded  # noqa: E402
+from explorer.gui.loading import Loaded  # noqa: E402
 from explorer.manifest import Build, Manifest  # noqa: E402
 from explorer.paths import Paths  # noqa: E402
 from explorer.recipe import Recipe  # noqa: E402
@@ -87,7 +87,7 @@ def measure_gaps(lanes: int, rate: float, seconds: float) -> None:
         engine = ScriptedEngine(tokens_per_second=rate)
         program = open_window(Path(folder), lanes, engine, 100_000)
         window = program.window
-        window.controller.load(demo(), "auto")
+        window.controller.loading.load(demo(), "auto")
         spin(0.5)
         window.do("generate")
         spin(0.5)
@@ -203,7 +203,7 @@ def window_run(folder: Path, loaded: Loaded, lanes: int, seconds: float) -> Run:
     window.explore.recipe.set_recipe(recipe)
     window.explore.recipe.set_policy(True, False)  # finished tries make room: it never pauses
     window.explore.recipe.policy_changed.emit(True, False)
-    window.controller.load(loaded, "cpu", 1)
+    window.controller.loading.load(loaded, "cpu", 1)
     while window.controller.ready is None:
         spin(0.05)
     window.do("generate")

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from explorer import app as window_app
 from explorer.engine.tokens import Tokens
-from explorer.gui.controller import Loaded
+from explorer.gui.loading import Loaded
 from explorer.gui.main_window import MainWindow
 from explorer.manifest import Build, Manifest
 from explorer.paths import Paths
@@ -53,7 +53,7 @@ class Desk:
         self.window.resize(1440, 900)
         self.window.show()
         if loaded:
-            self.window.controller.load(demo(), "auto")
+            self.window.controller.loading.load(demo(), "auto")
         self.tick()
         return self.window
 

@@ -33,7 +33,7 @@ def controller(qapp, engine, clock):
     with Database.in_memory() as database:
         review = Review(Ledger(database), lanes=8, clock=clock)
         controller = Controller(engine, review, clock)
-        controller.load(demo(), "auto")
+        controller.loading.load(demo(), "auto")
         controller.tick()
         yield controller
         controller.shut_down()
@@ -122,7 +122,7 @@ def test_a_key_pressed_too_early_is_no_lasting_notice(controller):
 
 def test_a_dead_engine_is_noticed_while_nothing_runs(controller, engine):
     ready = []
-    controller.engine_ready.connect(ready.append)
+    controller.loading.engine_ready.connect(ready.append)
     engine.crash("The engine stopped.", restarting=True)
     controller.tick()
     assert ready[0] is None

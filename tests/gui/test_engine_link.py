@@ -26,7 +26,7 @@ def large(build="cpu-int8", size=3 * GIGABYTE):
 def free(desk):
     """What the machine says is free; the model in use is too small to matter."""
     bytes_free = [100 * GIGABYTE]
-    desk.window.controller._free = lambda device: bytes_free[0]
+    desk.window.controller.loading.free = lambda device: bytes_free[0]
     return bytes_free
 
 
@@ -44,7 +44,7 @@ def sentences(desk):
 
 
 def test_what_fits_is_loaded_without_a_word(desk, free):
-    desk.window.controller.load(large(), "auto")
+    desk.window.controller.loading.load(large(), "auto")
     desk.tick()
     assert sentences(desk) == []
     assert desk.window.controller.loaded.manifest.name == "large"
@@ -52,7 +52,7 @@ def test_what_fits_is_loaded_without_a_word(desk, free):
 
 def test_what_is_tight_is_loaded_and_said(desk, free):
     free[0] = int(3.5 * GIGABYTE)
-    desk.window.controller.load(large(), "auto")
+    desk.window.controller.loading.load(large(), "auto")
     desk.tick()
     (sentence,) = sentences(desk)
     assert sentence.startswith("large (cpu-int8) with 4 lanes needs about 3.")
@@ -64,7 +64,7 @@ def test_what_is_tight_is_loaded_and_said(desk, free):
 def test_what_is_too_large_waits_for_an_answer(desk, free):
     free[0] = GIGABYTE
     count = len(loads(desk))
-    desk.window.controller.load(large(), "auto")
+    desk.window.controller.loading.load(large(), "auto")
     desk.tick()
     assert "may end for lack of memory" in sentences(desk)[0]
     assert len(loads(desk)) == count
@@ -85,7 +85,7 @@ def test_fewer_lanes_may_be_the_answer(desk, free):
     manifest = replace(wide.manifest, context=512 * 400)
     wide = replace(wide, manifest=manifest)
     free[0] = int(2.2 * 400 * cache + 0.3 * GIGABYTE)
-    desk.window.controller.load(wide, "auto")
+    desk.window.controller.loading.load(wide, "auto")
     found = doubt(manifest, "cpu-int8", 4, free[0])
     assert found.fit == "too large"
     offered = [way for way in found.ways if way.kind == "lanes"]
@@ -101,7 +101,7 @@ def test_a_smaller_build_is_asked_for(desk, free):
     free[0] = 4 * GIGABYTE
     asked = []
     desk.window.explore.models.model_chosen.connect(lambda *chosen: asked.append(chosen))
-    desk.window.controller.load(large("cpu-fp32", 12 * GIGABYTE), "auto")
+    desk.window.controller.loading.load(large("cpu-fp32", 12 * GIGABYTE), "auto")
     words = next(words for words in buttons(desk) if words.startswith("Use "))
     desk.window.models.desk.open = lambda *chosen: None
     buttons(desk)[words].click()
@@ -113,9 +113,9 @@ def test_the_model_before_goes_on_until_the_next_is_there(desk):
     desk.generate("Hello")
     desk.step(1)
     desk.engine.ready = False
-    controller.load(large(), "auto")
+    controller.loading.load(large(), "auto")
     desk.step(2)
-    assert controller.coming.manifest.name == "large"
+    assert controller.loading.coming.manifest.name == "large"
     assert controller.loaded.manifest.name == "demo"
     assert [seat.tokens for seat in desk.review.seats] == [3] * 4
     # A Generate is meant for the model that was chosen.
@@ -124,7 +124,7 @@ def test_the_model_before_goes_on_until_the_next_is_there(desk):
     desk.engine.say_ready()
     desk.tick()
     assert controller.loaded.manifest.name == "large"
-    assert controller.coming is None
+    assert controller.loading.coming is None
     assert desk.review.hunt.model.name == "large"
     assert desk.review.running
 
@@ -132,12 +132,12 @@ def test_the_model_before_goes_on_until_the_next_is_there(desk):
 def test_a_load_is_cancelled_from_the_picker(desk):
     desk.engine.ready = False
     controller, picker = desk.window.controller, desk.window.explore.models
-    controller.load(large(), "auto")
+    controller.loading.load(large(), "auto")
     assert picker.progress.text() == "Loading large (cpu-int8)"
     desk.window.do("generate")
     picker.cancel.click()
     assert desk.engine.sent[-1] == (CancelLoad(),)
-    assert controller.coming is None
+    assert controller.loading.coming is None
     assert controller.loaded.manifest.name == "demo"
     assert not picker.progress.isVisible()
     assert desk.review.hunt is None
@@ -152,7 +152,7 @@ def test_a_model_that_had_to_make_room_comes_back(desk):
     before = controller.loaded
     desk.generate("Hello")
     desk.step(2)
-    controller.load(large(), "auto")
+    controller.loading.load(large(), "auto")
     desk.engine._events.append(Displaced())
     desk.tick()
     assert controller.loaded.manifest.name == "large"
@@ -171,7 +171,7 @@ def test_an_idle_model_is_unloaded_and_comes_back_with_generate(desk):
     controller, status = desk.window.controller, desk.window.status
     now = [1000.0]
     controller._clock = lambda: now[0]
-    controller._active = 1000.0
+    controller.loading.touch(1000.0)
     desk.window.settings.unload.setValue(2)
     assert desk.window.memory.settings.unload_minutes == 2
     desk.generate("Hello")

@@ -523,7 +523,7 @@ def test_every_control_has_a_name_and_can_be_reached(desk):
 def test_a_second_load_replaces_the_first(desk):
     desk.generate("Hello")
     desk.step(2)
-    desk.window.controller.load(demo("cpu-int4"), "cpu")
+    desk.window.controller.loading.load(demo("cpu-int4"), "cpu")
     desk.tick()
     assert any(isinstance(message[0], Load) for message in desk.engine.sent[-2:])
     assert [seat.end for seat in desk.review.seats] == ["stopped"] * 4
@@ -532,7 +532,7 @@ def test_a_second_load_replaces_the_first(desk):
 
 def test_generate_waits_for_the_model(desk):
     desk.engine.ready = False
-    desk.window.controller.load(demo("cpu-fp32"), "cpu")
+    desk.window.controller.loading.load(demo("cpu-fp32"), "cpu")
     desk.tick()
     desk.engine.enqueue("one two")
     desk.window.do("generate")
@@ -637,7 +637,7 @@ def test_the_strip_counts_what_a_switch_of_the_model_stopped(desk):
     """It went on saying "4 streaming" under four lanes that had stopped."""
     desk.generate("Hello")
     desk.step(1)
-    desk.window.controller.load(demo("cpu-fp32"), "auto")
+    desk.window.controller.loading.load(demo("cpu-fp32"), "auto")
     desk.tick()
     assert figures(desk) == {"tries": 4, "unread": 4, "everywhere": 4}
 
