@@ -1,23 +1,38 @@
 """Take pictures of the real window: ``python -m tests.screenshots FOLDER``.
 
-Two of them, ``window-light.png`` and ``window-dark.png``, open the README (docs/images). The others
-are for looking: every state, small and large. Needs Xvfb, xdotool and ImageMagick.
+``window-light.png``, ``models-light.png`` and the same in dark stand in the README (docs/images).
+The others are for looking: every page and state, small and large. Needs Xvfb, xdotool and
+ImageMagick.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tests.desktop import Desktop, wait_for
+from tests.desktop import ROOT, Desktop, wait_for
 
 PROMPT = "The old captain looked out over the sea and"
 SEED = 2019
+MODELS = {"old-stories": "models/demo", "tiny-checkpoint": "tests/data/openai_tiny"}
+"""Models that keep the demonstration company on their page: a name, and what is imported."""
+SIZES = ((1440, 900, 4), (1280, 800, 4), (1280, 800, 8), (1920, 1080, 8))
+"""Width, height and lanes; the first one is that of the README."""
 SETTLE = 1.2
 """Seconds after a key, so that a picture shows where things come to rest."""
+PAGES = {
+    "collection": "alt+2",
+    "history": "alt+3",
+    "models": "alt+4",
+    "catalogue": "ctrl+d",
+    "settings": "alt+5",
+}
+"""The key that leads to a page; Explore is where the others start from."""
 
 
 def settings(theme: str, **others: object) -> str:
@@ -25,8 +40,15 @@ def settings(theme: str, **others: object) -> str:
     return json.dumps({"theme": theme, "seed": SEED, "prompt": PROMPT, **others})
 
 
+def install(data: Path) -> None:
+    """Import two tiny models, as a person would on the command line."""
+    words = [sys.executable, str(ROOT / "main.py"), "--data-dir", str(data), "models", "import"]
+    for name, folder in MODELS.items():
+        subprocess.run([*words, str(ROOT / folder), "--name", name], check=True, timeout=120)
+
+
 def begin(data: Path, text: str) -> None:
-    """Make a fresh data folder with these settings."""
+    """Make a fresh library in the data folder, with these settings."""
     data.mkdir(parents=True, exist_ok=True)
     for name in ("library.sqlite", "library.sqlite-wal", "library.sqlite-shm"):
         (data / name).unlink(missing_ok=True)
@@ -67,10 +89,11 @@ def states(folder: Path, data: Path, theme: str, size: tuple[int, int], lanes: i
         desktop.picture(folder / f"window-{theme}.png") if size[0] == 1440 else shot("judged")
         time.sleep(SETTLE)
         shot("rest")
-        for page in (2, 3, 4):
-            desktop.key(f"alt+{page}")
+        for page, key in PAGES.items():
+            desktop.key(key)
             time.sleep(SETTLE)
-            shot(f"page{page}")
+            readme = page == "models" and size[0] == 1440
+            desktop.picture(folder / f"models-{theme}.png") if readme else shot(page)
         desktop.key("alt+1")
         desktop.key("ctrl+t")
         time.sleep(SETTLE)
@@ -96,18 +119,18 @@ def error(folder: Path, data: Path, theme: str) -> None:
 
 
 def main() -> None:
-    """Take all pictures, or with ``--readme`` only the two of the README."""
+    """Take all pictures, or with ``--readme`` only those at the size of the README."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--readme", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary) / "data"
+        install(data)
         for theme in ("light", "dark"):
-            states(arguments.folder, data, theme, (1440, 900), 4)
+            for width, height, lanes in SIZES[:1] if arguments.readme else SIZES:
+                states(arguments.folder, data, theme, (width, height), lanes)
             if not arguments.readme:
-                states(arguments.folder, data, theme, (1280, 800), 4)
-                states(arguments.folder, data, theme, (1920, 1080), 8)
                 error(arguments.folder, data, theme)
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from explorer.gui.controls import label
 from explorer.gui.model_words import PRECISIONS, TONES, Need, memory, size
@@ -30,7 +38,7 @@ class _BuildRow:
         self.remove = _button("Remove…", f"Remove the {name} build")
         line = QFrame()
         line.setProperty("role", "line")
-        grid.addWidget(line, 2 * number, 0, 1, 4)
+        grid.addWidget(line, 2 * number, 0, 1, 3)
         left, middle = QVBoxLayout(), QVBoxLayout()
         halves = ((left, (self.title, self.amount)), (middle, (self.what, self.need)))
         for column, widgets in halves:
@@ -40,10 +48,11 @@ class _BuildRow:
         top = Qt.AlignmentFlag.AlignTop
         grid.addLayout(left, 2 * number + 1, 0, top)
         grid.addLayout(middle, 2 * number + 1, 1, top)
-        grid.addWidget(self.use, 2 * number + 1, 2, top)
-        right = top | Qt.AlignmentFlag.AlignRight
-        grid.addWidget(self.make, 2 * number + 1, 2, 1, 2, right)
-        grid.addWidget(self.remove, 2 * number + 1, 3, top)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(UNIT)
+        for button in (self.use, self.make, self.remove):
+            buttons.addWidget(button)
+        grid.addLayout(buttons, 2 * number + 1, 2, top | Qt.AlignmentFlag.AlignRight)
 
     def show(self, build: Build | None, quality: str, need: Need | None, used: bool) -> None:
         there = build is not None

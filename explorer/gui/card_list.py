@@ -63,13 +63,13 @@ class CardDelegate(QStyledItemDelegate):
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)
         if chosen:
             painter.fillRect(rect, colour("accent_behind"))
-            if option.state & QStyle.StateFlag.State_HasFocus:
-                painter.fillRect(QRect(rect.left(), rect.top(), 2, rect.height()), colour("accent"))
         else:
             painter.fillRect(
                 QRect(rect.left() + 2 * UNIT, rect.bottom(), rect.width() - 4 * UNIT, 1),
                 colour("line"),
             )
+        if option.state & QStyle.StateFlag.State_HasFocus:
+            painter.fillRect(QRect(rect.left(), rect.top(), 2, rect.height()), colour("accent"))
         inner = rect.adjusted(2 * UNIT, 2 * UNIT + 2, -2 * UNIT, -2 * UNIT)
         painter.setFont(option.font)
         painter.setPen(colour("human" if card.human else "text"))
@@ -220,6 +220,11 @@ class CardList(QWidget):
         """Return the id of the current row."""
         found = self.view.currentIndex().data(ID)
         return found if isinstance(found, int) else None
+
+    def take_focus(self) -> None:
+        """Take the keyboard: the rows, or the filter where there are none."""
+        rows = not self.view.isHidden()
+        (self.view if rows else self.filter).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def choose(self, key: int) -> bool:
         """Make the row of an id current; False where it is not shown."""

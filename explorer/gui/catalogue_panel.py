@@ -16,13 +16,12 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLineEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from explorer.gui.controls import Choice, Labelled, label
+from explorer.gui.controls import Choice, Labelled, Line, label
 from explorer.gui.model_rows import Row, RowList
 from explorer.gui.model_words import PRECISIONS, parameters, size
 from explorer.gui.theme import GAP, PADDING, UNIT
@@ -59,11 +58,11 @@ class CataloguePanel(QFrame):
         self._busy = ""
         self._found: Preview | None = None
         self.list = RowList("Catalogue")
-        self.repository = QLineEdit()
+        self.repository = Line()
         self.repository.setPlaceholderText("owner/name")
         self.repository.setAccessibleName("Repository on the hub")
         self.repository.setClearButtonEnabled(True)
-        self.revision = QLineEdit()
+        self.revision = Line()
         self.revision.setPlaceholderText("main")
         self.revision.setAccessibleName("Revision: a commit, tag or branch")
         self.builds = Choice(

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent, QValidator, QWheelEvent
 from PySide6.QtWidgets import (
+    QButtonGroup,
     QComboBox,
     QDoubleSpinBox,
     QFrame,
     QLabel,
+    QLineEdit,
     QScrollArea,
     QSizePolicy,
     QSlider,
@@ -166,6 +168,14 @@ class Choice(_Quiet, QComboBox):
         return field_size(self, super().sizeHint())
 
 
+class Line(QLineEdit):
+    """A line of text as high as the fields beside it."""
+
+    def sizeHint(self) -> QSize:
+        """Ask for the height that all fields share."""
+        return field_size(self, super().sizeHint())
+
+
 class Slider(_Quiet, QSlider):
     """A horizontal slider with positions 0..last."""
 
@@ -222,6 +232,21 @@ class Fold(QScrollArea):
         super().resizeEvent(event)
         if event.oldSize().width() != event.size().width():
             self.updateGeometry()
+
+
+def tab_to_checked(group: QButtonGroup) -> None:
+    """Let the Tab key come to the checked button of a group; the arrow keys go on from there.
+
+    Qt does so only where the choice was made by keyboard.
+    """
+
+    def follow() -> None:
+        for button in group.buttons():
+            policy, tab = button.focusPolicy(), Qt.FocusPolicy.TabFocus
+            button.setFocusPolicy(policy | tab if button.isChecked() else policy & ~tab)
+
+    group.buttonToggled.connect(follow)
+    follow()
 
 
 def label(text: str, role: str, *, wrap: bool = False, buddy: QWidget | None = None) -> QLabel:

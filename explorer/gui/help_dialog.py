@@ -22,6 +22,8 @@ _KEYS = (
     ("Page Up, Page Down", "Scroll in the chosen lane"),
     ("Ctrl+L", "Edit the prompt"),
     ("Ctrl+T", "All tries of the hunt"),
+    ("Ctrl+O, Ctrl+D", "Import a model, download one"),
+    ("Ctrl+E", "Export the collection"),
     ("Alt+1 – Alt+5", "Explore, Collection, History, Models, Settings"),
     ("Ctrl+B", "Show or hide the collection"),
     ("Ctrl++, Ctrl+-, Ctrl+0", "Size of the text"),

@@ -75,6 +75,7 @@ class Lane(QFrame):
         self._seat: tuple[Seat, str, float | None, bool] | None = None
         self.setProperty("role", "lane")
         self.setProperty("chosen", "false")
+        self.setProperty("awake", "false")
         self._index = _label("title")
         self._dot = _label("dot", "●")
         self._state = _label("muted")
@@ -120,7 +121,7 @@ class Lane(QFrame):
         self._dot.hide()
         self.text.set_text("", "")
         self.text.set_caret(False)
-        self._footer.setCurrentIndex(2)
+        self._turn_footer(2)
         self.text.setAccessibleName(f"Lane {self.number + 1}, empty")
 
     def show_seat(
@@ -134,6 +135,8 @@ class Lane(QFrame):
             self.clear()
             return
         self._seat = (seat, prompt, rate, undoable)
+        if not undoable:
+            self._spare_focus(self._undo)
         self._undo.setVisible(undoable)
         streaming = seat.state == "streaming"
         state = {"waiting": "waiting", "streaming": "streaming"}.get(
@@ -156,10 +159,13 @@ class Lane(QFrame):
             self.text.setAccessibleName(name)
 
     def set_chosen(self, chosen: bool) -> None:
-        """Draw or remove the accent border."""
-        value = "true" if chosen else "false"
-        if self.property("chosen") != value:
-            self.setProperty("chosen", value)
+        """Draw or remove the border, which is grey while the keyboard is elsewhere."""
+        self._mark("chosen", chosen)
+
+    def _mark(self, name: str, on: bool) -> None:
+        value = "true" if on else "false"
+        if self.property(name) != value:
+            self.setProperty(name, value)
             self.style().unpolish(self)
             self.style().polish(self)
 
@@ -172,8 +178,10 @@ class Lane(QFrame):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Choose this lane when anything in it takes the focus."""
-        if isinstance(event, QFocusEvent) and event.gotFocus():
-            self.chosen.emit(self.number)
+        if isinstance(event, QFocusEvent):
+            self._mark("awake", event.gotFocus())
+            if event.gotFocus():
+                self.chosen.emit(self.number)
         return super().eventFilter(watched, event)
 
     def hasHeightForWidth(self) -> bool:
@@ -257,11 +265,19 @@ class Lane(QFrame):
             self._verdict.setToolTip(caption)
             self._verdict.setAccessibleName(f"{word} {caption}".strip())
             self._verdict.setText(self._fitting(f"{sign} {word}", caption))
-            self._footer.setCurrentIndex(1)
-        elif seat.end == "crash":
-            self._footer.setCurrentIndex(2)
+            self._turn_footer(1)
         else:
-            self._footer.setCurrentIndex(0)
+            self._turn_footer(2 if seat.end == "crash" else 0)
+
+    def _turn_footer(self, index: int) -> None:
+        if index != self._footer.currentIndex():
+            self._spare_focus(self.keep, self.reject, self.skip, self._undo)
+            self._footer.setCurrentIndex(index)
+
+    def _spare_focus(self, *buttons: QWidget) -> None:
+        """Take the keyboard from buttons that go: Qt would pass it on to the next lane."""
+        if any(button.hasFocus() for button in buttons):
+            self.text.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _fitting(self, verdict: str, caption: str) -> str:
         """Return verdict and caption, shortened to what fits; the tool tip has all of it."""

@@ -225,6 +225,23 @@ class MainWindow(QMainWindow):
             self.panel.show()
         self.pages.setCurrentIndex(page)
         self._show_history()
+        self._take_keyboard(page)
+
+    def _take_keyboard(self, page: int) -> None:
+        """Put the keyboard where a page is used, unless it is walking along the rail.
+
+        Explore remembers where it was left.
+        """
+        if self.rail.isAncestorOf(self.focusWidget()):
+            return
+        takes = {
+            COLLECTION: self.panel.list.take_focus,
+            HISTORY: self.history.list.take_focus,
+            MODELS: self.models_page.take_focus,
+            SETTINGS: self.settings.take_focus,
+        }
+        if page in takes:
+            takes[page]()
 
     def _show_history(self) -> None:
         if self.pages.currentIndex() == HISTORY:

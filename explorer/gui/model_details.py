@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from explorer.gui.build_rows import BuildRows
 from explorer.gui.controls import label
 from explorer.gui.model_tasks import Task
-from explorer.gui.model_words import Insight, last_used, origin, parameters, size
+from explorer.gui.model_words import Insight, card, last_used, origin, parameters, size
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.manifest import Manifest
 from explorer.studies.verify import Finding
@@ -33,6 +33,7 @@ from explorer.weights.store import Installed
 
 FACTS = ("Source", "Revision", "Licence", "Fingerprint", "Context", "Vocabulary", "On disk")
 BUNDLED = "comes with the program"
+CARD_NOTE = "What it was trained on, by whom, and what it is for; README.md of its folder"
 SHORT = 12
 """Hex digits of a fingerprint that are shown; Copy takes all of them."""
 
@@ -145,7 +146,7 @@ class ModelDetails(QFrame):
             "It is made for this machine when it is used for the first time.", "muted", wrap=True
         )
         self.copy = _button("Copy", "Copy the whole fingerprint", "", "link")
-        self.builds = BuildRows()
+        self.card = _button("Read its card", "Read the model's card", CARD_NOTE, "link")
         self.hashes_button = _button("Show the hashes of its files", "Show the hashes", "", "link")
         self.hashes = label("", "muted", wrap=True)
         self.hashes.setTextInteractionFlags(
@@ -154,6 +155,7 @@ class ModelDetails(QFrame):
         )
         self.hashes.setAccessibleName("Hashes of the files")
         self.hashes.hide()
+        self.builds = BuildRows()
         self.verify = _button(
             "Verify",
             "Verify the model",
@@ -200,7 +202,12 @@ class ModelDetails(QFrame):
                 grid.addLayout(line, row, 1)
             else:
                 grid.addWidget(value, row, 1)
-        grid.addWidget(self.hashes_button, len(FACTS), 1, Qt.AlignmentFlag.AlignLeft)
+        links = QHBoxLayout()
+        links.setSpacing(GAP)
+        links.addWidget(self.card)
+        links.addWidget(self.hashes_button)
+        links.addStretch()
+        grid.addLayout(links, len(FACTS), 1)
         grid.addWidget(self.hashes, len(FACTS) + 1, 0, 1, 2)
         self._findings_box = QWidget()
         self._findings_column = QVBoxLayout(self._findings_box)
@@ -258,6 +265,7 @@ class ModelDetails(QFrame):
         self.builds.make_asked.connect(self._on_make)
         self.builds.remove_asked.connect(self._on_remove_build)
         self.copy.clicked.connect(self._on_copy)
+        self.card.clicked.connect(self._on_card)
         self.hashes_button.clicked.connect(self._on_hashes)
         self.verify.clicked.connect(lambda: self._tell(self.verify_asked))
         self.measure.clicked.connect(lambda: self._tell(self.measure_asked))
@@ -274,7 +282,7 @@ class ModelDetails(QFrame):
             "Source": BUNDLED if model.bundled else origin(source),
             "Revision": source.get("revision", ""),
             "Licence": source.get("licence", "")
-            or ("that of the program" if model.bundled else "not stated; ask whoever made it"),
+            or ("MIT, as the program" if model.bundled else "not stated; ask whoever made it"),
             "Fingerprint": manifest.fingerprint[:SHORT],
             "Context": f"{manifest.context:,} tokens",
             "Vocabulary": f"{manifest.vocabulary:,} tokens",
@@ -294,6 +302,7 @@ class ModelDetails(QFrame):
             lines += [f"{build.name}/{name}\n{value}" for name, value in build.hashes.items()]
         self.hashes.setText("SHA-256\n" + "\n".join(lines))
         self.hashes_button.setVisible(bool(lines))
+        self.card.setVisible(card(model) is not None)
 
     def _show_findings(self) -> None:
         while (item := self._findings_column.takeAt(0)) is not None:
@@ -355,6 +364,11 @@ class ModelDetails(QFrame):
         folder = model.folder if model.folder.is_dir() else model.source or model.folder.parent
         if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(folder)))):
             self.message.emit(f"No file manager was found; the folder is {folder}.")
+
+    def _on_card(self) -> None:
+        path = card(self._model) if self._model is not None else None
+        if path is not None and not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
+            self.message.emit(f"No program for it was found; the card is {path}.")
 
     def _on_remove_build(self, build: str) -> None:
         manifest = self._model.manifest if self._model else None

@@ -139,11 +139,11 @@ class RowDelegate(QStyledItemDelegate):
         rect = option.rect
         if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, colour("accent_behind"))
-            if option.state & QStyle.StateFlag.State_HasFocus:
-                painter.fillRect(QRect(rect.left(), rect.top(), 2, rect.height()), colour("accent"))
         else:
             line = QRect(rect.left() + 2 * UNIT, rect.bottom(), rect.width() - 4 * UNIT, 1)
             painter.fillRect(line, colour("line"))
+        if option.state & QStyle.StateFlag.State_HasFocus:
+            painter.fillRect(QRect(rect.left(), rect.top(), 2, rect.height()), colour("accent"))
         inner = rect.adjusted(3 * UNIT, 2 * UNIT + 2, -3 * UNIT, -2 * UNIT)
         font, notes = QFont(option.font), _scaled(option.font, 12 / 13)
         bold = QFont(font)

@@ -9,9 +9,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
-from PySide6.QtCore import QDate, QLocale
-
+from explorer.gui.wording import day
 from explorer.manifest import Build, Manifest
+from explorer.weights.convert import SOURCE_FOLDER
+from explorer.weights.store import Installed
 
 Fit = Literal["fits", "tight", "too large"]
 
@@ -93,21 +94,26 @@ def origin(source: Mapping[str, str]) -> str:
     return " · ".join(filter(None, (kind, Path(path).name if path else "")))
 
 
+def card(model: Installed) -> Path | None:
+    """Return the file in which those who made a model say what it is; None where there is none."""
+    path = (model.source or model.folder / SOURCE_FOLDER) / "README.md"
+    return path if path.is_file() else None
+
+
 def reason(problem: str, folder: Path) -> str:
     """Return why a model is broken without the path of its folder, which hides it in a line."""
     return problem.replace(f"{folder}{os.sep}", "").replace(str(folder), folder.name)
 
 
 def last_used(seconds: float | None, today: date | None = None) -> str:
-    """Return when a model was used last: a day, in the person's language where it is long ago."""
+    """Return when a model was used last, to the day."""
     if seconds is None:
         return "not used yet"
-    day = datetime.fromtimestamp(seconds).date()
-    ago = ((today or date.today()) - day).days
+    when = datetime.fromtimestamp(seconds).date()
+    ago = ((today or date.today()) - when).days
     if 0 <= ago <= 1:
         return "used yesterday" if ago else "used today"
-    shown = QLocale().toString(QDate(day.year, day.month, day.day), QLocale.FormatType.ShortFormat)
-    return f"used {shown}"
+    return f"used {day(when)}"
 
 
 def memory(need: Need) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -173,11 +172,12 @@ class ModelsPage(QWidget):
         self._right.setCurrentWidget(self.catalogue)
         self.catalogue.begin()
 
-    def showEvent(self, event: QShowEvent) -> None:
-        """Take the keyboard where the page comes up: the list."""
-        super().showEvent(event)
-        if self._right.currentWidget() is self.details:
-            self.list.setFocus(Qt.FocusReason.OtherFocusReason)
+    def take_focus(self) -> None:
+        """Take the keyboard where the page comes up: the list, or the way to a first model."""
+        empty = self._pages.currentWidget() is self.nothing
+        first = self.import_button if empty else self.list
+        first = self.catalogue.list if self.catalogue.isVisible() else first
+        first.setFocus(Qt.FocusReason.OtherFocusReason)
 
     # Rows
 

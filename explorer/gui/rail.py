@@ -6,6 +6,7 @@ from PySide6.QtCore import QEvent, QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QWidget
 
 from explorer.gui import theme
+from explorer.gui.controls import tab_to_checked
 
 PAGES = ("Explore", "Collection", "History", "Models", "Settings")
 WIDTH, NARROW = 68, 48
@@ -40,6 +41,7 @@ class Rail(QFrame):
         column.addStretch()
         self._group.idClicked.connect(self.page_chosen)
         self.buttons[0].setChecked(True)
+        tab_to_checked(self._group)
         self._narrow = False
         self._fit_later = QTimer(self)  # when the buttons have taken a new style up as well
         self._fit_later.setSingleShot(True)

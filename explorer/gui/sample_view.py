@@ -55,7 +55,7 @@ class SampleView(QDialog):
         self.place = label("", "muted")
         self.text = QTextEdit()
         self.text.setReadOnly(True)
-        self.text.setProperty("role", "machine")
+        self.text.setProperty("role", "reading")
         self.text.setTabChangesFocus(True)
         self.text.setAccessibleName("Prompt and completion")
         self.text.setTextInteractionFlags(

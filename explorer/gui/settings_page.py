@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 
 from explorer.engine.device import Option
 from explorer.engine.memory import gigabytes
-from explorer.gui.controls import Number, label
+from explorer.gui.controls import Number, label, tab_to_checked
 from explorer.gui.theme import GAP, PADDING, UNIT
 from explorer.settings import MOST_MINUTES
 
@@ -81,6 +81,8 @@ class SettingsPage(QScrollArea):
         column.addWidget(self._data(places))
         column.addStretch()
         self.setWidget(page)
+        tab_to_checked(self.themes)
+        tab_to_checked(self.devices)
         self.themes.idClicked.connect(self._on_theme)
         self.devices.idClicked.connect(self._on_device)
         self.threads.valueChanged.connect(self.threads_changed)
@@ -117,6 +119,11 @@ class SettingsPage(QScrollArea):
         for option in options:
             self._add_device(option.name, option.id, about(option), works=option.works)
         self._check_device()
+        before: QWidget = self._before_devices
+        if before.window() is self.window():  # while the page is made they come in order anyway
+            for button in self.devices.buttons():
+                QWidget.setTabOrder(before, button)
+                before = button
         chosen = self.devices.checkedButton()
         if had_focus and chosen is not None:
             chosen.setFocus()
@@ -132,6 +139,11 @@ class SettingsPage(QScrollArea):
         blocked = self.threads.blockSignals(True)
         self.threads.setValue(threads)
         self.threads.blockSignals(blocked)
+
+    def take_focus(self) -> None:
+        """Take the keyboard: the theme in use."""
+        if (chosen := self.themes.checkedButton()) is not None:
+            chosen.setFocus(Qt.FocusReason.OtherFocusReason)
 
     # Building
 
@@ -158,6 +170,7 @@ class SettingsPage(QScrollArea):
             press.setProperty("step", step)
             press.clicked.connect(self._on_text_size)
             size.addWidget(press)
+            self._before_devices = press
         size.addSpacing(2 * UNIT)
         size.addWidget(self.text_size)
         size.addStretch()
@@ -237,8 +250,8 @@ class SettingsPage(QScrollArea):
         column.addLayout(grid)
         column.addWidget(
             label(
-                "Everything stays on this computer: the program opens no network connection"
-                " and sends no statistics.",
+                "Everything stays here. Nothing is fetched unless you ask for a download on the"
+                " Models page; no statistics are sent.",
                 "muted",
                 wrap=True,
             )

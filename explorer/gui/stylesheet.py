@@ -11,7 +11,8 @@ QFrame[role="line"] { background: $line; border: none; max-height: 1px; min-heig
 QFrame[role="vline"] { background: $line; border: none; max-width: 1px; min-width: 1px; }
 QFrame[role="card"] { background: $panel; border: 1px solid $line; border-radius: 10px; }
 QFrame[role="lane"] { background: $panel; border: 1px solid $line; border-radius: 10px; padding: 1px; }
-QFrame[role="lane"][chosen="true"] { border: 2px solid $accent; padding: 0; }
+QFrame[role="lane"][chosen="true"] { border: 2px solid $muted; padding: 0; }
+QFrame[role="lane"][chosen="true"][awake="true"] { border-color: $accent; }
 QFrame[role="kept-bar"], QFrame[role="rejected-bar"], QFrame[role="skipped-bar"], QFrame[role="actions"] {
     border: none; border-top: 1px solid $line; border-bottom-left-radius: 8px; border-bottom-right-radius: 8px;
 }
@@ -52,6 +53,7 @@ QPushButton:pressed, QToolButton:pressed { background: $line; }
 QPushButton:focus, QToolButton:focus { border: 1px solid $accent; }
 QPushButton:disabled, QToolButton:disabled { color: $muted; background: $background; }
 QPushButton:default { border-color: $accent; }
+QPushButton:checked { background: $accent_behind; color: $accent; }
 QPushButton[role="primary"] {
     background: $accent; color: $on_accent; border: 1px solid $accent; font-weight: 600; padding: 8px 12px;
 }
@@ -75,7 +77,7 @@ QPushButton[role="quiet"]:focus, QToolButton[role="quiet"]:focus { border: 1px s
 QPushButton[role="quiet"][tone="title"], QToolButton[role="quiet"][tone="title"] { color: $text; font-weight: 600; }
 QPushButton[role="link"] {
     background: transparent; border: 1px solid transparent; border-radius: 4px; color: $accent;
-    font-size: $note_size; padding: 0 2px;
+    font-size: $note_size; padding: 0;
 }
 QPushButton[role="link"]:hover { border-bottom-color: $accent; }
 QPushButton[role="link"]:focus { border-color: $accent; }
@@ -102,6 +104,10 @@ QPlainTextEdit[role="human"], QTextEdit[role="human"] { color: $human; font-size
 QPlainTextEdit[role="machine"], QTextEdit[role="machine"] {
     background: $panel; border: none; border-radius: 0; padding: 0; font-size: $text_size;
 }
+QTextEdit[role="reading"] {
+    background: $panel; border: 1px solid transparent; border-radius: 6px; padding: 0; font-size: $text_size;
+}
+QTextEdit[role="reading"]:focus { border-color: $accent; }
 QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSpinBox::down-button {
     width: 14px; border: none; background: transparent;
 }
@@ -121,7 +127,9 @@ QMenuBar { background: $panel; color: $text; border-bottom: 1px solid $line; pad
 QMenuBar::item { background: transparent; padding: 4px 8px; border-radius: 4px; }
 QMenuBar::item:selected { background: $accent_behind; }
 
-QCheckBox, QRadioButton { background: transparent; spacing: 7px; border: 1px solid transparent; border-radius: 4px; }
+QCheckBox, QRadioButton {
+    background: transparent; spacing: 7px; border: 1px solid transparent; border-radius: 4px; padding: 1px 5px 1px 1px;
+}
 QCheckBox:focus, QRadioButton:focus { border-color: $accent; }
 QCheckBox::indicator { width: 14px; height: 14px; border: 1px solid $muted; border-radius: 4px; background: $field; }
 QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url(icons:check-$tone.svg); }
@@ -146,6 +154,8 @@ QScrollBar::handle:hover { background: $muted; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 QScrollArea, QScrollArea > QWidget > QWidget[role="panel"] { border: none; background: $panel; }
+QScrollArea[role="reading"] { border: 1px solid transparent; border-radius: 6px; }
+QScrollArea[role="reading"]:focus { border-color: $accent; }
 QAbstractScrollArea::corner { background: transparent; }
 
 QTableView, QListView, QTreeView {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from explorer.library.statistics import Cost, Counts
 
@@ -52,4 +52,9 @@ def local_time(iso: str) -> str:
         when = datetime.fromisoformat(iso).astimezone()
     except ValueError:
         return iso
-    return f"{when.day} {_MONTHS[when.month - 1]} {when.year}, {when:%H:%M}"
+    return f"{day(when)}, {when:%H:%M}"
+
+
+def day(when: date) -> str:
+    """Return a day as every panel writes it: ``23 Nov 2026``."""
+    return f"{when.day} {_MONTHS[when.month - 1]} {when.year}"

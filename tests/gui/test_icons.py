@@ -5,7 +5,7 @@ from PySide6.QtGui import QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
 
 ICONS = Path(__file__).parents[2] / "resources" / "icons"
-RAIL = ("explore", "collection", "history", "statistics", "models", "settings")
+RAIL = ("explore", "collection", "history", "models", "settings")
 
 
 def drawn(name, size=16):

@@ -1,9 +1,11 @@
 import time
+from datetime import date, datetime
 
 import pytest
 from PySide6.QtCore import QLocale
 
 from explorer.gui import wording
+from explorer.gui.model_words import last_used
 from explorer.library.statistics import Cost, Counts
 
 
@@ -49,3 +51,16 @@ def test_times_are_local_and_unmistakable_in_every_language(monkeypatch, languag
 
 def test_a_broken_time_is_shown_as_it_is():
     assert wording.local_time("yesterday") == "yesterday"
+
+
+def test_the_last_use_of_a_model_reads_like_every_other_day():
+    today = date(2026, 11, 23)
+
+    def used(*day: int) -> str:
+        return last_used(datetime(*day, 12).timestamp(), today)
+
+    assert last_used(None) == "not used yet"
+    assert used(2026, 11, 23) == "used today"
+    assert used(2026, 11, 22) == "used yesterday"
+    assert used(2025, 3, 4) == "used 4 Mar 2025"
+    assert used(2026, 11, 24) == "used 24 Nov 2026"
