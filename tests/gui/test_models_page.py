@@ -456,3 +456,15 @@ def test_an_import_asks_for_a_folder_or_a_file(page, works, tmp_path, qtbot):
     assert works.asked() == [("bring_in", tmp_path, None, "cpu-int8")]
     assert not page.import_button.isEnabled()
     assert QApplication.focusWidget() is not None
+
+
+def test_the_card_of_those_who_made_a_model_is_one_press_away(page, qtbot, tmp_path, monkeypatch):
+    assert not page.details.card.isVisible()
+    (tmp_path / "README.md").touch()
+    page.set_models([replace(DEMO, source=tmp_path)], ("demo", "cpu-int8"))
+    said, opened = [], []
+    page.message.connect(said.append)
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url) or False)
+    press(qtbot, page.details.card)
+    assert opened == [QUrl.fromLocalFile(str(tmp_path / "README.md"))]
+    assert str(tmp_path) in said[-1]
