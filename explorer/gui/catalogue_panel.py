@@ -97,7 +97,7 @@ class CataloguePanel(QFrame):
         head.addWidget(self.close_button)
         fields = QHBoxLayout()
         fields.setSpacing(2 * UNIT)
-        fields.addWidget(Labelled("Repository: one from above, or any other", self.repository), 3)
+        fields.addWidget(Labelled("Any repository", self.repository), 3)
         fields.addWidget(Labelled("Revision", self.revision), 2)
         fields.addWidget(Labelled("Build", self.builds), 2)
         foot = QHBoxLayout()

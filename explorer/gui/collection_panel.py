@@ -31,7 +31,7 @@ from explorer.library.collections_ import MAX_NAME, Collection, Collections
 from explorer.library.samples import Sample, Samples
 from explorer.library.search import Search
 
-NAME_SHOWN = 26
+NAME_SHOWN = 42 * UNIT
 """Characters of a collection's name in the heading; its tool tip has the rest."""
 EMPTY = "Samples that you keep appear here, with the number of tries each one took."
 
@@ -150,7 +150,9 @@ class CollectionPanel(QWidget):
             self.heading.setText("No collection ▾")
             self.list.set_ids([])
             return
-        self.heading.setText(f"{_plain(_short(current.name))} ▾")
+        # No more of a name than leaves the panel its width.
+        metrics, end = self.heading.fontMetrics(), Qt.TextElideMode.ElideRight
+        self.heading.setText(f"{_plain(metrics.elidedText(current.name, end, NAME_SHOWN))} ▾")
         self.heading.setToolTip(current.name)
         self.list.set_source(
             lambda limit, after: self._samples.ids(current.id, limit=limit, after=after)
@@ -354,8 +356,3 @@ def _card(sample: Sample) -> Card:
 def _plain(name: str) -> str:
     """Return a name for a menu or a button, where an ampersand would mark a shortcut."""
     return name.replace("&", "&&").replace("\t", " ")
-
-
-def _short(name: str) -> str:
-    """Return a name that leaves the panel its width."""
-    return name if len(name) <= NAME_SHOWN else name[: NAME_SHOWN - 1].rstrip() + "…"

@@ -6,6 +6,7 @@ passing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ from PySide6.QtWidgets import (
 
 from explorer.gui.theme import UNIT
 
+_LONG_WORD = re.compile(r"\S{25,}")
+_BREAK = "\u200b"  # a space without width
 TEXT_MARGIN = UNIT + 2
 """Pixels between the frame of a field and its text."""
 
@@ -234,6 +237,28 @@ class Fold(QScrollArea):
             self.updateGeometry()
 
 
+class Wrapped(QLabel):
+    """Text in lines; a word that is longer than most names is broken anywhere.
+
+    A label breaks only between words, so that one long name would widen the whole window.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make an empty label."""
+        super().__init__(parent)
+        self._text = ""
+        self.setWordWrap(True)
+
+    def text(self) -> str:
+        """Return the text without the places where it may be broken."""
+        return self._text
+
+    def setText(self, text: str) -> None:
+        """Show a text."""
+        self._text = text
+        super().setText(_LONG_WORD.sub(lambda word: _BREAK.join(word[0]), text))
+
+
 def tab_to_checked(group: QButtonGroup) -> None:
     """Let the Tab key come to the checked button of a group; the arrow keys go on from there.
 
@@ -251,10 +276,10 @@ def tab_to_checked(group: QButtonGroup) -> None:
 
 def label(text: str, role: str, *, wrap: bool = False, buddy: QWidget | None = None) -> QLabel:
     """Return a plain-text label of a role; text of models and people is never read as markup."""
-    made = QLabel(text)
+    made = Wrapped() if wrap else QLabel()
     made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setText(text)
     made.setProperty("role", role)
-    made.setWordWrap(wrap)
     if buddy is not None:
         made.setBuddy(buddy)
     return made

@@ -217,6 +217,8 @@ class MainWindow(QMainWindow):
     @Slot(int)
     def show_page(self, page: int) -> None:
         """Bring a page to the front; the collection panel goes where it is wanted."""
+        # Asked first: what hides gives the keyboard to the rail.
+        along_the_rail = self.rail.isAncestorOf(self.focusWidget())
         self.rail.choose(page)
         home = self._shelf_page if page == COLLECTION else self.explore.right
         layout = home.layout()
@@ -225,15 +227,11 @@ class MainWindow(QMainWindow):
             self.panel.show()
         self.pages.setCurrentIndex(page)
         self._show_history()
-        self._take_keyboard(page)
+        if not along_the_rail:
+            self._take_keyboard(page)
 
     def _take_keyboard(self, page: int) -> None:
-        """Put the keyboard where a page is used, unless it is walking along the rail.
-
-        Explore remembers where it was left.
-        """
-        if self.rail.isAncestorOf(self.focusWidget()):
-            return
+        """Put the keyboard where a page is used; Explore remembers where it was left."""
         takes = {
             COLLECTION: self.panel.list.take_focus,
             HISTORY: self.history.list.take_focus,

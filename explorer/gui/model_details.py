@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
@@ -195,6 +195,7 @@ class ModelDetails(QFrame):
             grid.addWidget(self._fact_names[name], row, 0, Qt.AlignmentFlag.AlignTop)
             if name == "Fingerprint":
                 line = QHBoxLayout()
+                line.setSpacing(2 * UNIT)
                 line.addWidget(value)
                 line.addWidget(self.copy)
                 line.addStretch()
@@ -233,12 +234,9 @@ class ModelDetails(QFrame):
         head.addWidget(self.name, 1)
         head.addWidget(self.amount)
         head.addWidget(self.use)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(2 * UNIT)
-        for button in (self.verify, self.measure, self.reveal):
-            buttons.addWidget(button)
-        buttons.addStretch()
-        buttons.addWidget(self.remove)
+        self._buttons = QGridLayout()
+        self._buttons.setSpacing(2 * UNIT)
+        self._place_buttons(1)
         answers = QHBoxLayout()
         answers.addStretch()
         answers.addWidget(self.spare_button)
@@ -254,10 +252,27 @@ class ModelDetails(QFrame):
         lines.addLayout(head)
         lines.addWidget(area, 1)
         lines.addWidget(self.confirm)
-        lines.addLayout(buttons)
+        lines.addLayout(self._buttons)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._body)
+
+    def _place_buttons(self, rows: int) -> None:
+        left, right = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
+        two = rows == 2
+        self._buttons.addWidget(self.verify, 0, 0, left)
+        self._buttons.addWidget(self.measure, 0, 1, right if two else left)
+        self._buttons.addWidget(self.reveal, int(two), 0 if two else 2, left)
+        self._buttons.addWidget(self.remove, int(two), 1 if two else 3, right)
+        self._buttons.setColumnStretch(3, 0 if two else 1)
+        self._buttons.setColumnStretch(1, 1 if two else 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the buttons into two rows where one would cut their words."""
+        super().resizeEvent(event)
+        buttons = (self.verify, self.measure, self.reveal, self.remove)
+        wanted = sum(button.sizeHint().width() + 2 * UNIT for button in buttons)
+        self._place_buttons(1 if wanted <= self.width() - 2 * PADDING else 2)
 
     def _connect(self) -> None:
         self.use.clicked.connect(self._on_use)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -34,6 +35,7 @@ from explorer.weights.catalogue import CatalogueEntry
 from explorer.weights.chores import Preview
 from explorer.weights.store import Installed
 
+NARROW = 200 * UNIT
 EMPTY = (
     "No model is here yet. Download one, or import a GPT-2 that you have: a folder or a file, which"
     " you can also drop on the window."
@@ -171,6 +173,11 @@ class ModelsPage(QWidget):
         self.download_button.setChecked(True)
         self._right.setCurrentWidget(self.catalogue)
         self.catalogue.begin()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the buttons their words where there is little width."""
+        super().resizeEvent(event)
+        self.amount.setVisible(self.width() >= NARROW)
 
     def take_focus(self) -> None:
         """Take the keyboard where the page comes up: the list, or the way to a first model."""

@@ -105,6 +105,20 @@ def test_every_stop_of_the_tab_key_shows_that_it_has_the_focus(desk, page, theme
     assert blind(window, met, rail) == []
 
 
+def test_every_page_takes_the_keyboard_and_the_rail_keeps_it(desk):
+    window = prepare(desk, "light")
+    for page in (EXPLORE, COLLECTION, HISTORY, MODELS, SETTINGS, HISTORY, EXPLORE):
+        window.do(f"page_{page}")
+        here = window.focusWidget()
+        assert window.pages.currentWidget().isAncestorOf(here), name(here)
+    rail = window.rail.buttons
+    rail[EXPLORE].setFocus(Qt.FocusReason.TabFocusReason)
+    for page in (COLLECTION, HISTORY, MODELS, SETTINGS):
+        QTest.keyClick(window.focusWidget(), Qt.Key.Key_Down)
+        assert window.pages.currentIndex() == page
+        assert rail[page].hasFocus()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("dialog", DIALOGS)
 def test_dialogs_are_walked_likewise(desk, dialog, theme):
