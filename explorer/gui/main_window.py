@@ -227,7 +227,9 @@ class MainWindow(QMainWindow):
             self.panel.show()
         self.pages.setCurrentIndex(page)
         self._show_history()
-        if not along_the_rail:
+        if along_the_rail:
+            self.rail.buttons[page].setFocus(Qt.FocusReason.OtherFocusReason)
+        else:
             self._take_keyboard(page)
 
     def _take_keyboard(self, page: int) -> None:

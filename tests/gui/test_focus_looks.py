@@ -117,6 +117,8 @@ def test_every_page_takes_the_keyboard_and_the_rail_keeps_it(desk):
         QTest.keyClick(window.focusWidget(), Qt.Key.Key_Down)
         assert window.pages.currentIndex() == page
         assert rail[page].hasFocus()
+    window.do(f"page_{HISTORY}")
+    assert rail[HISTORY].hasFocus()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
