@@ -124,11 +124,8 @@ class Program:
 def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
     """Make the window and everything behind it; nothing of it raises for what a person can mend."""
     memory = Memory(paths.settings)
-    theme.apply(
-        app,
-        theme.theme_for(memory.settings.theme, memory.settings.text_px),
-        paths.resources / "icons",
-    )
+    look = theme.theme_for(memory.settings.theme, memory.settings.text_px)
+    theme.prepare(app, look, paths.resources / "icons")
     troubles: list[str] = []
     paths, borrowed = with_cache(paths)
     database = open_library(paths, troubles)
@@ -166,6 +163,7 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
         catalogue=_catalogue(paths, troubles),
         insight=insight,
     )
+    app.setStyleSheet(theme.stylesheet(look))
     page = window.explore
     EngineLink(
         controller,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
-from importlib import metadata
 from pathlib import Path
 
 from explorer.paths import APP_NAME
 
 
+@functools.cache
 def version() -> str:
     """Return the version, also in a checkout that was never installed."""
     # A checkout first: what is installed may be older than the files that run.
@@ -17,4 +18,7 @@ def version() -> str:
         project = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
         if project.get("name") == APP_NAME:
             return str(project["version"])
+    # Here and not above: it brings the standard library's mail parser along.
+    from importlib import metadata
+
     return metadata.version(APP_NAME)

@@ -9,8 +9,9 @@ import numpy as np
 from safetensors import safe_open
 
 from explorer.manifest import Build, DeviceClass, Manifest, Precision
-from explorer.weights.graph import GraphSpec, write_graph
-from explorer.weights.nodes import Packing, Read
+from explorer.weights.graph import write_graph
+from explorer.weights.nodes import Read
+from explorer.weights.plan import GraphSpec, Packing
 
 
 def reader(source: Path) -> Read:

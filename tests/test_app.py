@@ -72,6 +72,40 @@ def test_a_healthy_start_says_nothing(paths, qtbot):
         assert window.controller.review.writable
 
 
+def test_what_killed_conversions_and_studies_left_goes_at_the_start(paths, qtbot):
+    left = [
+        paths.models / "dead.part",
+        paths.models / "mine" / "cpu-int8.part",
+        paths.model_cache / "demo-0123456789abcdef.part",
+        paths.cache / "studies" / "model.part",
+        paths.cache / "studies" / "model",
+    ]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "weights.bin").write_bytes(bytes(100))
+    download = paths.downloads / "owner--name"
+    download.mkdir(parents=True)
+    program = window_app.start(paths, QApplication.instance(), ScriptedEngine())
+    qtbot.addWidget(program.window)
+    program.window.show()
+    tidying = program.begin()
+    tidying.join(30)
+    assert not tidying.is_alive()
+    program.window.close()
+    program.close()
+    assert [folder for folder in left if folder.exists()] == []
+    assert download.exists()  # a person may go on with it
+
+
+def test_what_cannot_be_tidied_up_stops_nothing(paths, monkeypatch):
+    def refuse(_):
+        raise ModelError("The disk is full.")
+
+    monkeypatch.setattr("explorer.studies.scratch._clear", refuse)
+    (paths.cache / "studies").mkdir(parents=True)
+    window_app.tidy(paths)
+
+
 def test_a_damaged_library_is_named_and_left_alone(paths, qtbot):
     paths.data.mkdir(exist_ok=True)
     paths.library.write_bytes(b"not a database" * 500)
@@ -138,7 +172,7 @@ def test_where_the_cache_cannot_be_written_the_model_is_made_elsewhere(paths, tm
     found, borrowed = window_app.with_cache(replace(paths, cache=blocked / "cache"))
     found.model_cache.mkdir(parents=True)
     assert str(found.cache) == borrowed.name
-    window_app.Program(None, (), borrowed).close()
+    window_app.Program(None, found, (), borrowed).close()
     assert not found.cache.exists()
 
 
@@ -196,7 +230,7 @@ def test_broken_prompts_cost_the_presets_only(paths, qtbot, tmp_path):
 def test_a_bug_is_logged_with_versions_and_shown_with_the_place_of_the_log(paths, qtbot):
     log_file = window_app.start_log(paths, debug=False)
     with window_on(paths, qtbot) as (window, _):
-        program = window_app.Program(window, ())
+        program = window_app.Program(window, paths, ())
         try:
             raise RuntimeError("the cause")
         except RuntimeError as error:
@@ -213,7 +247,7 @@ def test_a_bug_is_logged_with_versions_and_shown_with_the_place_of_the_log(paths
 def test_what_the_program_can_explain_is_no_bug(paths, qtbot):
     with window_on(paths, qtbot) as (window, _):
         error = ModelError("Import it again.")
-        window_app._on_bug(window_app.Program(window, ()), None, ModelError, error, None)
+        window_app._on_bug(window_app.Program(window, paths, ()), None, ModelError, error, None)
         assert window.explore.notices.sentences() == ["Import it again."]
 
 
@@ -239,8 +273,30 @@ def test_no_text_of_a_person_reaches_the_log(paths, qtbot):
     assert "machine words" not in log_file.read_text()
 
 
-@pytest.mark.parametrize(("device", "build"), [("cpu", "cpu-int8"), ("cuda", "cuda-fp16")])
+@pytest.mark.parametrize(
+    ("device", "build"),
+    [("cpu", "cpu-int8"), ("cuda", "cuda-fp16"), ("cuda:1", "cuda-fp16")],
+)
 def test_the_build_suits_the_device_that_is_asked_for(paths, device, build):
     paths.data.mkdir(exist_ok=True)
     Settings(device=device).save(paths.settings)
     assert window_app.wanted_build(window_app.Memory(paths.settings)) == build
+
+
+@pytest.mark.parametrize(
+    ("wish", "build", "asked"),
+    [
+        ("cuda:1", "cuda-fp16", "cuda:1"),
+        ("auto", "cuda-fp16", "cuda"),
+        ("cuda:1", "cpu-int8", "cpu"),
+    ],
+)
+def test_memory_is_asked_of_the_device_that_would_run_the_build(
+    paths, monkeypatch, wish, build, asked
+):
+    paths.data.mkdir(exist_ok=True)
+    Settings(device=wish).save(paths.settings)
+    seen = []
+    monkeypatch.setattr(window_app, "free_memory", seen.append)
+    window_app.memory_need(window_app.Memory(paths.settings), demo(build).manifest, build)
+    assert seen == [asked]

@@ -14,8 +14,9 @@ import pytest
 from explorer.__main__ import main
 from explorer.commands.console import Progress
 from explorer.commands.opening import choose_build
+from explorer.engine.device import Facts, Gpu
 from explorer.engine.tokens import Tokens
-from explorer.errors import InputError
+from explorer.errors import DeviceError, InputError
 from explorer.library.collections_ import Collections
 from explorer.library.database import Database
 from explorer.library.history import History
@@ -436,6 +437,12 @@ def test_bench_ends_with_one_line_of_json(run: Run) -> None:
         (["generate", "--model", str(ROOT / "tests"), "--prompt", "a"], 2, "neither a model"),
         (["generate", "--model", "tiny", "--prompt", "a", "--precision", "fp16"], 1, "No NVIDIA"),
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda"], 1, "No NVIDIA"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda:1"], 1, "No NVIDIA"),
+        (["bench", "--model", "tiny", "--device", "cuda:0"], 1, "No NVIDIA"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda:x"], 2,
+         "--device: must be auto, cpu, cuda or a GPU by its number such as cuda:0, not 'cuda:x'"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda:0",
+          "--precision", "int8"], 2, "int8 runs on the CPU only"),
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cpu",
           "--precision", "fp16"], 2, "NVIDIA GPU"),
         (["score", "--model", "tiny", "--file", "/dev/null"], 2, "empty"),
@@ -504,10 +511,37 @@ def test_no_command_opens_the_window(home: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_build_follows_device_and_precision() -> None:
     assert choose_build("cpu", None) == "cpu-int8"
     assert choose_build("cuda", None) == "cuda-fp16"
+    assert choose_build("cuda:1", None) == "cuda-fp16"
+    assert choose_build("cuda:1", "fp16") == "cuda-fp16"
     assert choose_build("auto", "int4") == "cpu-int4"
     assert choose_build("auto", "fp16") == "cuda-fp16"
-    with pytest.raises(InputError):
-        choose_build("cuda", "int8")
+    for wish in ("cuda", "cuda:1"):
+        with pytest.raises(InputError):
+            choose_build(wish, "int8")
+
+
+@pytest.mark.parametrize("wish", ["cuda:1", "cuda:2"])
+def test_the_gpu_that_was_named_is_the_one_that_runs(
+    run: Run, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    gpus = (Gpu("First", (9, 0)), Gpu("Second", (9, 0)))
+    found = Facts("Linux", True, "580.65.06", gpus)
+    monkeypatch.setattr("explorer.engine.device.look", lambda provider: found)
+    asked: list[tuple[str, str]] = []
+
+    def refuse(name: str, build: str, device: str, paths: Paths) -> None:
+        asked.append((build, device))
+        raise DeviceError("The scripted GPU does not run.")
+
+    monkeypatch.setattr("explorer.commands.opening._open", refuse)
+    code, out, err = run("generate", "--model", "tiny", "--prompt", "a", "--device", wish)
+    assert (code, out) == (1, "")
+    if wish == "cuda:1":  # no other device takes its place
+        assert asked == [("cuda-fp16", "cuda:1")]
+        assert "The scripted GPU does not run." in err
+    else:
+        assert asked == []
+        assert err == "sample-explorer: There is no GPU 2, GPUs 0 to 1; choose another one.\n"
 
 
 def test_progress_stays_out_of_files(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def main(commands: Connection, events: Connection, opener: Opener, log: Path | N
     Thread(target=_receive, args=(commands, inbox), name="commands", daemon=True).start()
     outbox = Outbox(events.send)
     try:
+        if opener is open_model:
+            # While the window is still being made, so that the first model need not wait for it.
+            from explorer.engine import session  # noqa: F401
         _serve(inbox, outbox, Engine(opener, lambda: not inbox.empty()))
     except BrokenPipeError:
         os._exit(0)  # nobody is left to tell

@@ -30,7 +30,7 @@ from numpy.typing import DTypeLike, NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from explorer.engine import device as devices
-from explorer.engine import memory
+from explorer.engine import memory, system_memory
 from explorer.engine.buffers import Array, Cache, Output, Place
 from explorer.engine.build_folder import find_build, graph_file, read_sizes
 from explorer.engine.messages import CHUNK
@@ -281,7 +281,9 @@ class Session:
     def _explained(self, error: Exception, rows: int) -> Exception:
         """Return what to raise for an error of the runtime, met with so many rows."""
         if isinstance(error, MemoryError) or memory.is_shortage(str(error)):
-            free = memory.free_memory(f"{self._place.name}:{self._place.index}")
+            place = f"{self._place.name}:{self._place.index}"
+            here = self.device == "cpu"
+            free = system_memory.left_to_this_process() if here else memory.free_memory(place)
             return OutOfMemoryError(
                 f"There is not enough memory: "
                 f"{memory.shortage(self.manifest, self.build.name, rows, free)}."

@@ -23,6 +23,24 @@ def free() -> int | None:
     return free_on_linux()
 
 
+def left_to_this_process() -> int | None:
+    """Return the bytes that this very process can still have: :func:`free`, or less by its limit.
+
+    The limit (``ulimit -v``) is one of address space. Only on Linux it is known how much is taken.
+    """
+    left = free()
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):  # Windows has no such module, macOS no such file
+        return left
+    if limit == resource.RLIM_INFINITY:
+        return left
+    return min(max(limit - taken, 0), limit if left is None else left)
+
+
 def total() -> int | None:
     """Return the bytes of memory that this machine has; None where it does not say."""
     system = platform.system()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -113,6 +113,9 @@ class LedgerStrip(QFrame):
         """Make a strip of zeros."""
         super().__init__(parent)
         self.setProperty("role", "card")
+        # Once all parts have their new look, which they get after the strip itself.
+        self._fit_later = QTimer(self, singleShot=True, interval=0)
+        self._fit_later.timeout.connect(self._fit)
         self.figures: dict[str, QLabel] = {}
         self._columns: dict[str, QWidget] = {}
         self._words: dict[str, QLabel] = {}
@@ -132,7 +135,8 @@ class LedgerStrip(QFrame):
         self._rate.setSpacing(_SPACING)
         self._rate.addWidget(_pair(_muted("keep"), _muted("rate")))
         self._rate.addWidget(self.bar, 1)
-        self._rate.addWidget(_pair(self.rate, self.kind))
+        self._rate_place = _pair(self.rate, self.kind)
+        self._rate.addWidget(self._rate_place)
         self._upper = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         self._upper.setSpacing(_APART)
         self._upper.addLayout(self._figures)
@@ -215,6 +219,12 @@ class LedgerStrip(QFrame):
         super().resizeEvent(event)
         self._fit()
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Fit the strip again with another size of text."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._fit_later.start()
+
     def show_policy(self, *, until_keep: bool, hold: bool) -> None:
         """Say what a verdict does to the lanes (RULES 8)."""
         self.policy.setText(_policy(until_keep, hold))
@@ -224,7 +234,8 @@ class LedgerStrip(QFrame):
         room = self.width() - 2 * _MARGIN
         self.rate.ensurePolished()
         metrics = self.rate.fontMetrics()
-        self.rate.setMinimumWidth(metrics.horizontalAdvance(_LONG_RATE) + 2)
+        # Of its place: a label remembers a width that it had to be once.
+        self._rate_place.setMinimumWidth(metrics.horizontalAdvance(_LONG_RATE) + 2)
         words = [metrics.horizontalAdvance(word) for _, word, _ in _FIGURES]
         whole = sum(words) + len(words) * _SPACING <= room
         self._figures.setSpacing(_SPACING if whole else _SPACING // 4)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from explorer.jobs import Job
 from explorer.paths import Paths
 from explorer.studies.quality import measure
+from explorer.studies.remake import make_build
 from explorer.studies.verify import verify
 from explorer.weights import chores
 from explorer.weights.downloads import Unfinished, download_model, unfinished
@@ -72,6 +73,7 @@ class Works:
     """
 
     open: Callable[..., Any] = ensure_build
+    make: Callable[..., Any] = make_build
     bring_in: Callable[..., Any] = import_model
     look: Callable[..., Any] = chores.preview_download
     """What a download would fetch."""

@@ -10,7 +10,7 @@ from typing import cast
 
 from explorer.engine.memory import Estimate, estimate
 from explorer.manifest import Build, DeviceClass, Manifest, Precision
-from explorer.weights.graph import PACKINGS
+from explorer.weights.plan import PACKINGS
 
 _NUMBER: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 4, "int4": 4}
 """Bytes of a number that is not packed."""

@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
 from explorer.errors import CheckpointError, DeviceError, InputError, ModelError
 from explorer.manifest import BUILD_NAMES, Manifest
@@ -31,6 +30,9 @@ from explorer.studies.heldout import HeldOut
 from explorer.weights.convert import Progress, explained
 from explorer.weights.source import parse_json
 from explorer.weights.store import DEFAULT_BUILD, Installed, Store
+
+if TYPE_CHECKING:
+    from explorer.engine.session import Session
 
 FILE_NAME = "quality.json"
 REFERENCE = "cpu-fp32"
@@ -274,6 +276,9 @@ def _quality(
 
 
 def _open(folder: Path, build: str) -> Session:
+    # Here and not above: the window reads figures and measures none; it is spared onnxruntime.
+    from explorer.engine.session import Session
+
     return Session(folder, build, "cuda" if build.startswith("cuda") else "cpu")
 
 

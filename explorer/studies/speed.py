@@ -6,14 +6,17 @@ A step counts everything that it costs: the graph, drawing at top-k 40, bookkeep
 from __future__ import annotations
 
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Start
-from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
 from explorer.recipe import Recipe
+
+if TYPE_CHECKING:
+    from explorer.engine.session import Session
 
 PROMPT = 64
 STEPS = 64

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.engine.session import Session
 from explorer.engine.tokens import FILE_NAME as TOKENIZER_FILE
 from explorer.engine.tokens import Tokens
 from explorer.errors import CheckpointError, DeviceError, EngineError, ModelError
@@ -26,7 +25,7 @@ from explorer.studies import forward, parity
 from explorer.studies.scratch import source_folder
 from explorer.weights.checkpoint import open_checkpoint, source_files
 from explorer.weights.convert import Progress
-from explorer.weights.graph import GRAPH_FILE, WEIGHTS_FILE
+from explorer.weights.plan import GRAPH_FILE, WEIGHTS_FILE
 from explorer.weights.source import Source
 from explorer.weights.store import Installed, Store
 
@@ -228,6 +227,9 @@ def _build_tokens(model: Installed, build: Build, answers: _Answers | None) -> F
     if answers is None:
         words = f"{build.name}: not compared with the source, which is not in order itself."
         return Finding(build.name, True, words)
+    # Here and not above: the window only names this module's work; it is spared onnxruntime.
+    from explorer.engine.session import Session
+
     try:
         with closing(Session(model.folder, build.name, build.device_class)) as session:
             found = parity.logits_of(session, answers.ids)

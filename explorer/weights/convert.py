@@ -19,13 +19,7 @@ from pathlib import Path
 from explorer.errors import ModelError
 from explorer.manifest import BUILD_NAMES, CONTRACT_VERSION, Build, DeviceClass, Manifest, Precision
 from explorer.weights.checkpoint import Checkpoint, open_checkpoint
-from explorer.weights.graph import (
-    GRAPH_FILE,
-    PACKINGS,
-    WEIGHTS_FILE,
-    GraphSpec,
-    write_graph,
-)
+from explorer.weights.plan import GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
 from explorer.weights.writing import copy_file, flush
 
 PART = ".part"
@@ -152,6 +146,9 @@ def add_build(
 
 def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progress) -> Build:
     """Write ``model.onnx`` and ``weights.bin`` of one build into ``folder``, which must exist."""
+    # Here and not above: most who look after models make none, and onnx takes its time to load.
+    from explorer.weights.graph import write_graph
+
     device_class, precision = _split(name)
     spec = graph_spec(checkpoint)
     written = write_graph(

@@ -4,8 +4,8 @@ The same graph reads a prompt (one row, S tokens) and makes a step (B rows, one 
 its own position). Keys and values live in buffers that the caller owns: ``past`` and ``present``
 are the same memory, and GroupQueryAttention writes the new positions into it.
 
-Inputs and outputs; V is the drawable vocabulary, V' is V rounded up to :data:`LOGIT_BLOCK`, K the
-smaller of V and 64, C the context, D the head size rounded up to 8::
+Inputs and outputs; V is the drawable vocabulary, V' is V rounded up to whole blocks
+(``plan.LOGIT_BLOCK``), K the smaller of V and 64, C the context, D the head size rounded up to 8::
 
     input_ids              [B, S] int64
     positions              [B, S] int64
@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,66 +35,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from explorer.manifest import DeviceClass, Precision
-from explorer.weights.nodes import Array, Nodes, Packing, Read
+from explorer.weights.nodes import Array, Nodes, Read
+from explorer.weights.plan import GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec, Packing
 from explorer.weights.writing import WeightWriter
-
-GRAPH_FILE = "model.onnx"
-WEIGHTS_FILE = "weights.bin"
-
-LOGIT_BLOCK = 64
-"""Logits come in whole blocks of this many columns, so that every row starts aligned."""
 
 Progress = Callable[[float], None]
 """Is told how much is done, 0 to 1; may raise to cancel."""
-
-PACKINGS: dict[Precision, Packing] = {
-    "fp32": Packing(None, None, False),
-    "fp16": Packing(None, None, False),
-    "int8": Packing(8, 32, False),
-    "int4": Packing(4, 32, True),
-}
-"""Chosen by measuring speed, divergence from fp32 and row independence: docs/precision.md."""
-
-
-@dataclass(frozen=True, slots=True)
-class GraphSpec:
-    """The sizes of a GPT-2."""
-
-    layers: int
-    heads: int
-    width: int
-    """n_embd; a multiple of ``heads``."""
-    context: int
-    """C: the first C rows of ``wpe.weight`` are used."""
-    vocabulary: int
-    """V: the first V rows of ``wte.weight`` are used; a checkpoint may have more."""
-    inner: int = 0
-    """Width inside the feed-forward network; 0 = four times ``width``."""
-    epsilon: float = 1e-5
-    tied: bool = True
-    """Whether the head is ``wte.weight``; otherwise ``lm_head.weight`` is read."""
-    undrawable: tuple[int, ...] = ()
-    """Ids below V that no token has; their logits are -inf."""
-
-    @property
-    def head_size(self) -> int:
-        """Width of one attention head."""
-        return self.width // self.heads
-
-    @property
-    def kv_head_size(self) -> int:
-        """D: the head size padded to a multiple of 8, as the attention kernels want it."""
-        return -(-self.head_size // 8) * 8
-
-    @property
-    def top(self) -> int:
-        """K: entries of ``top_logits``."""
-        return min(64, self.vocabulary)
-
-    @property
-    def logit_columns(self) -> int:
-        """V': the vocabulary in whole blocks."""
-        return -(-self.vocabulary // LOGIT_BLOCK) * LOGIT_BLOCK
 
 
 class Written(NamedTuple):

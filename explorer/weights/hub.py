@@ -2,9 +2,9 @@
 
 ``huggingface_hub`` is imported here only, and only when somebody asks for a download. It knows the
 routes, the mirror (``HF_ENDPOINT``) and the proxies of the environment; the answers are read from
-its own session, because its file functions keep no partial file from one process to the next. Its
-telemetry is off, and a token is sent only where the person has set ``HF_TOKEN``. Whatever goes
-wrong leaves here as one sentence.
+its own session, because its functions keep no partial file from one process to the next, and take
+an answer of any size into memory. Its telemetry is off, and a token is sent only where the person
+has set ``HF_TOKEN``. Whatever goes wrong leaves here as one sentence.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
+from urllib.parse import quote
 
-from explorer.errors import DownloadError, ExplorerError, InputError
-from explorer.weights.source import shorten, shown
+from explorer.errors import CheckpointError, DownloadError, ExplorerError, InputError
+from explorer.weights.source import parse_json, shorten, shown
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
 _REPOSITORY = re.compile(rf"(?:{_NAME}/)?{_NAME}")
@@ -26,6 +27,9 @@ _ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/", re.IGNO
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_MAX_LISTING = 16 << 20
+"""Bytes of the answer to what a repository holds; a thousand files take 0.3 MB."""
 
 _SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -121,17 +125,25 @@ def ask(repository: str, revision: str | None, patience: Patience) -> Repository
 
     Raises :class:`DownloadError`.
     """
-    wait = cast(float, (patience.connect, patience.silence, patience.silence, patience.connect))
     with _explained(repository, revision):
-        from huggingface_hub.hf_api import HfApi
+        from huggingface_hub import constants
 
-        info = HfApi(token=_token()).model_info(
-            repository, revision=revision, files_metadata=True, timeout=wait, token=_token()
-        )
-    try:
-        return _repository(info, repository)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DownloadError(_no_hub(shorten(str(error)))) from error
+        url = f"{constants.ENDPOINT}/api/models/{repository}"
+        if revision is not None:
+            url += f"/revision/{quote(revision, safe='')}"
+        with _get(url, patience, params={"blobs": True}) as response:
+            if response.status_code != 200:
+                raise _refusal(response, repository, revision, "")
+            answer = bytearray()
+            for piece in response.iter_raw():
+                answer += piece
+                if len(answer) > _MAX_LISTING:
+                    raise DownloadError(_no_hub(f"more than {_MAX_LISTING / 1e6:.0f} MB of text"))
+        try:
+            values = parse_json(answer.decode("utf-8"), "its answer")
+        except CheckpointError as error:
+            raise DownloadError(_no_hub(str(error).rstrip("."))) from error
+        return _repository(values, repository)
 
 
 @contextlib.contextmanager
@@ -145,42 +157,64 @@ def open_file(
     with contextlib.ExitStack() as opened:
         with _explained(repository, revision, name):
             from huggingface_hub.file_download import hf_hub_url
-            from huggingface_hub.utils import build_hf_headers, get_session
 
-            # A compressed answer could not be continued in its middle.
-            headers = {**build_hf_headers(token=_token()), "Accept-Encoding": "identity"}
-            if start:
-                headers["Range"] = f"bytes={start}-"
-            wait = (patience.connect, patience.silence, patience.silence, patience.connect)
+            headers = {"Range": f"bytes={start}-"} if start else {}
             url = hf_hub_url(repository, name, revision=revision)
-            response: Any = opened.enter_context(
-                get_session().stream(
-                    "GET", url, headers=headers, follow_redirects=True, timeout=wait
-                )
-            )
+            response = opened.enter_context(_get(url, patience, headers=headers))
             if response.status_code not in (200, 206):
-                # Not the library's own check: that reads any body to its end and may trip over it.
                 raise _refusal(response, repository, revision, name)
             began, total = _extent(response)
         yield Answer(began, total, _pieces(response, repository, revision, name))
 
 
-def _repository(info: Any, asked: str) -> Repository:
+@contextlib.contextmanager
+def _get(
+    url: str,
+    patience: Patience,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> Iterator[Any]:
+    """Open the answer to a request; whoever reads it decides how much of it.
+
+    The library's own check of a status would read the body of a refusal to its end.
+    """
+    from huggingface_hub.utils import build_hf_headers, get_session
+
+    # A compressed answer could not be continued in its middle, and may grow without bound.
+    plain = {"Accept-Encoding": "identity"}
+    wait = (patience.connect, patience.silence, patience.silence, patience.connect)
+    with get_session().stream(
+        "GET",
+        url,
+        headers={**build_hf_headers(token=_token()), **plain, **(headers or {})},
+        params=params,
+        follow_redirects=True,
+        timeout=wait,
+    ) as response:
+        if set(re.split(r"[,\s]+", response.headers.get("Content-Encoding", ""))) - {
+            "",
+            "identity",
+        }:
+            raise DownloadError(_no_hub("a compressed answer, where a plain one was asked for"))
+        yield response
+
+
+def _repository(values: dict[str, Any], asked: str) -> Repository:
     """Return what the hub said, checked: it decides neither our paths nor our types."""
-    revision = info.sha
+    revision = values.get("sha")
     if not isinstance(revision, str) or not _COMMIT.fullmatch(revision):
         raise ValueError(f"no commit, but {shown(revision)}")
     files: dict[str, HubFile] = {}
-    for sibling in info.siblings or []:
-        name, size, blob = sibling.rfilename, sibling.size, sibling.blob_id
-        sha256 = getattr(sibling.lfs, "sha256", None) or ""
+    for sibling in values.get("siblings") or []:
+        name, size, blob = (sibling.get(key) for key in ("rfilename", "size", "blobId"))
+        sha256 = (sibling.get("lfs") or {}).get("sha256") or ""
         if not isinstance(name, str) or type(size) is not int or size < 0:
             continue
         if not (isinstance(sha256, str) and (not sha256 or _SHA256.fullmatch(sha256))):
             raise ValueError(f"{shown(sha256)} is no SHA-256")
         known = isinstance(blob, str) and _COMMIT.fullmatch(blob) and not sha256
         files[name] = HubFile(name, size, sha256, blob if known else "")
-    licences = [tag[8:] for tag in info.tags or [] if str(tag).startswith("license:")]
+    licences = [tag[8:] for tag in values.get("tags") or [] if str(tag).startswith("license:")]
     licence = shorten(licences[0], 60) if licences else ""
     return Repository(asked, revision, licence, files)
 
@@ -199,7 +233,7 @@ def _extent(response: Any) -> tuple[int, int | None]:
 
 def _pieces(response: Any, repository: str, revision: str, name: str) -> Iterator[bytes]:
     with _explained(repository, revision, name):
-        yield from response.iter_bytes()
+        yield from response.iter_raw()
 
 
 def _token() -> str | bool:
@@ -241,8 +275,6 @@ def _explained(repository: str, revision: str | None, name: str = "") -> Iterato
         raise DownloadError(
             "HF_HUB_OFFLINE forbids to use the network; unset it and try again."
         ) from error
-    except errors.HfHubHTTPError as error:
-        raise _refusal(error.response, repository, revision, name) from error
     except (http.InvalidURL, http.UnsupportedProtocol) as error:
         raise DownloadError(
             f"{_endpoint()} is no address of a hub ({shorten(str(error))}); check HF_ENDPOINT."

@@ -6,7 +6,7 @@ Matrices come in the form that the precision asks for; whoever adds a layer need
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from explorer.errors import CheckpointError
 from explorer.manifest import Precision
+from explorer.weights.plan import Packing
 from explorer.weights.quantize import Packed, empty, quantize_into
 from explorer.weights.writing import WeightWriter
 
@@ -29,17 +30,6 @@ _STANDARD = frozenset(
     | {"MatMul", "Reshape", "Slice", "Sub", "TopK"}
 )
 """Operators of ONNX itself; the others are ONNX Runtime's own."""
-
-
-class Packing(NamedTuple):
-    """How the matrices of a build are stored."""
-
-    bits: int | None
-    """Bits a weight, None where they are floating point."""
-    block: int | None
-    """Weights that share a scale, None where they are floating point."""
-    even_rows: bool
-    """Whether the kernels give row-independent bits only for an even number of rows."""
 
 
 class Nodes:
@@ -72,7 +62,7 @@ class Nodes:
 
     def weight(self, name: str, array: NDArray[Any]) -> str:
         """Write a weight to the external file as it is and return its name."""
-        self._initializers.append(self._weights.begin(name, array.dtype, array.shape))
+        self._begin(name, array.dtype, array.shape)
         self._weights.put(array)
         return name
 
@@ -100,7 +90,7 @@ class Nodes:
         large for the type.
         """
         kind = kind or self.kind
-        self._initializers.append(self._weights.begin(name, kind, shape))
+        self._begin(name, kind, shape)
         for part in _exactly(rows, shape):
             if kind == part.dtype:
                 self._weights.put(part)
@@ -133,7 +123,7 @@ class Nodes:
             room = Packed(packed.data[:, start:stop], packed.scales[:, start:stop])
             done.append(self._weights.work(quantize_into, room, part.T, bits, block))
             start = stop
-        self._initializers.append(self._weights.begin(name, packed.data.dtype, packed.data.shape))
+        self._begin(name, packed.data.dtype, packed.data.shape)
         self._weights.put(packed.data, done)
         return self._by_bits(x, name, packed.scales, shape, bias)
 
@@ -146,7 +136,7 @@ class Nodes:
         done, scales = [], []
         like = empty(0, inputs, bits, block).data
         shape3 = (outputs, *like.shape[1:])
-        self._initializers.append(self._weights.begin(name, like.dtype, shape3))
+        self._begin(name, like.dtype, shape3)
         for part in _exactly(rows, shape):
             packed = empty(len(part), inputs, bits, block)
             work = self._weights.work(quantize_into, packed, part, bits, block)
@@ -156,6 +146,18 @@ class Nodes:
         for work in done:
             work.result()
         return self._by_bits(x, name, np.concatenate(scales), (inputs, outputs), bias, out)
+
+    def _begin(self, name: str, kind: np.dtype[Any], shape: Sequence[int]) -> None:
+        """Start a tensor in the external file, and point to it from inside the graph."""
+        tensor = TensorProto(
+            name=name,
+            data_type=helper.np_dtype_to_tensor_dtype(kind),
+            dims=shape,
+            data_location=TensorProto.EXTERNAL,
+        )
+        for key, value in self._weights.begin(kind, shape)._asdict().items():
+            tensor.external_data.add(key=key, value=str(value))
+        self._initializers.append(tensor)
 
     @property
     def _bits(self) -> tuple[int, int]:

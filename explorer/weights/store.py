@@ -44,6 +44,9 @@ DEFAULT_BUILD = "cpu-int8"
 _LOCK_FILE = ".lock"
 _USED_FILE = ".used"
 
+Stamps = tuple[tuple[str | int, ...], ...]
+"""Of each file of a source: its name, and what :func:`_stamp` says of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Installed:
@@ -84,6 +87,7 @@ class Store:
     def __init__(self, paths: Paths) -> None:
         """Remember where models live; nothing is read or created."""
         self._paths = paths
+        self._keys: dict[Path, tuple[Stamps, str]] = {}
 
     def list(self) -> builtins.list[Installed]:
         """Return bundled models, then imported ones by name; a broken one stops no other."""
@@ -113,26 +117,28 @@ class Store:
         name_or_dir: str | Path,
         build: str = DEFAULT_BUILD,
         progress: Progress = lambda fraction, text: None,
+        again: bool = False,
     ) -> Path:
         """Return the folder of a model that has this build, making the build where it is missing.
 
-        Raises :class:`ModelError`, :class:`CheckpointError`, and whatever ``progress`` raises.
+        With ``again`` a build that is there is replaced: somebody knows that it is damaged. Raises
+        :class:`ModelError`, :class:`CheckpointError`, and whatever ``progress`` raises.
         """
         model = self.find(name_or_dir)
-        if model.has(build):
+        if model.has(build) and not again:
             return model.folder
         if model.problem:
             raise ModelError(model.problem)
         with self._alone(model.folder, progress):
             if model.source is None:
-                add_build(model.folder, build, progress)
+                add_build(model.folder, build, progress, again=again)
             elif _manifest(model.folder) is None:
                 with explained(model.folder):
                     discard(model.folder)
                 convert(model.source, model.folder, [build], model.name, progress, False)
                 self._discard_older(model)
             else:
-                add_build(model.folder, build, progress, model.source)
+                add_build(model.folder, build, progress, model.source, again)
         return model.folder
 
     def import_folder(
@@ -301,8 +307,23 @@ class Store:
 
     def _cached(self, source: Path, *, bundled: bool) -> Installed:
         """Return the model that is made, or will be, in the cache from a GPT-2 folder."""
-        folder = self._paths.model_cache / f"{plain(source.name)}-{_content_key(source)}"
+        folder = self._paths.model_cache / f"{plain(source.name)}-{self._content_key(source)}"
         return Installed(source.name, folder, _manifest(folder), "", bundled, source)
+
+    def _content_key(self, folder: Path) -> str:
+        """Return 16 hex digits that depend on every byte of a GPT-2 folder.
+
+        Files that nobody has touched since the last call are not read again.
+        """
+        source = Source(folder)
+        names = source_files(source)
+        stamps: Stamps = tuple((name, *_stamp(source.path(name))) for name in names)
+        known, key = self._keys.get(folder, ((), ""))
+        if stamps != known:
+            hashes = {name: source.sha256(name) for name in names}
+            key = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
+            self._keys[folder] = (stamps, key)
+        return key
 
     def _by_path(self, folder: Path, models: builtins.list[Installed]) -> Installed:
         for model in models:
@@ -355,11 +376,10 @@ def ensure_build(progress: Progress, paths: Paths, name_or_dir: str | Path, buil
     return Store(paths).ensure(name_or_dir, build, progress)
 
 
-def _content_key(folder: Path) -> str:
-    """Return 16 hex digits that depend on every byte of a GPT-2 folder."""
-    source = Source(folder)
-    hashes = {name: source.sha256(name) for name in source_files(source)}
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes with the content of a file: size, times, and which file it is."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _manifest(folder: Path) -> Manifest | None:

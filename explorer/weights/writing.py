@@ -19,11 +19,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self
+from typing import Any, NamedTuple, ParamSpec, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 P = ParamSpec("P")
 
@@ -126,6 +125,16 @@ class WriteBehind:
             self._begin = self._end
 
 
+class Stretch(NamedTuple):
+    """Where a tensor lies, with the names that ONNX gives to this."""
+
+    location: str
+    """Name of the file, beside the graph."""
+    offset: int
+    length: int
+    """Bytes."""
+
+
 class WeightWriter:
     """Appends tensors to the external data file of a graph; a context that ends on the disk.
 
@@ -176,25 +185,12 @@ class WeightWriter:
         """Hex digest of the file, once it is finished."""
         return self._digest.hexdigest()
 
-    def begin(self, name: str, kind: np.dtype[Any], shape: Sequence[int]) -> TensorProto:
-        """Start a tensor on the next page and return the initializer that points to it."""
+    def begin(self, kind: np.dtype[Any], shape: Sequence[int]) -> Stretch:
+        """Start a tensor on the next page and return the bytes that it will take."""
         offset = -(-self._end // _ALIGNMENT) * _ALIGNMENT
         if offset > self._end:
             self.put(np.zeros(offset - self._end, np.uint8))
-        tensor = TensorProto(
-            name=name,
-            data_type=helper.np_dtype_to_tensor_dtype(kind),
-            dims=shape,
-            data_location=TensorProto.EXTERNAL,
-        )
-        length = kind.itemsize * int(np.prod(shape, dtype=np.int64))
-        for key, value in (
-            ("location", self._location),
-            ("offset", str(offset)),
-            ("length", str(length)),
-        ):
-            tensor.external_data.add(key=key, value=value)
-        return tensor
+        return Stretch(self._location, offset, kind.itemsize * int(np.prod(shape, dtype=np.int64)))
 
     def put(self, array: NDArray[Any], after: Sequence[Future[None]] = ()) -> None:
         """Append ``array``, which must not change any more once the work ``after`` is done."""

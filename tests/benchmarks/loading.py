@@ -22,7 +22,7 @@ from pathlib import Path
 from explorer.manifest import Build, Manifest
 from explorer.weights.checkpoint import open_checkpoint
 from explorer.weights.convert import TOKENIZER_FILE, graph_spec
-from explorer.weights.graph import PACKINGS
+from explorer.weights.plan import PACKINGS
 from tests.benchmarks.shapes import SHAPES
 
 _BUILDS = ("cpu-fp32", "cpu-int8", "cpu-int4")

@@ -30,7 +30,7 @@ from explorer.paths import Paths
 from explorer.studies import heldout
 from explorer.studies.divergence import compare
 from explorer.studies.heldout import HeldOut, shipped
-from explorer.weights.nodes import Packing
+from explorer.weights.plan import Packing
 from tests.builds import make_builds
 from tests.tiny import random_weights, write_weights
 

@@ -70,6 +70,24 @@ def test_one_of_several_gpus_is_chosen():
     assert "only GPU 0" in decide("cuda:1", facts()).reason
 
 
+@pytest.mark.parametrize(
+    ("wish", "build"),
+    [
+        ("auto", "cuda-fp16"),
+        ("cpu", "cpu-int8"),
+        ("cuda", "cuda-fp16"),
+        ("cuda:0", "cuda-fp16"),
+        ("cuda:12", "cuda-fp16"),
+    ],
+)
+def test_a_wish_means_a_build(monkeypatch, wish, build):
+    monkeypatch.setattr(device, "look", lambda provider: facts())
+    assert device.suitable_build(wish) == build
+    # Only "auto" gives way: whoever asks for a GPU is to hear why there is none.
+    monkeypatch.setattr(device, "look", lambda provider: facts(None))
+    assert device.suitable_build(wish) == ("cpu-int8" if wish == "auto" else build)
+
+
 @pytest.mark.parametrize("wish", ["gpu", "cuda:", "cuda:-1", "cuda:1x", "", "CPU", "cuda:0\n"])
 def test_what_names_no_device_is_refused(wish):
     with pytest.raises(InputError, match="no device"):

@@ -185,6 +185,52 @@ def test_another_model_can_be_loaded_after_an_unload(first, tmp_path):
     assert [e.build for e in events if isinstance(e, Ready)] == ["cpu-fp32"]
 
 
+def test_a_parked_model_lets_go_of_its_files(first, tmp_path):
+    parked = first.pid
+    first.send(Load(tmp_path, "cpu-fp32"))
+    until(first, ready_of("cpu-fp32"))
+    first.send(Unload(tmp_path, "cpu-int8"), Unload(tmp_path / "other"))
+    assert parked in first.pids  # others go on
+    first.send(Unload(tmp_path, "paced"))
+    assert gone(parked)
+    assert parked not in first.pids
+    streams(first, 20)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_model_that_loads_lets_go_of_its_files(first, room, tmp_path, fits):
+    room[0] = fits
+    first.send(Load(tmp_path, "late"))
+    loading = first.pids[-1]
+    first.send(Unload(tmp_path, "late"))
+    assert gone(loading)
+    if not fits:  # the one that had to make room comes back
+        until(first, ready_of("paced"))
+    assert not has(Ready)(streams(first, 21))
+
+
+def test_a_model_that_made_room_is_not_loaded_again_once_its_files_go(first, room, tmp_path):
+    room[0] = False
+    first.send(Load(tmp_path, "late"))
+    first.send(Unload(tmp_path, "paced"), CancelLoad())
+    assert (first.pids, first.busy) == ([], True)
+    assert not has(Ready)(first.poll())
+    assert not first.busy
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+def test_the_model_in_use_does_not_come_back_once_its_files_go(first, tmp_path, asleep):
+    used = first.pid
+    if asleep:
+        first.send(Unload())
+    first.send(Unload(tmp_path))
+    assert gone(used)
+    first.send(start(22))
+    (refused,) = first.poll()
+    assert refused.key == (1, 22)
+    assert "choose a model" in refused.message
+
+
 @needs_proc
 def test_a_parked_engine_that_dies_is_no_crash(first, tmp_path):
     before = first.pid

@@ -47,8 +47,8 @@ class ScriptedWorks:
     """Stands in for the functions behind a desk; the test drives :attr:`jobs`."""
 
     NAMES = (
-        "open", "bring_in", "look", "download", "verify", "measure", "remove", "remove_build",
-        "discard",
+        "open", "make", "bring_in", "look", "download", "verify", "measure", "remove",
+        "remove_build", "discard",
     )  # fmt: skip
 
     def __init__(self) -> None:

@@ -56,6 +56,16 @@ def test_rule_10_the_interval_says_which_one_it_is(strip, interval, rate, kind):
     assert (strip.rate.text(), strip.kind.text()) == (rate, kind)
 
 
+def test_another_size_of_text_takes_the_room_that_it_needs_and_no_more(strip, qtbot):
+    app = QApplication.instance()
+    place = strip.rate.parentWidget()
+    before = place.width()
+    theme.apply(app, theme.Theme(theme.LIGHT, 24))
+    qtbot.waitUntil(lambda: place.width() > 1.3 * before)
+    theme.apply(app, theme.Theme(theme.LIGHT))
+    qtbot.waitUntil(lambda: place.width() == before)
+
+
 def test_rule_8_the_refill_policy_stands_on_the_screen(strip):
     strip.show_policy(until_keep=True, hold=True)
     assert strip.policy.text() == "stops at a keep  ·  finished tries wait"

@@ -16,7 +16,6 @@ from explorer.errors import DeviceError, UnknownModelError
 from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.studies import parity
-from explorer.studies import verify as verifying
 from explorer.studies.verify import Verification, is_intact, verify
 from explorer.weights.source import Source
 from explorer.weights.store import Store
@@ -225,7 +224,7 @@ def test_a_build_for_a_device_that_is_not_here_is_checked_by_its_files(
     def refuse(*_: object) -> None:
         raise DeviceError("No NVIDIA driver was found.")
 
-    monkeypatch.setattr(verifying, "Session", refuse)
+    monkeypatch.setattr("explorer.engine.session.Session", refuse)
     found = check(paths)
     assert found.ok
     assert words(found, "cpu-int8")[1] == (

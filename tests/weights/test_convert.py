@@ -356,7 +356,7 @@ def test_a_disk_that_refuses(
     def refuse(*_: object) -> None:
         raise OSError(code, "what the system says")
 
-    monkeypatch.setattr(conversion, "write_graph", refuse)
+    monkeypatch.setattr("explorer.weights.graph.write_graph", refuse)
     work = tmp_path / "work"
     with pytest.raises(ModelError, match=words) as caught:
         convert(source, work / "m", ["cpu-fp32"], "tiny", quiet)

@@ -247,6 +247,16 @@ def scripts(hub: HubServer, tiny: Path) -> dict[str, tuple[str, str]]:
     hub.script(case("hotel", "DownloadError", "sign in first"), Serving(body=page))
     hub.script(case("list", "DownloadError", "does not answer like a hub"), Serving(body=b"[]"))
     hub.script(case("cut", "DownloadError", "broke off"), Serving(body=b"{", length=99))
+    for name, words, serving in (
+        ("endless", "more than 17 MB", Serving(body=b" " * (17 << 20))),
+        ("deep", "not readable JSON", Serving(body=b"[" * 200_000)),
+        ("crowded", "more lists and objects", Serving(body=b"[" + b"[]," * 1_000_001 + b"0]")),
+        ("packed", "a compressed answer", Serving(headers={"Content-Encoding": "gzip"})),
+        ("odd-list", "does not answer like a hub", Serving(body=b'{"sha": 1, "siblings": [3]}')),
+        # Of a refusal only the head is read, whatever comes behind it.
+        ("wordy", "There is no repository bad/wordy", Serving(404, body=b"x" * 99, stall_after=9)),
+    ):
+        hub.script(case(name, "DownloadError", words, files=whole), serving)
     case("no-sha", "DownloadError", "no commit", files=whole, told={"sha": None})
     case("odd-sha", "DownloadError", "no commit", files=whole, told={"sha": "../../x"})
     case("no-list", "DownloadError", "no config.json", files=whole, told={"siblings": []})
@@ -281,8 +291,10 @@ def scripts(hub: HubServer, tiny: Path) -> dict[str, tuple[str, str]]:
     )
     bytes_case("short", f"{len(weights) - 9:,} bytes as", WEIGHTS, Serving(body=weights[:-9]))
     bytes_case("long", f"{len(weights) + 9:,} bytes as", WEIGHTS, Serving(body=weights + bytes(9)))
-    chunked = {"Content-Encoding": "identity, x"}
-    bytes_case("longer", "more bytes", WEIGHTS, Serving(body=weights * 2, headers=chunked))
+    unsized = {"Content-Encoding": "identity, identity"}
+    bytes_case("longer", "more bytes", WEIGHTS, Serving(body=weights * 2, headers=unsized))
+    gzip = {"Content-Encoding": "gzip, gzip"}
+    bytes_case("packed-file", "a compressed answer", WEIGHTS, Serving(headers=gzip))
     lie = Serving(length=len(weights), body=weights[:-9])
     bytes_case("liar", "announces", WEIGHTS, lie, *[Serving(body=weights[:-9])] * 3)
     bytes_case(
@@ -317,7 +329,7 @@ def test_whatever_a_hub_does_ends_in_a_sentence(hub: HubServer, paths: Paths, ti
     assert {item.repository for item in unfinished(paths)} == {
         f"bad/{name}"
         for name in ("forged", "forged-small", "short", "long", "longer", "liar", "lost", "silent")
-    } | {"bad/vanished"}
+    } | {"bad/vanished", "bad/packed-file"}
     assert not list(paths.downloads.rglob(WEIGHTS))
     sizes = {item.name: item.stat().st_size for item in paths.downloads.rglob(f"{WEIGHTS}.part")}
     assert sizes

@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 from explorer.errors import CheckpointError
-from explorer.weights.graph import GraphSpec, write_graph
-from explorer.weights.nodes import Packing
+from explorer.weights.graph import write_graph
+from explorer.weights.plan import GraphSpec, Packing
 from tests.builds import reader, spec_of
 from tests.tiny import make_tiny
 

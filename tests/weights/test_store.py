@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from explorer.lock import FileLock
 from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.weights.names import check_name
+from explorer.weights.source import Source
 from explorer.weights.store import Store
 from tests.tiny import make_tiny
 
@@ -94,6 +96,54 @@ def test_a_new_bundled_model_replaces_the_old_one_in_the_cache(store: Store, pat
     new = store.ensure("demo")
     assert new != old
     assert cached(paths) == [new.name]
+
+
+def test_a_source_that_nobody_touched_is_hashed_once(
+    store: Store, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    hashed = Source.sha256
+
+    def counted(source: Source, name: str) -> str:
+        read.append(name)
+        return hashed(source, name)
+
+    monkeypatch.setattr(Source, "sha256", counted)
+    first = store.find("demo").folder
+    assert "model.safetensors" in read
+    read.clear()
+    assert store.find("demo").folder == first
+    assert read == []
+    # As many bytes as before, with the time that was there before: still another model.
+    path = paths.bundled_models / "demo" / "model.safetensors"
+    before, data = path.stat(), bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.find("demo").folder != first
+
+
+@pytest.mark.parametrize("kind", ["demo", "imported"])
+def test_a_build_that_is_there_is_made_again_where_that_is_asked_for(
+    store: Store, source: Path, kind: str
+) -> None:
+    if kind == "imported":
+        store.import_folder(source, kind)
+    path = store.ensure(kind) / "cpu-int8" / "weights.bin"
+    whole = path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
+    store.ensure(kind)
+    assert path.read_bytes() != whole
+    store.ensure(kind, again=True)
+    assert path.read_bytes() == whole
+
+
+def test_a_build_that_cannot_be_made_again_stays(store: Store, source: Path) -> None:
+    folder = store.import_folder(source, "mine").folder
+    shutil.rmtree(folder / "source")
+    with pytest.raises(ModelError, match="its source is gone"):
+        store.ensure("mine", again=True)
+    assert store.find("mine").has("cpu-int8")
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"contract": 0}'])

@@ -1,0 +1,79 @@
+"""What a build will be like, before it is made: its sizes, how its matrices are packed, its files.
+
+Apart from the graph itself, so that only the process that makes a build pays for the library that
+writes one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from explorer.manifest import Precision
+
+GRAPH_FILE = "model.onnx"
+WEIGHTS_FILE = "weights.bin"
+
+LOGIT_BLOCK = 64
+"""Logits come in whole blocks of this many columns, so that every row starts aligned."""
+
+
+class Packing(NamedTuple):
+    """How the matrices of a build are stored."""
+
+    bits: int | None
+    """Bits a weight, None where they are floating point."""
+    block: int | None
+    """Weights that share a scale, None where they are floating point."""
+    even_rows: bool
+    """Whether the kernels give row-independent bits only for an even number of rows."""
+
+
+PACKINGS: dict[Precision, Packing] = {
+    "fp32": Packing(None, None, False),
+    "fp16": Packing(None, None, False),
+    "int8": Packing(8, 32, False),
+    "int4": Packing(4, 32, True),
+}
+"""Chosen by measuring speed, divergence from fp32 and row independence: docs/precision.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """The sizes of a GPT-2."""
+
+    layers: int
+    heads: int
+    width: int
+    """n_embd; a multiple of ``heads``."""
+    context: int
+    """C: the first C rows of ``wpe.weight`` are used."""
+    vocabulary: int
+    """V: the first V rows of ``wte.weight`` are used; a checkpoint may have more."""
+    inner: int = 0
+    """Width inside the feed-forward network; 0 = four times ``width``."""
+    epsilon: float = 1e-5
+    tied: bool = True
+    """Whether the head is ``wte.weight``; otherwise ``lm_head.weight`` is read."""
+    undrawable: tuple[int, ...] = ()
+    """Ids below V that no token has; their logits are -inf."""
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def kv_head_size(self) -> int:
+        """D: the head size padded to a multiple of 8, as the attention kernels want it."""
+        return -(-self.head_size // 8) * 8
+
+    @property
+    def top(self) -> int:
+        """K: entries of ``top_logits``."""
+        return min(64, self.vocabulary)
+
+    @property
+    def logit_columns(self) -> int:
+        """V': the vocabulary in whole blocks."""
+        return -(-self.vocabulary // LOGIT_BLOCK) * LOGIT_BLOCK
