@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,10 @@ settings.load_profile("explorer")
 # Qt reads it when the first application object is made, so it is set before any test is imported.
 # Tests that want a real window start another process with a platform of its own.
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+# Run in the background, a shell tells this process to ignore Ctrl+C, and all of its children would.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -41,6 +47,15 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.setenv(name, str(place))
         Path(home).chmod(0o700)  # Qt warns about a runtime folder that others may read
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_window_left_behind() -> Iterator[None]:
+    """Delete the widgets of a test before the next one, whose stylesheet would visit them all."""
+    yield
+    core = sys.modules.get("PySide6.QtCore")
+    if core is not None:
+        core.QCoreApplication.sendPostedEvents(None, core.QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture

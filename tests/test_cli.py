@@ -246,9 +246,12 @@ def test_ctrl_c_keeps_what_was_finished(home: Path, tmp_path: Path, extra: list[
     words = ["generate", "--model", str(home / "gpt2"), "--prompt", "The", "--max-tokens", "9"]
     process = command(tmp_path, *words, "--count", "1000000", "--jsonl", *extra)
     assert process.stdout
+    assert process.stderr
     lines = [process.stdout.readline() for _ in range(3)]
     process.send_signal(signal.SIGINT)
-    rest, err = process.communicate(timeout=60)
+    # Not communicate(), which would pass over what readline() has fetched already.
+    with process:
+        rest, err = process.stdout.read(), process.stderr.read()
     assert process.returncode == 130
     assert err == ""
     printed = objects("".join(lines) + rest)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QCoreApplication, QDir, QEvent
+from PySide6.QtCore import QDir
 from PySide6.QtWidgets import QApplication
 
 from explorer import app as window_app
@@ -92,13 +92,6 @@ class Desk:
     @property
     def review(self):
         return self.window.controller.review
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_behind(qapp) -> Iterator[None]:
-    """Delete the widgets of a test before the next one, whose stylesheet would visit them all."""
-    yield
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture

@@ -244,7 +244,7 @@ def test_each_action_is_asked_for_by_the_keyboard(page, qtbot, works):
     page.list.choose("gpt2")
     details = page.details
     for button, asked in (
-        (details.builds.rows["cpu-int4"].make, ("open", "gpt2", "cpu-int4")),
+        (details.builds.rows["cpu-int4"].make, ("make", "gpt2", "cpu-int4")),
         (details.verify, ("verify", "gpt2")),
         (details.measure, ("measure", "gpt2", [])),
     ):
