@@ -30,12 +30,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tokenizers
 
+from explorer.engine import memory
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import (
     Command,
     Crashed,
     Drop,
     Event,
+    Key,
     Load,
     Quit,
     Ready,
@@ -65,7 +67,7 @@ def open_model(load: Load) -> tuple[Session, Tokens]:
     from explorer.engine.session import Session
 
     session = Session(load.folder, load.build, load.device, load.threads)
-    return session, Tokens.from_folder(load.folder, session.manifest.end_of_text)
+    return session, Tokens.of_model(load.folder, session.manifest)
 
 
 def main(commands: Connection, events: Connection, opener: Opener, log: Path | None) -> None:
@@ -155,7 +157,7 @@ class Engine:
         try:
             session, tokens = self._opener(load)
         except ExplorerError as error:
-            return Refused(None, str(error))
+            return _refused(None, error)
         except Exception as error:
             _log.exception("A model could not be loaded")
             return Refused(None, f"The model could not be loaded: {_sentence(error)}")
@@ -178,7 +180,7 @@ class Engine:
         try:
             self._lanes.start(start)
         except ExplorerError as error:
-            return [Refused(start.key, str(error))]
+            return [_refused(start.key, error)]
         return []
 
 
@@ -244,6 +246,10 @@ def _received(
             messages.append(inbox.get_nowait())
     except queue.Empty:
         return messages
+
+
+def _refused(key: Key | None, error: ExplorerError) -> Refused:
+    return Refused(key, str(error), shortage=memory.is_shortage(str(error)))
 
 
 def _sentence(error: Exception) -> str:

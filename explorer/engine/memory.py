@@ -168,6 +168,7 @@ def is_shortage(message: str) -> bool:
         "memoryerror",
         "cublas_status_alloc_failed",
         "not enough memory",
+        "too little free memory",  # our own, see devices.cuda_failed
     )
     return any(sign in lower for sign in signs)
 

@@ -56,7 +56,7 @@ class Start:
     seed: int
     """0 <= seed < 2**64. With the index it determines every draw."""
     prompt: tuple[int, ...]
-    """Token ids; empty = from ``<|endoftext|>``."""
+    """Token ids; empty = from ``<|endoftext|>``, or the model's own token to start from."""
     recipe: Recipe
 
 
@@ -189,6 +189,8 @@ class Refused:
     key: Key | None
     """The candidate that was refused, None where it was a :class:`Load`."""
     message: str
+    shortage: bool = False
+    """Whether memory was what was missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,8 @@ class Crashed:
 
     message: str
     restarting: bool
+    shortage: bool = False
+    """Whether memory was the likely cause."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from explorer.engine.messages import (
     Stop,
     Unload,
 )
-from explorer.engine.process import EngineProcess
+from explorer.engine.process import STARTS_AGAIN, EngineProcess
 from explorer.errors import ExplorerError
 from explorer.manifest import Manifest
 
@@ -46,6 +46,15 @@ def both_fit(load: Load) -> bool:
     except ExplorerError:
         return True  # it will be refused, and must not push out what works
     return memory.fit(needed, memory.free_memory(memory.home(load.build, load.device))) == "fits"
+
+
+def _refusal(event: Refused | Crashed) -> Refused:
+    """Return what to say of a model that did not load; its process is not started again."""
+    if isinstance(event, Refused):
+        return event
+    why = event.message.removesuffix(f"; {STARTS_AGAIN}.").rstrip(".")
+    sentence = f"The model could not be loaded: {why[:1].lower()}{why[1:]}."
+    return Refused(None, sentence, event.shortage)
 
 
 class _Member:
@@ -202,7 +211,7 @@ class EnginePool:
         self._coming = None
         if not isinstance(event, Ready):
             member.engine.close()
-            return Refused(None, event.message)
+            return _refusal(event)
         former, self._used = self._used, member
         member.ready = event
         if former.ready is None:

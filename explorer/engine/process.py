@@ -155,7 +155,8 @@ class EngineProcess:
             # It would only die again, and take other programs' memory once more.
             self._load = None
             self._worker = _Worker(self._opener, self._log)
-            return [Refused(None, f"The model could not be loaded: {missing}.")]
+            sentence = f"The model could not be loaded: {missing}."
+            return [Refused(None, sentence, shortage=True)]
         now = self._clock()
         self._crashes.append(now)
         if len(self._crashes) == CRASHES and now - self._crashes[0] < CRASH_SECONDS:
@@ -164,13 +165,14 @@ class EngineProcess:
                 f"The engine stopped {CRASHES} times within a minute ({missing or reason}); choose"
                 " another model, precision or device."
             )
-            return [Crashed(sentence, restarting=False)]
+            return [Crashed(sentence, restarting=False, shortage=bool(missing))]
         self._worker = _Worker(self._opener, self._log)
         if self._load is not None:
             self._loading = 1
             self._worker.send((self._load,))
         why = f"ran out of memory: {missing}" if missing else f"stopped ({reason.rstrip('.')})"
-        return [Crashed(f"The engine {why}; {STARTS_AGAIN}.", restarting=True)]
+        sentence = f"The engine {why}; {STARTS_AGAIN}."
+        return [Crashed(sentence, restarting=True, shortage=bool(missing))]
 
 
 def _shortage(load: Load, reason: str, killed: bool, lanes: int) -> str:

@@ -1,7 +1,8 @@
-"""What the window says before it loads a model for which memory may not do, and what it offers."""
+"""What the window says where memory may not do, or has not done, and the ways out it offers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,16 +56,51 @@ def doubt(manifest: Manifest, build: str, lanes: int, free: int | None) -> Doubt
     large = answer == "too large"
     end = "it may end for lack of memory" if large else "other programs may become slow"
     ways = []
-    for smaller in _SMALLER.get(build, ()):
-        # Where the GPU is full the CPU's own memory decides; that is asked when it is chosen.
-        if build.startswith("cuda") or fit(needed(manifest, smaller, lanes), free) != answer:
-            words = "Use the CPU" if build.startswith("cuda") else f"Use {smaller[4:]}"
-            ways.append(Way(words, "build", smaller))
-            break
-    for fewer in _FEWER:
-        if fewer < lanes and fit(needed(manifest, build, fewer), free) != answer:
-            ways.append(Way(number_of(fewer, "lane"), "lanes", fewer))
-            break
+    for offered in (_smaller(build), _fewer(lanes)):
+        better = (way for way in offered if _fit(manifest, build, lanes, way, free) != answer)
+        ways += [way for way in (next(better, None),) if way is not None]
     if large:
         ways.append(Way("Load anyway", "anyway"))
     return Doubt(manifest.name, answer, f"{name} {numbers}: {end}.", tuple(ways))
+
+
+def shortage(
+    manifest: Manifest, build: str, lanes: int, free: int | None, sentence: str
+) -> Doubt | None:
+    """Return what can be done about a build that ran out of memory, as ``sentence`` says.
+
+    Of each kind the first way that fits is offered, else the one that needs least: an estimate that
+    was wrong once may be wrong again. None where nothing is left to offer.
+    """
+    ways = []
+    try:
+        for offered in (list(_fewer(lanes)), list(_smaller(build))):
+            fits = (way for way in offered if _fit(manifest, build, lanes, way, free) == "fits")
+            ways += [next(fits, way) for way in offered[-1:]]
+    except ExplorerError:
+        return None
+    return Doubt(manifest.name, "too large", sentence, tuple(ways)) if ways else None
+
+
+def _smaller(build: str) -> Iterator[Way]:
+    """Yield the builds that need less, the most exact first; instead of a GPU's the CPU's."""
+    for smaller in _SMALLER.get(build, ()):
+        if build.startswith("cuda"):
+            yield Way("Use the CPU", "build", smaller)
+            return
+        yield Way(f"Use {smaller[4:]}", "build", smaller)
+
+
+def _fewer(lanes: int) -> Iterator[Way]:
+    yield from (Way(number_of(n, "lane"), "lanes", n) for n in _FEWER if n < lanes)
+
+
+def _fit(manifest: Manifest, build: str, lanes: int, way: Way, free: int | None) -> Fit:
+    if way.kind == "build":
+        # Where the GPU is full the CPU's own memory decides; that is asked when it is chosen.
+        return (
+            "fits"
+            if build.startswith("cuda")
+            else fit(needed(manifest, str(way.value), lanes), free)
+        )
+    return fit(needed(manifest, build, int(way.value)), free)

@@ -45,6 +45,7 @@ class EngineLink(QObject):
         settings.unload_changed.connect(self._on_unload)
         recipe.lanes_changed.connect(self._on_lanes)
         loading.doubted.connect(self._on_doubted)
+        loading.ran_out.connect(self._on_ran_out)
         loading.notice_changed.connect(notices.replace)
         loading.asleep_changed.connect(status.show_asleep)
         loading.engine_ready.connect(self._on_engine_ready)
@@ -74,8 +75,17 @@ class EngineLink(QObject):
         self._notices.dismiss(self._doubt)
         self._doubt = found.sentence if found is not None else ""
         if found is not None:
-            actions = [(way.label, self._action(way, found.model)) for way in found.ways]
-            self._notices.say(found.sentence, actions)
+            self._say(found)
+
+    @Slot(object)
+    def _on_ran_out(self, found: Doubt) -> None:
+        self._say(found)
+        if self._picker.problem.text() == found.sentence:
+            self._picker.set_problem("")  # it stands above the lanes, with its ways out
+
+    def _say(self, found: Doubt) -> None:
+        actions = [(way.label, self._action(way, found.model)) for way in found.ways]
+        self._notices.say(found.sentence, actions)
 
     def _action(self, way: Way, name: str) -> Callable[[], object]:
         if way.kind == "build":

@@ -34,7 +34,7 @@ from explorer.engine.messages import (
 from explorer.engine.process import STARTED_AGAIN, STARTS_AGAIN
 from explorer.engine.tokens import Tokens
 from explorer.errors import ExplorerError
-from explorer.gui.doubt import Doubt, doubt
+from explorer.gui.doubt import Doubt, doubt, shortage
 from explorer.library.records import ModelRef
 from explorer.manifest import Manifest
 from explorer.settings import DeviceWish
@@ -98,6 +98,8 @@ class Loading(QObject):
     """:class:`Loaded` of the model that loads while another one goes on; None when that is over."""
     doubted = Signal(object)
     """:class:`Doubt` before a load; None when it no longer stands."""
+    ran_out = Signal(object)
+    """:class:`Doubt`: memory ran out, and what can be done about it."""
     asleep_changed = Signal(bool)
     """Whether the model is unloaded until the next try starts."""
     notice_changed = Signal(str, str)
@@ -228,8 +230,15 @@ class Loading(QObject):
                 self.ready = None
                 self._crash = event.message if event.restarting else ""
                 self.engine_ready.emit(None)
+                self._offer(event, self.loaded, self.lanes)
             case Refused(key=None):
+                device = self._wanted.device if self._wanted is not None else "auto"
                 self._take_refused(event.message)
+                gpu = self.refused is not None and self.refused.build.startswith("cuda")
+                if not (gpu and device == "auto"):  # then the CPU's build is opened by itself
+                    self._offer(event, self.refused, 1)
+            case Refused():
+                self._offer(event, self.loaded, self.lanes)
 
     def touch(self, now: float) -> None:
         """Note that somebody has done something; ``now`` is in seconds."""
@@ -295,6 +304,17 @@ class Loading(QObject):
             if held is not None and now.build.startswith("cuda") == device.startswith("cuda"):
                 free += held.total
         return doubt(loaded.manifest, loaded.build, self.lanes, free)
+
+    def _offer(self, event: Crashed | Refused, short: Loaded | None, lanes: int) -> None:
+        """Offer what can be done where memory was what was missing for a model."""
+        if short is None or not event.shortage:
+            return
+        wanted = self._wanted
+        device = wanted.device if wanted is not None and wanted.loaded == short else "auto"
+        free = self.free(memory.home(short.build, device))
+        found = shortage(short.manifest, short.build, lanes, free, event.message)
+        if found is not None:
+            self.ran_out.emit(found)
 
     def _take_ready(self, ready: Ready) -> None:
         came = self.coming

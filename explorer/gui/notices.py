@@ -63,11 +63,11 @@ class Notices(QWidget):
         close.setText("✕")
         close.setAccessibleName("Dismiss")
         close.setToolTip("Dismiss")
-        close.clicked.connect(lambda: self.dismiss(sentence))
+        close.clicked.connect(lambda: self._end(strip))
         row.addWidget(words, 1)
         row.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
         if actions:
-            rows.addLayout(self._buttons(sentence, actions))
+            rows.addLayout(self._buttons(strip, sentence, actions))
         self._strips[sentence] = strip
         self._column.addWidget(strip)
         self.show()
@@ -77,16 +77,15 @@ class Notices(QWidget):
         strip = self._strips.get(sentence)
         if strip is None or by == sentence:
             return
-        words, close = strip.findChild(QLabel), strip.findChild(QToolButton)
-        if words is None or close is None:
+        words = strip.findChild(QLabel)
+        if words is None:
             return
         words.setText(by)
         words.setAccessibleName(by)
-        close.clicked.connect(lambda: self.dismiss(by))
         self._strips = {by if said == sentence else said: at for said, at in self._strips.items()}
 
     def _buttons(
-        self, sentence: str, actions: Sequence[tuple[str, Callable[[], object]]]
+        self, strip: QFrame, sentence: str, actions: Sequence[tuple[str, Callable[[], object]]]
     ) -> QHBoxLayout:
         row = QHBoxLayout()
         for words, act in actions:
@@ -95,13 +94,18 @@ class Notices(QWidget):
             button.setAccessibleDescription(sentence)
 
             def press(_checked: bool = False, act: Callable[[], object] = act) -> None:
-                self.dismiss(sentence)
+                self._end(strip)
                 act()
 
             button.clicked.connect(press)
             row.addWidget(button)
         row.addStretch()
         return row
+
+    def _end(self, strip: QFrame) -> None:
+        """Take a strip away, whatever it says by now."""
+        for sentence in [said for said, at in self._strips.items() if at is strip]:
+            self.dismiss(sentence)
 
     def dismiss(self, sentence: str) -> None:
         """Take a sentence away, if it is there."""

@@ -9,6 +9,7 @@ import pytest
 from explorer.engine import child
 from explorer.engine.child import Engine, Outbox, joined
 from explorer.engine.messages import Drop, Ended, Load, Quit, Ready, Refused, Start, Steps, Stop
+from explorer.errors import OutOfMemoryError
 from explorer.recipe import Recipe
 from tests.engine.fake_session import open_fake
 
@@ -112,6 +113,7 @@ def test_what_cannot_be_loaded_is_refused_with_its_sentence(engine, tmp_path, ca
     assert not caplog.records
     (refused,) = engine.carry_out(load(tmp_path, "bug"))
     assert refused.key is None
+    assert not refused.shortage
     assert "KeyError" in refused.message
     assert caplog.records[0].exc_info  # a bug is never silent
     assert engine.carry_out(start(0))[0].message.startswith("No model")
@@ -123,6 +125,14 @@ def test_a_candidate_that_cannot_start_is_refused(engine, tmp_path):
     assert refused.key == (1, 0)
     assert "600" in refused.message
     assert "512" in refused.message
+
+
+def test_a_refusal_says_that_memory_was_missing(tmp_path):
+    def full(_load):
+        raise OutOfMemoryError("There is not enough memory: tiny needs about 0.1 GB.")
+
+    (refused,) = Engine(full, lambda: False).carry_out(load(tmp_path))
+    assert refused.shortage
 
 
 def test_drop_and_stop_reach_the_lanes(engine, tmp_path):

@@ -163,6 +163,8 @@ def test_a_model_that_does_not_load_leaves_the_former(first, room, tmp_path, fit
     if fits:
         (refused,) = events
         assert refused.key is None
+        died = "The model could not be loaded: the engine stopped (exit code 3)."
+        assert (refused.message == died) is (build == "dies")
     streams(first, 6) if fits or build == "missing" else None
 
 

@@ -188,6 +188,7 @@ def test_a_process_that_gets_no_memory_says_so_with_the_numbers(described):
         events = until(engine, has(Crashed))
         (crashed,) = [event for event in events if isinstance(event, Crashed)]
         assert crashed.restarting
+        assert crashed.shortage
         assert crashed.message.startswith(
             "The engine ran out of memory: tiny (cpu-int8) needs about 0.1 GB with 2 lanes, "
         )
@@ -212,6 +213,7 @@ def test_a_kill_is_a_lack_of_memory_where_little_is_free(described, monkeypatch,
         (crashed,) = [event for event in events if isinstance(event, Crashed)]
         assert ("ran out of memory" in crashed.message) is short
         assert ("SIGKILL" in crashed.message) is not short
+        assert crashed.shortage is short
     finally:
         engine.close()
 
@@ -225,6 +227,7 @@ def test_a_load_that_was_killed_for_memory_is_not_tried_again(described, monkeyp
         os.kill(engine.pid, signal.SIGKILL)
         (refused,) = until(engine, has(Refused))
         assert refused.key is None
+        assert refused.shortage
         assert refused.message == (
             "The model could not be loaded: tiny (cpu-int8) needs about 0.1 GB with 1 lane, 0.0 GB"
             " is free; choose a smaller precision."

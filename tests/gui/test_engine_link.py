@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtWidgets import QPushButton
 
 from explorer.engine.device import Option
-from explorer.engine.messages import CancelLoad, Displaced, Load, Unload
+from explorer.engine.messages import CancelLoad, Crashed, Displaced, Load, Refused, Unload
 from explorer.gui.doubt import doubt
 from explorer.gui.status import ASLEEP
 from tests.gui.conftest import demo
@@ -222,3 +222,71 @@ def test_the_settings_page_lists_what_there_is(desk):
     assert page.devices.checkedButton().text() == "H200"
     page.set_device("cuda:1")
     assert page.devices.checkedButton().text() == "H200"
+
+
+def crash(
+    desk, message="The engine ran out of memory: demo needs much; it is being started again."
+):
+    desk.engine._events.append(Crashed(message, restarting=True, shortage=True))
+    desk.tick()
+    return message
+
+
+def test_memory_that_runs_out_while_tries_stream_offers_ways_out(desk, free):
+    desk.window.explore.recipe.set_lanes(8)
+    desk.window.explore.recipe.lanes_changed.emit(8)
+    desk.generate("Hello")
+    desk.step(2)
+    desk.window.do("keep")
+    message = crash(desk)
+    assert sentences(desk) == [message]
+    assert list(buttons(desk)) == ["4 lanes", "Use int4"]
+    desk.engine.say_ready()
+    desk.tick()
+    (said,) = sentences(desk)
+    assert said.endswith("it was started again.")
+    buttons(desk)["4 lanes"].click()
+    assert sentences(desk) == []
+    assert desk.window.explore.recipe.lanes() == 4
+    assert desk.review.counts.kept == 1
+    desk.generate("Hello")
+    assert len([seat for seat in desk.review.seats if seat.state == "waiting"]) == 4
+
+
+def test_a_smaller_precision_is_opened_where_memory_ran_out(desk, free):
+    asked = []
+    desk.window.models.desk.open = lambda *chosen: asked.append(chosen)
+    desk.generate("Hello")
+    desk.step(1)
+    crash(desk)
+    buttons(desk)["Use int4"].click()
+    assert asked == [("demo", "cpu-int4")]
+    assert sentences(desk) == []
+
+
+@pytest.mark.parametrize(("wish", "offered"), [("auto", []), ("cuda", ["Use the CPU"])])
+def test_a_gpu_that_is_full_offers_the_cpu_unless_that_is_taken_anyway(desk, free, wish, offered):
+    opened = []
+    desk.window.models.desk.open = lambda *chosen: opened.append(chosen)
+    desk.window.memory.change(device=wish)
+    desk.engine.ready = False
+    desk.window.controller.loading.load(large("cuda-fp16"), wish)
+    message = "The model could not be loaded: large needs about 9.9 GB, 1.0 GB is free."
+    desk.engine._events.append(Refused(None, message, shortage=True))
+    desk.tick()
+    assert list(buttons(desk)) == offered
+    assert desk.window.explore.models.problem.text() == ""
+    assert opened == ([("large", "cpu-int8")] if wish == "auto" else [])
+    if offered:
+        buttons(desk)["Use the CPU"].click()
+        assert opened == [("large", "cpu-int8")]
+
+
+def test_what_has_no_way_out_is_said_all_the_same(desk, free):
+    desk.engine.ready = False
+    desk.window.controller.loading.load(large("cpu-int4"), "auto")
+    message = "The model could not be loaded: large needs about 9.9 GB, 1.0 GB is free."
+    desk.engine._events.append(Refused(None, message, shortage=True))
+    desk.tick()
+    assert desk.window.explore.models.problem.text() == message
+    assert buttons(desk) == {}
