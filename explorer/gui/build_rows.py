@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui.controls import label
 from explorer.gui.model_words import PRECISIONS, TONES, Need, memory, size
-from explorer.gui.theme import GAP, UNIT
+from explorer.gui.theme import GAP, UNIT, set_role
 from explorer.manifest import BUILD_NAMES, Build
 
 
@@ -27,7 +27,7 @@ class _BuildRow:
     def __init__(self, name: str, number: int, grid: QGridLayout) -> None:
         self.name = name
         self.title = label(name, "title")
-        self.amount = label("", "muted")
+        self.amount = label("", "note")
         self.what = label("", "muted", wrap=True)
         self.need = QLabel()
         self.need.setTextFormat(Qt.TextFormat.PlainText)
@@ -54,22 +54,25 @@ class _BuildRow:
             buttons.addWidget(button)
         grid.addLayout(buttons, 2 * number + 1, 2, top | Qt.AlignmentFlag.AlignRight)
 
-    def show(self, build: Build | None, quality: str, need: Need | None, used: bool) -> None:
+    def show(
+        self, build: Build | None, quality: str, need: Need | None, used: bool, damaged: bool
+    ) -> None:
         there = build is not None
-        self.amount.setText(size(build.bytes) if build else "not made")
+        words = "✕ damaged" if damaged else size(build.bytes) if build else "not made"
+        self.amount.setText(words)
+        set_role(self.amount, "note", "rejected" if damaged else "muted")
         self.what.setText(quality or PRECISIONS[self.name])
         self.what.setToolTip(PRECISIONS[self.name])
         self.need.setText(memory(need) if need else "")
         self.need.setVisible(need is not None)
         tone = TONES[need.fit] if need and need.fit else "muted"
-        if self.need.property("tone") != tone:
-            self.need.setProperty("tone", tone)
-            self.need.style().unpolish(self.need)
-            self.need.style().polish(self.need)
-        self.use.setVisible(there)
+        set_role(self.need, "note", tone)
+        self.use.setVisible(there and (used or not damaged))
         self.use.setText("In use" if used else "Use")
         self.remove.setVisible(there and not used)
-        self.make.setVisible(not there)
+        self.make.setVisible(not there or damaged)
+        self.make.setText("Make again" if damaged else "Make")
+        self.make.setAccessibleName(f"{self.make.text()}: the {self.name} build")
 
 
 class BuildRows(QWidget):
@@ -102,10 +105,12 @@ class BuildRows(QWidget):
         quality: Mapping[str, str],
         needs: Mapping[str, Need | None],
         used: str = "",
+        damaged: Collection[str] = (),
     ) -> None:
         """Show what there is of each build; ``used`` names the one that hunts run on."""
         for name, row in self.rows.items():
-            row.show(builds.get(name), quality.get(name, ""), needs.get(name), name == used)
+            said, need = quality.get(name, ""), needs.get(name)
+            row.show(builds.get(name), said, need, name == used, name in damaged)
 
     def allow(self, *, use: bool, make: bool, used: str = "", why_not: str = "") -> None:
         """Allow what can be done just now; the build in use stays. ``why_not`` is for Make."""

@@ -62,6 +62,8 @@ class ModelDesk(QObject):
     """What a download would fetch."""
     verified = Signal(str, object)
     """``(name, outcome)`` of a check."""
+    altered = Signal(str, str)
+    """``(name, build)``: a build was made or removed, or with an empty build the whole model."""
 
     def __init__(
         self,
@@ -198,7 +200,7 @@ class ModelDesk(QObject):
     def convert(self, name: str, build: str) -> None:
         """Make a build of a model, one that is damaged too, without opening it."""
         task = Task("convert", name, f"Making {build} of {name}")
-        finish = self._on_tidied(f"{name} has a {build} build now.")
+        finish = self._on_tidied(f"{name} has a {build} build now.", build)
         self._begin(task, finish, self._works.make, name, build)
 
     def verify(self, name: str) -> None:
@@ -218,12 +220,13 @@ class ModelDesk(QObject):
         """Delete an imported model with all its builds."""
         task = Task("remove", name, f"Removing {name}")
         if self._released(task):
-            self._begin(task, self._on_tidied(f"{name} was removed."), self._works.remove, name)
+            finish = self._on_tidied(f"{name} was removed.", "")
+            self._begin(task, finish, self._works.remove, name)
 
     def remove_build(self, name: str, build: str) -> None:
         """Delete one build of a model."""
         task = Task("remove", name, f"Removing {build} of {name}")
-        finish = self._on_tidied(f"The {build} build of {name} was removed.")
+        finish = self._on_tidied(f"The {build} build of {name} was removed.", build)
         if self._released(task, build):
             self._begin(task, finish, self._works.remove_build, name, build)
 
@@ -346,10 +349,12 @@ class ModelDesk(QObject):
 
         return finish
 
-    def _on_tidied(self, words: str) -> Finish:
-        """Return what follows a change of a model that is not opened by it."""
+    def _on_tidied(self, words: str, build: str | None = None) -> Finish:
+        """Return what follows a change of a model that is not opened by it, or of one build."""
 
-        def finish(_: Task, __: object) -> None:
+        def finish(task: Task, _: object) -> None:
+            if build is not None:
+                self.altered.emit(task.subject, build)
             self.listed.emit()
             if words:
                 self.news.emit(words)

@@ -59,7 +59,7 @@ class ModelDetails(QFrame):
         self._model: Installed | None = None
         self._used = ""
         self._asked_build = ""
-        self._findings: dict[str, tuple[tuple[bool, str], ...]] = {}
+        self._findings: dict[str, tuple[Finding, ...]] = {}
         self._facts: dict[str, QLabel] = {}
         self._fact_names: dict[str, QLabel] = {}
         self._make()
@@ -87,10 +87,6 @@ class ModelDetails(QFrame):
         self.builds.setVisible(not model.problem)
         if manifest is not None:
             self._write(model, manifest)
-        needs = {name: self._insight.need(manifest, name) for name in self.builds.rows if manifest}
-        self.builds.show_builds(
-            manifest.builds if manifest else {}, self._insight.quality(model.folder), needs, used
-        )
         self._show_findings()
 
     def set_busy(self, errand: Task | None, removal: Task | None) -> None:
@@ -117,10 +113,12 @@ class ModelDetails(QFrame):
 
     def set_findings(self, name: str, findings: Iterable[Finding]) -> None:
         """Keep what a check of a model found, and show it where that model is shown."""
-        self._findings[name] = tuple(
-            (each.ok, f"{'✓' if each.ok else '✕'} {each.words}") for each in findings
-        )
+        self._findings[name] = tuple(findings)
         self._show_findings()
+
+    def forget_findings(self, name: str) -> None:
+        """Forget what a check found of a model that is no longer what it was."""
+        self._findings.pop(name, None)
 
     def ask_to_remove(self) -> None:
         """Ask whether the model is to go, with all that it takes along."""
@@ -319,6 +317,16 @@ class ModelDetails(QFrame):
         self.hashes_button.setVisible(bool(lines))
         self.card.setVisible(card(model) is not None)
 
+    def _show_builds(self, damaged: Iterable[str]) -> None:
+        if (model := self._model) is None:
+            return
+        manifest = model.manifest
+        builds = manifest.builds if manifest else {}
+        needs = {name: self._insight.need(manifest, name) for name in self.builds.rows if manifest}
+        wrong = {*damaged, *(name for name in builds if not model.has(name))}
+        quality = self._insight.quality(model.folder)
+        self.builds.show_builds(builds, quality, needs, self._used, wrong)
+
     def _show_findings(self) -> None:
         while (item := self._findings_column.takeAt(0)) is not None:
             if (old := item.widget()) is not None:
@@ -327,15 +335,16 @@ class ModelDetails(QFrame):
         found = self._findings.get(self._model.name, ()) if self._model else ()
         self._findings_box.setVisible(bool(found))
         if found:
-            bad = sum(not ok for ok, _ in found)
+            bad = sum(not each.ok for each in found)
             words = f"✕ {bad} of {len(found)} parts are not as they should be" if bad else ""
             head = label(words or "✓ Verified: everything is as it should be", "title", wrap=True)
             set_role(head, "rejected" if bad else "kept")
             self._findings_column.addWidget(head)
-        for ok, words in found:
-            line = label(words, "note", wrap=True)
-            line.setProperty("tone", "muted" if ok else "rejected")
+        for each in found:
+            line = label(f"{'✓' if each.ok else '✕'} {each.words}", "note", wrap=True)
+            line.setProperty("tone", "muted" if each.ok else "rejected")
             self._findings_column.addWidget(line)
+        self._show_builds(each.part for each in found if not each.ok)
 
     # What a person does
 

@@ -49,6 +49,7 @@ class ModelLink(QObject):
         desk.news.connect(status.say)
         desk.listed.connect(self._list)
         desk.opened.connect(self._on_opened)
+        desk.altered.connect(self._on_altered)
         desk.failed.connect(self._on_failed)
         controller.loading.engine_ready.connect(self._on_engine_ready)
         controller.loading.load_refused.connect(self._on_load_refused)
@@ -146,6 +147,14 @@ class ModelLink(QObject):
         self._controller.loading.load(loaded, settings.device, settings.threads)
         self._list()
         self._page.show_state()
+
+    @Slot(str, str)
+    def _on_altered(self, name: str, build: str) -> None:
+        """Load a build afresh that was made again; tries that stream on the old one are not cut."""
+        loaded = self._controller.loaded
+        running = self._controller.review.running
+        if loaded and (loaded.manifest.name, loaded.build) == (name, build) and not running:
+            self.desk.open(name, build)
 
     @Slot(str)
     def _on_failed(self, sentence: str) -> None:

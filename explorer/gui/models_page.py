@@ -134,6 +134,7 @@ class ModelsPage(QWidget):
         desk.tasks_changed.connect(self.show_tasks)
         desk.looked.connect(self._on_looked)
         desk.verified.connect(self._on_verified)
+        desk.altered.connect(lambda name, _: self.details.forget_findings(name))
 
     # What the window tells
 
@@ -191,7 +192,8 @@ class ModelsPage(QWidget):
     def _row(self, model: Installed) -> Row:
         manifest = model.manifest
         source = manifest.source if manifest else {}
-        builds = ", ".join(manifest.builds) if manifest else ""
+        there = manifest.builds if manifest else ()
+        builds = ", ".join(name if model.has(name) else f"{name} ✕ damaged" for name in there)
         first = BUNDLED if model.bundled else origin(source)
         notes = (builds or "nothing made yet", first, source.get("licence", ""))
         return Row(

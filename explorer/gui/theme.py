@@ -194,10 +194,11 @@ def colour(name: str) -> QColor:
     return QGuiApplication.palette().color(_CARRIERS[name])
 
 
-def set_role(widget: QWidget, role: str) -> None:
-    """Change the role of a widget that may already be on the screen."""
-    if widget.property("role") != role:
+def set_role(widget: QWidget, role: str, tone: str = "") -> None:
+    """Change the role, and the tone, of a widget that may already be on the screen."""
+    if (widget.property("role"), widget.property("tone") or "") != (role, tone):
         widget.setProperty("role", role)
+        widget.setProperty("tone", tone)
         widget.style().unpolish(widget)
         widget.style().polish(widget)
         widget.update()

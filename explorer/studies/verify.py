@@ -179,6 +179,8 @@ def _ask_source(progress: Progress, model: Installed) -> tuple[_Answers | None, 
     manifest = model.manifest
     try:
         with open_checkpoint(source_folder(model)) as checkpoint:
+            if manifest:
+                checkpoint.follow(manifest)
             tokens = Tokens(checkpoint.tokenizer.json, checkpoint.end_of_text)
             ids = parity.fixed_ids(tokens, checkpoint.config.context)
             logits = forward.logits(checkpoint, ids, _worded(progress, "Asking the source"))
@@ -257,7 +259,7 @@ def _again() -> str:
 
 def _remake(model: Installed, build: Build) -> str:
     return (
-        "make the build again with: sample-explorer models convert "
+        "make the build again, on the Models page or with: sample-explorer models convert "
         f"{model.name} --precision {build.precision}"
     )
 

@@ -320,6 +320,57 @@ def test_what_a_check_found_stands_with_its_model(page, works):
     assert not page.details._findings_box.isVisible()
 
 
+def damaged(page, works, *parts):
+    """Let a check of gpt2 find these builds damaged."""
+    page.list.choose("gpt2")
+    page._desk.verify("gpt2")
+    found = [Found(part, False, f"{part}: weights.bin has changed.") for part in parts]
+    works.last.finish(Outcome((Found("source", True, "source is as recorded."), *found)))
+    page._desk._on_tick()
+
+
+def test_a_damaged_build_is_marked_and_made_again_by_its_button(page, qtbot, works):
+    damaged(page, works, "cpu-int8")
+    row = page.details.builds.rows["cpu-int8"]
+    assert (row.amount.text(), row.amount.property("tone")) == ("✕ damaged", "rejected")
+    assert not row.use.isVisible()
+    assert page.details.builds.rows["cpu-fp32"].amount.text() == "168 MB"
+    assert row.make.text() == "Make again"
+    press(qtbot, row.make)
+    assert works.asked()[-1] == ("make", "gpt2", "cpu-int8")
+    works.last.finish(True)
+    page._desk._on_tick()
+    page.set_models([DEMO, GPT2, BROKEN])
+    assert (row.amount.text(), row.amount.property("tone")) == ("168 MB", "muted")
+    assert row.use.isVisible()
+    assert not page.details._findings_box.isVisible()  # it is another build now
+
+
+def test_what_was_found_of_a_model_goes_with_it(page, works):
+    damaged(page, works, "cpu-int8")
+    page._desk._released = lambda *_: True
+    page._desk.remove("gpt2")
+    works.last.finish()
+    page._desk._on_tick()
+    page.set_models([DEMO, GPT2])  # another one of that name has been imported
+    page.list.choose("gpt2")
+    assert not page.details._findings_box.isVisible()
+    assert page.details.builds.rows["cpu-int8"].use.isVisible()
+
+
+def test_a_build_whose_files_are_gone_is_marked_without_a_check(page):
+    class Gone(Bare):
+        def has(self, build):
+            return build != "cpu-fp32"
+
+    page.set_models([Gone("gpt2", manifest=GPT2.manifest)])
+    assert rows(page)[0].notes.startswith("cpu-int8, cpu-fp32 ✕ damaged · ")
+    row = page.details.builds.rows["cpu-fp32"]
+    assert row.amount.text() == "✕ damaged"
+    assert row.make.text() == "Make again"
+    assert page.details.builds.rows["cpu-int8"].use.isVisible()
+
+
 # Tasks
 
 

@@ -136,3 +136,17 @@ def drop(desk, path):
     mime.setUrls([QUrl.fromLocalFile(str(path))])
     left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     desk.window.dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, mime, left, none))
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_build_that_was_made_again_is_loaded_afresh_when_nothing_streams(desk, works, streams):
+    opened = []
+    desk.window.models.desk.open = lambda *chosen: opened.append(chosen)
+    if streams:
+        desk.generate("Hello")
+        desk.step()
+    desk.window.models.desk.convert("demo", "cpu-int8")
+    works.last.finish(True)
+    tell(desk)
+    assert opened == ([] if streams else [("demo", "cpu-int8")])
+    assert desk.review.running is streams

@@ -88,7 +88,8 @@ def test_one_flipped_bit_of_a_build_is_found(paths: Paths, file: str, place: flo
     found = check(paths)
     assert wrong(found) == {
         "cpu-int8": f"cpu-int8: {file} is not the file that was written: its SHA-256 differs; make "
-        "the build again with: sample-explorer models convert tiny --precision int8."
+        "the build again, on the Models page or with: sample-explorer models convert tiny "
+        "--precision int8."
     }
     assert len(words(found, "cpu-int8")) == 1  # it is not opened
     assert len(words(found, "cpu-fp32")) == 2
