@@ -175,7 +175,8 @@ def _add_generate(commands: Commands[_Parser]) -> None:
     prompt = parser.add_mutually_exclusive_group(required=True)
     prompt.add_argument("--prompt", metavar="TEXT")
     prompt.add_argument("--prompt-file", metavar="F", help="read it from a file, - for stdin")
-    prompt.add_argument("--unconditional", action="store_true", help="start from <|endoftext|>")
+    start = "start from <|endoftext|>, or the model's own token for that"
+    prompt.add_argument("--unconditional", action="store_true", help=start)
     recipe, add = Recipe(), parser.add_argument
     add(
         "--top-k",

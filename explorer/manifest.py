@@ -67,8 +67,10 @@ class Manifest:
     vocabulary: int
     """Drawable vocabulary V: ids 0..V-1 have a token; further embedding rows are never drawn."""
     end_of_text: int | None
-    """Id of ``<|endoftext|>``; None where the tokenizer has none."""
+    """Id that ends a text; None where the model has no such token."""
     parameters: int
+    start_of_text: int | None = None
+    """Id that a text without a prompt starts from; None where it is the one that ends a text."""
     source: dict[str, str] = field(default_factory=dict)
     """Where it came from: kind, path or repository, revision, licence; only what is known."""
     hashes: dict[str, str] = field(default_factory=dict)
@@ -88,7 +90,10 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write ``model.json`` into ``folder`` by one rename."""
         part = folder / (FILE_NAME + ".part")
-        part.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        values = asdict(self)
+        if self.start_of_text is None:  # earlier versions know no such entry
+            del values["start_of_text"]
+        part.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         part.replace(folder / FILE_NAME)
 
     @classmethod
@@ -129,6 +134,9 @@ def _from_values(values: Any, path: Path) -> Manifest:
         < 1
     ):
         raise ModelError(f"{broken}: sizes must be at least 1; {_AGAIN}.")
+    for token in (manifest.end_of_text, manifest.start_of_text):
+        if token is not None and not 0 <= token < manifest.vocabulary:
+            raise ModelError(f"{broken}: the vocabulary has no token {token}; {_AGAIN}.")
     return manifest
 
 

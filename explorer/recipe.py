@@ -2,8 +2,8 @@
 
 One token is drawn from the logits of one position in this order (openai/gpt-2, ``src/sample.py``):
 
-1. ids outside the drawable vocabulary never take part, nor does ``<|endoftext|>`` when
-   ``end_of_text`` is ``never``;
+1. ids outside the drawable vocabulary never take part, nor does the token that ends a text
+   (``<|endoftext|>``, or the model's own) when ``end_of_text`` is ``never``;
 2. logits are divided by ``temperature``; 0 means greedy: the largest logit, the lowest id among
    equals;
 3. ``top_k``: logits below the k-th largest are dropped, ties with the k-th are kept; 0 keeps all;
@@ -50,7 +50,7 @@ class Recipe:
     max_tokens: int = 200
     """Generated tokens at most; the context may end a candidate earlier."""
     end_of_text: EndOfText = "stop"
-    """At ``<|endoftext|>``: end the candidate, run on into the next document, or never draw it."""
+    """At the end of a text: end the candidate, run on into the next document, or never draw it."""
 
     def __post_init__(self) -> None:
         """Check ranges and bring numbers into one form, so that equal recipes are equal JSON."""

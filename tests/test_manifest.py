@@ -40,6 +40,20 @@ def test_a_hash_is_text(tmp_path, value):
         Manifest.read(tmp_path)
 
 
+def test_what_starts_a_text_may_differ_from_what_ends_it(tmp_path):
+    manifest = dataclasses.replace(MANIFEST, start_of_text=299)
+    manifest.write(tmp_path)
+    assert Manifest.read(tmp_path) == manifest
+
+
+@pytest.mark.parametrize("entry", ["end_of_text", "start_of_text"])
+@pytest.mark.parametrize("token", [-1, 300, 2**70])
+def test_a_token_that_the_vocabulary_lacks_is_damage(tmp_path, entry, token):
+    dataclasses.replace(MANIFEST, **{entry: token}).write(tmp_path)
+    with pytest.raises(ModelError, match="vocabulary has no token"):
+        Manifest.read(tmp_path)
+
+
 def test_a_folder_without_one_says_what_to_do(tmp_path):
     with pytest.raises(ModelError, match="import a GPT-2 folder"):
         Manifest.read(tmp_path)

@@ -65,7 +65,7 @@ def open_model(args: argparse.Namespace, paths: Paths) -> Model:
             raise
         reason = str(error)
         folder, session = _open(args.model, CPU_BUILD, "cpu", paths)
-    tokens = Tokens.from_folder(folder, session.manifest.end_of_text)
+    tokens = Tokens.of_model(folder, session.manifest)
     model = Model(session, tokens, reason or session.reason)
     if sys.stderr.isatty():
         why = f" ({model.reason.rstrip('.')})" if model.reason else ""

@@ -146,8 +146,8 @@ class Lanes:
         drawable = self._vocabulary - len(tokens.holes) - (tokens.end_of_text is not None)
         if start.recipe.end_of_text == "never" and not drawable:
             raise RecipeError(
-                "This model has no other token than <|endoftext|>, so it must be drawn; let it stop"
-                " the text or run on."
+                "This model has no other token than the one that ends a text, so it must be drawn; "
+                "let it stop the text or run on."
             )
         prompt = self._checked_prompt(start)
         room = min(start.recipe.max_tokens, self._context - len(prompt))
@@ -194,13 +194,13 @@ class Lanes:
         return [candidate for candidate in self._rows if candidate is not None] + self._waiting
 
     def _checked_prompt(self, start: Start) -> tuple[int, ...]:
-        prompt, end_of_text = start.prompt, self._tokens.end_of_text
+        prompt, start_of_text = start.prompt, self._tokens.start_of_text
         if not prompt:
-            if end_of_text is None:
+            if start_of_text is None:
                 raise PromptError(
                     "This model has no <|endoftext|> token to start from; type a prompt."
                 )
-            prompt = (end_of_text,)
+            prompt = (start_of_text,)
         if len(prompt) >= self._context:
             raise PromptError(
                 f"The prompt has {len(prompt)} tokens and the model's context holds "

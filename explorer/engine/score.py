@@ -1,8 +1,9 @@
 """How likely the model finds a given text: log-probability, rank and entropy of every token.
 
-The first token is conditioned on ``<|endoftext|>`` (RULES 13). A text longer than the context is
-read in windows: each begins ``stride`` tokens after the one before and scores what that did not, so
-every token beyond the first window has at least ``context - stride`` others before it.
+The first token is conditioned on what a text without a prompt starts from, ``<|endoftext|>`` unless
+the model names a token of its own for that (RULES 13). A text longer than the context is read in
+windows: each begins ``stride`` tokens after the one before and scores what that did not, so every
+token beyond the first window has at least ``context - stride`` others before it.
 """
 
 from __future__ import annotations
@@ -56,20 +57,20 @@ def score(
 
     ``stride`` is from 1 to the model's context, half of it by default. With ``control`` the literal
     ``<|endoftext|>`` is the control token. ``progress`` is told tokens done and in all. Raises
-    :class:`PromptError` for a text without ids, a stride out of range, and a model without
-    ``<|endoftext|>``.
+    :class:`PromptError` for a text without ids, a stride out of range, and a model without a token
+    to start from.
     """
     context = session.manifest.context
     stride = max(context // 2, 1) if stride is None else stride
     if not 1 <= stride <= context:
         raise PromptError(f"The stride must be from 1 to {context}, the context, not {stride}.")
-    if tokens.end_of_text is None:
+    if tokens.start_of_text is None:
         raise PromptError(
             "This model has no <|endoftext|> token, so nothing stands before the first token of a "
             "text; choose another model to score with."
         )
     ids = tokens.encode(text, control)
-    given = [tokens.end_of_text, *ids]  # given[t] stands before ids[t]
+    given = [tokens.start_of_text, *ids]  # given[t] stands before ids[t]
     vocabulary = session.manifest.vocabulary
     chunk = max(1, min(CHUNK, _LOGITS_BYTES // (4 * vocabulary)))
     cache = session.cache(1)

@@ -20,6 +20,7 @@ from typing import Any
 import tokenizers
 
 from explorer.errors import ModelError, PromptError
+from explorer.manifest import Manifest
 
 END_OF_TEXT = "<|endoftext|>"
 FILE_NAME = "tokenizer.json"
@@ -54,13 +55,21 @@ class Tokens:
     vocabulary: int
     """Ids 0..vocabulary-1; those in ``holes`` have no token."""
     end_of_text: int | None
-    """Id of ``<|endoftext|>``, or of what stands for it; None where the model has neither."""
+    """Id that ends a text; None where the model has no such token."""
+    start_of_text: int | None
+    """Id that a text without a prompt starts from; None where the model has no such token."""
     holes: frozenset[int]
 
-    def __init__(self, tokenizer_json: str, end_of_text: int | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer_json: str,
+        end_of_text: int | None = None,
+        start_of_text: int | None = None,
+    ) -> None:
         """Read the text of a ``tokenizer.json``; :class:`ModelError` where it is not usable.
 
-        ``end_of_text`` is the id that ends a text in a vocabulary without ``<|endoftext|>``.
+        ``end_of_text`` is the id that ends a text, ``<|endoftext|>`` by default; ``start_of_text``
+        is the one that a text without a prompt starts from, by default the same.
         """
         try:
             description = _checked(json.loads(tokenizer_json))
@@ -80,35 +89,45 @@ class Tokens:
         for name, token in names.items():
             self._bytes[token] = name.encode() if token in added else _bytes_of(name)
         self.holes = frozenset(range(self.vocabulary)).difference(names.values())
-        self.end_of_text = names.get(END_OF_TEXT, end_of_text)
+        self.end_of_text = names.get(END_OF_TEXT) if end_of_text is None else end_of_text
+        self.start_of_text = self.end_of_text if start_of_text is None else start_of_text
+        self._control = names.get(END_OF_TEXT, self.end_of_text)
         self._longest = max(map(len, self._bytes), default=1)
 
     @classmethod
-    def from_folder(cls, folder: Path, end_of_text: int | None = None) -> Tokens:
+    def from_folder(
+        cls, folder: Path, end_of_text: int | None = None, start_of_text: int | None = None
+    ) -> Tokens:
         """Read a model folder's ``tokenizer.json``; :class:`ModelError` where it is not usable."""
         path = folder / FILE_NAME
         try:
-            return cls(path.read_text(encoding="utf-8"), end_of_text)
+            return cls(path.read_text(encoding="utf-8"), end_of_text, start_of_text)
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"{path} cannot be read ({error}); import the model again.") from error
+
+    @classmethod
+    def of_model(cls, folder: Path, manifest: Manifest) -> Tokens:
+        """Read the vocabulary of a model folder, with the tokens that ``model.json`` names."""
+        return cls.from_folder(folder, manifest.end_of_text, manifest.start_of_text)
 
     def encode(self, text: str, control: bool = False) -> list[int]:
         """Return the ids of ``text``.
 
-        With ``control`` the literal ``<|endoftext|>`` means the control token. Raises
-        :class:`PromptError` for text that has no ids: half a surrogate pair, a character whose
-        bytes the vocabulary lacks, the control token where there is none.
+        With ``control`` the literal ``<|endoftext|>`` means the control token of that name, or what
+        ends a text in a vocabulary without it. Raises :class:`PromptError` for text that has no
+        ids: half a surrogate pair, a character whose bytes the vocabulary lacks, the control token
+        where there is none.
         """
         if not control or END_OF_TEXT not in text:
             return self._encode_plain(text)
-        if self.end_of_text is None:
+        if self._control is None:
             raise PromptError(
                 f"This model has no {END_OF_TEXT} token; untick it or remove the text."
             )
         first, *others = text.split(END_OF_TEXT)
         ids = self._encode_plain(first)
         for part in others:
-            ids += [self.end_of_text, *self._encode_plain(part)]
+            ids += [self._control, *self._encode_plain(part)]
         return ids
 
     def prompt(self, text: str, context: int, control: bool = False) -> list[int]:

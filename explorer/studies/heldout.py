@@ -4,9 +4,9 @@
 pieces in the public domain that the demonstration model was not trained on, apart by a line
 ``<|endoftext|>``. A text of one's own may be one document or several, written the same way.
 
-Each document stands behind one ``<|endoftext|>`` and is cut into windows of the whole context that
-do not overlap; every token is predicted once. Of a model without such a token, the first token of a
-document is read and not predicted.
+Each document stands behind what a text without a prompt starts from, mostly ``<|endoftext|>``, and
+is cut into windows of the whole context that do not overlap; every token is predicted once. Of a
+model without such a token, the first token of a document is read and not predicted.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def size_in_bytes(found: Sequence[Window], tokens: Tokens) -> int:
 
 
 def _read(document: str, tokens: Tokens) -> list[int]:
-    start = [] if tokens.end_of_text is None else [tokens.end_of_text]
+    start = [] if tokens.start_of_text is None else [tokens.start_of_text]
     return start + tokens.encode(document)
 
 

@@ -227,7 +227,7 @@ def _measure(progress: Progress, folders: Mapping[str, Path], text: HeldOut) -> 
     left_out: DeviceError | None = None
     with closing(_open(folders[REFERENCE], REFERENCE)) as reference:
         manifest = reference.manifest
-        tokens = Tokens.from_folder(reference.folder, manifest.end_of_text)
+        tokens = Tokens.of_model(reference.folder, manifest)
         windows = heldout.windows(text, tokens, manifest.context)
         size = heldout.size_in_bytes(windows, tokens)
         for number, (build, folder) in enumerate(folders.items()):

@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import CheckpointError
+from explorer.manifest import Manifest
 from explorer.weights.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.config import Config, read_config
+from explorer.weights.control import end_token, start_token
 from explorer.weights.openai import (
     HPARAMS_FILE,
     is_release,
@@ -90,6 +92,10 @@ class Checkpoint:
         self.source = source
         self.config = config
         self.tokenizer = tokenizer
+        self.end_of_text = end_token(config, tokenizer)
+        """Id that ends a text."""
+        self.start_of_text = start_token(config, tokenizer)
+        """Id that a text without a prompt starts from."""
         self._files = files
         self._digests: dict[str, str] = {}
         self._places = _find(files, config)
@@ -102,15 +108,6 @@ class Checkpoint:
     def names(self) -> tuple[str, ...]:
         """Names of all tensors, in the order of the layers."""
         return tuple(self._places)
-
-    @property
-    def end_of_text(self) -> int | None:
-        """Id of ``<|endoftext|>``, or of the token that config.json names instead."""
-        if self.tokenizer.end_of_text is not None:
-            return self.tokenizer.end_of_text
-        other = self.config.end_of_text
-        drawable = other is not None and other < self.tokenizer.vocabulary
-        return other if drawable and other not in self.tokenizer.holes else None
 
     @property
     def parameters(self) -> int:
@@ -151,6 +148,15 @@ class Checkpoint:
         if digest is not None:
             self._digests[name] = digest.hexdigest()
 
+    def follow(self, manifest: Manifest) -> None:
+        """Let texts end and start at the tokens that a model folder made of this was given.
+
+        Earlier versions chose by another rule, and what a folder does must stay what it was: its
+        samples name its fingerprint, which these tokens are part of.
+        """
+        end, start = manifest.end_of_text, manifest.start_of_text
+        self.end_of_text, self.start_of_text = end, end if start is None else start
+
     def files(self) -> tuple[str, ...]:
         """Return the names of the files that this checkpoint is made of."""
         return source_files(self.source)
@@ -170,9 +176,12 @@ class Checkpoint:
                 for _ in self.blocks(name):
                     pass
         sizes = {**asdict(self.config), "end_of_text": self.end_of_text}
+        if self.start_of_text != self.end_of_text:  # else as before there was such an entry
+            sizes["start_of_text"] = self.start_of_text
         # Rows without a token are never used: padding a vocabulary makes no other model. Whether
         # there is a head of its own, the tensors tell.
-        del sizes["rows"], sizes["own_head"], sizes["file"]
+        for name in ("rows", "own_head", "file", "ends", "start"):
+            del sizes[name]
         values = {
             "architecture": "gpt2",
             "sizes": sizes,

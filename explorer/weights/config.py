@@ -41,8 +41,10 @@ class Config:
     """Embedding rows; the tokenizer may know fewer tokens."""
     epsilon: float
     """Added to the variance in every layer norm."""
-    end_of_text: int | None
-    """``eos_token_id``, where it is an embedding row."""
+    ends: tuple[int, ...]
+    """Every id that ``eos_token_id`` names, as it stands there; see control.py."""
+    start: int | None
+    """``bos_token_id``, as it stands there."""
     own_head: bool
     """``tie_word_embeddings`` is false: the embedding cannot serve as head."""
     file: str = FILE_NAME
@@ -79,7 +81,8 @@ def read_config(source: Source) -> Config:
         config,
         inner=inner or config.inner,
         epsilon=_epsilon(values),
-        end_of_text=_end_of_text(values, config.rows),
+        ends=_ids(values.get("eos_token_id")),
+        start=next(iter(_ids(values.get("bos_token_id"))), None),
         own_head=values.get("tie_word_embeddings") is False,
     )
 
@@ -102,7 +105,7 @@ def read_sizes(values: dict[str, Any], file: str, rows_name: str, context_name: 
         )
     if context < 2:
         raise CheckpointError(f"{file}: {context_name} must be at least 2, found {context}.")
-    return Config(layers, heads, width, 4 * width, context, rows, 1e-5, None, False, file)
+    return Config(layers, heads, width, 4 * width, context, rows, 1e-5, (), None, False, file)
 
 
 def _expect(values: dict[str, Any], name: str, found: object, right: str | bool) -> None:
@@ -133,8 +136,7 @@ def _epsilon(values: dict[str, Any]) -> float:
     return float(value)
 
 
-def _end_of_text(values: dict[str, Any], rows: int) -> int | None:
-    value = values.get("eos_token_id")
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < rows:
-        return value
-    return None
+def _ids(value: Any) -> tuple[int, ...]:
+    """Return the ids that an entry names, which may be one or a list; what is no id is left out."""
+    values = value if isinstance(value, list) else [value]
+    return tuple(v for v in values if isinstance(v, int) and not isinstance(v, bool))

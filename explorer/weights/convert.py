@@ -121,6 +121,7 @@ def add_build(
         )
     part = folder / (build + PART)
     with open_checkpoint(origin) as checkpoint, explained(folder):
+        checkpoint.follow(manifest)
         _check_room(folder, checkpoint, [build], copy_source=False)
         discard(part)
         try:
@@ -247,6 +248,7 @@ def _fill(
         )
     (part / TOKENIZER_FILE).write_bytes(checkpoint.tokenizer.json.encode())
     config = checkpoint.config
+    end, start = checkpoint.end_of_text, checkpoint.start_of_text
     manifest = Manifest(
         name=name,
         fingerprint=checkpoint.fingerprint(),
@@ -255,7 +257,8 @@ def _fill(
         width=config.width,
         context=config.context,
         vocabulary=checkpoint.tokenizer.vocabulary,
-        end_of_text=checkpoint.end_of_text,
+        end_of_text=end,
+        start_of_text=None if start == end else start,
         parameters=checkpoint.parameters,
         source=source,
         hashes=hashes,

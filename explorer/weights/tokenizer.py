@@ -53,6 +53,8 @@ class TokenizerFile(NamedTuple):
     """Id of ``<|endoftext|>``."""
     holes: tuple[int, ...]
     """Ids below V that have no token, ascending."""
+    controls: frozenset[int]
+    """Ids that no text is made of: added tokens, and longer ones that no merge makes."""
 
 
 class _Parts(NamedTuple):
@@ -251,6 +253,7 @@ def _canonical(parts: _Parts, rows: int) -> TokenizerFile:
     if not ids:
         raise CheckpointError(f"{parts.file} holds no tokens.")
     vocabulary = max(by_id) + 1
+    merges = _check_merges(parts, ids)
     _check_fit(parts, vocabulary, rows)
     byte_level = {"type": "ByteLevel", "trim_offsets": False, **parts.pre_tokenizer}
     values = {
@@ -272,13 +275,22 @@ def _canonical(parts: _Parts, rows: int) -> TokenizerFile:
             "byte_fallback": False,
             "ignore_merges": parts.ignore_merges,
             "vocab": {by_id[i]: i for i in sorted(by_id)},
-            "merges": _check_merges(parts, ids),
+            "merges": merges,
         },
     }
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     _try(text, parts.file)
     holes = tuple(i for i in range(vocabulary) if i not in by_id)
-    return TokenizerFile(text, vocabulary, ids.get(END_OF_TEXT), holes)
+    # A tokenizer that ignores its merges finds any token of the vocabulary in a text.
+    made = set(ids) if parts.ignore_merges else {left + right for left, right in merges}
+    controls = _controls(ids, added, made)
+    return TokenizerFile(text, vocabulary, ids.get(END_OF_TEXT), holes, controls)
+
+
+def _controls(ids: dict[str, int], added: list[dict[str, Any]], made: set[str]) -> frozenset[int]:
+    """Return the ids that no text becomes; ``made`` are the tokens that merges make."""
+    unmade = {i for word, i in ids.items() if len(word) > 1 and word not in made}
+    return frozenset(unmade.union(token["id"] for token in added))
 
 
 def _check_count(added: Collection[Any], file: str) -> None:

@@ -164,7 +164,9 @@ def test_another_token_may_end_a_text(tmp_path):
     tokens = Tokens.from_folder(folder, end_of_text=5)
     assert tokens.end_of_text == 5
     assert tokens.encode(END_OF_TEXT, control=True) == [5]
-    assert Tokens.from_folder(make_tiny(tmp_path / "own"), end_of_text=5).end_of_text != 5
+    both = Tokens.from_folder(make_tiny(tmp_path / "both"), end_of_text=5, start_of_text=7)
+    assert (both.end_of_text, both.start_of_text) == (5, 7)
+    assert both.encode(END_OF_TEXT, control=True) == [299]
 
 
 def test_holes_have_no_bytes(tmp_path):

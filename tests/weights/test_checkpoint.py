@@ -183,17 +183,6 @@ def test_a_head_of_its_own_is_kept(tmp_path: Path) -> None:
         assert not np.array_equal(head, embedding)
 
 
-def test_end_of_text_falls_back_to_the_config(tmp_path: Path) -> None:
-    other = make_tiny(tmp_path / "a", end_of_text=False, config={"eos_token_id": 5})
-    none = make_tiny(tmp_path / "b", end_of_text=False)
-    beyond = make_tiny(tmp_path / "c", end_of_text=False, rows=310, config={"eos_token_id": 305})
-    found = []
-    for folder in (other, none, beyond):
-        with open_checkpoint(folder) as checkpoint:
-            found.append(checkpoint.end_of_text)
-    assert found == [5, None, None]
-
-
 def test_hashes_name_every_file(tmp_path: Path) -> None:
     folder = make_tiny(tmp_path / "many", shards=2, tokenizer="vocab.json")
     with open_checkpoint(folder) as checkpoint:
