@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QResizeEvent, QValidator, QWheelEvent
+from PySide6.QtGui import QPaintEvent, QResizeEvent, QValidator, QWheelEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -23,6 +23,9 @@ from PySide6.QtWidgets import (
     QSizePolicy,
     QSlider,
     QSpinBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -141,6 +144,10 @@ class Decimal(_Fitted, QDoubleSpinBox):
         return super().validate(text, position)
 
 
+SHORT_WORDS = Qt.ItemDataRole.UserRole + 1
+"""Role of what stands in a closed :class:`Choice` where the words of the list are long."""
+
+
 class Choice(_Quiet, QComboBox):
     """One of a few values, each with the words that say what it does."""
 
@@ -169,6 +176,28 @@ class Choice(_Quiet, QComboBox):
     def sizeHint(self) -> QSize:
         """Ask for the height that all fields share."""
         return field_size(self, super().sizeHint())
+
+    def shown(self) -> str:
+        """Return what stands in the closed field: the short words of the option, if need be cut."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        room = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox,
+            option,
+            QStyle.SubControl.SC_ComboBoxEditField,
+            self,
+        )
+        words = self.currentData(SHORT_WORDS) or self.currentText()
+        return self.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room.width())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the field; Qt would cut its words without a sign that more follows."""
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = self.shown()
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 class Line(QLineEdit):

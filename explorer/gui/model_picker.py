@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.errors import ExplorerError
-from explorer.gui.controls import Choice, label
+from explorer.gui.controls import SHORT_WORDS, Choice, label
 from explorer.gui.elided import Elided
 from explorer.gui.import_button import ImportButton
 from explorer.gui.model_tasks import Task
@@ -232,6 +232,7 @@ class ModelPicker(QFrame):
             self.builds.addItem(name if name in made else f"{name}, to be made", name)
             note = precision_words(name, made.get(name), self._quality.get(name, ""))
             self.builds.setItemData(self.builds.count() - 1, note, Qt.ItemDataRole.ToolTipRole)
+            self.builds.setItemData(self.builds.count() - 1, name, SHORT_WORDS)
         first = next((name for name in BUILD_NAMES if name in made), "cpu-int8")
         self.builds.choose(build if build in BUILD_NAMES else first)
         self.builds.setEnabled(model is not None)

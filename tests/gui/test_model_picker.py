@@ -60,6 +60,15 @@ def test_models_are_shown_with_their_size_and_builds(picker):
     ]
 
 
+def test_a_closed_field_shows_no_half_words(picker):
+    picker.resize(300, 200)
+    picker.show()
+    picker.builds.choose("cpu-int4")
+    assert picker.builds.shown() == "cpu-int4"
+    picker.builds.setFixedWidth(60)
+    assert picker.builds.shown().endswith("\u2026")
+
+
 def test_a_broken_model_is_grey_and_says_why(picker):
     assert not picker.models.model().item(2).isEnabled()
     assert picker.models.itemData(2, Qt.ItemDataRole.ToolTipRole) == BROKEN.problem
