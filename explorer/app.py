@@ -26,6 +26,7 @@ from typing import cast
 from PySide6.QtCore import QTimer, qVersion
 from PySide6.QtWidgets import QApplication
 
+from explorer import crash
 from explorer.engine import device
 from explorer.engine.memory import fit, free_memory, home
 from explorer.engine.pool import EnginePool
@@ -75,11 +76,14 @@ def run(paths: Paths, debug: bool = False) -> int:
     app.setDesktopFileName(APP_NAME)
     program = start(paths, app, EnginePool(log=log_file and log_file.with_name("engine.log")))
     sys.excepthook = functools.partial(_on_bug, program, log_file)
-    program.window.show()
-    # After the first picture: what takes long must not delay it.
-    QTimer.singleShot(0, program.begin)
-    code = app.exec()
-    program.close()
+    with crash.watched(paths.logs) as last_time:
+        if last_time:
+            program.window.explore.notices.say(last_time)
+        program.window.show()
+        # After the first picture: what takes long must not delay it.
+        QTimer.singleShot(0, program.begin)
+        code = app.exec()
+        program.close()
     sys.excepthook = sys.__excepthook__
     return code
 
@@ -162,6 +166,7 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
         ),
         catalogue=_catalogue(paths, troubles),
         insight=insight,
+        resources=paths.resources,
     )
     app.setStyleSheet(theme.stylesheet(look))
     page = window.explore

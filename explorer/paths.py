@@ -1,11 +1,13 @@
 """Where things live: decided once, passed down as one frozen value.
 
 The only file that knows platformdirs. ``--data-dir`` puts everything below one folder, so that two
-installations, or a test, never touch each other.
+installations, or a test, never touch each other. A folder ``data`` beside a packaged program does
+the same for that program (portable mode).
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +33,15 @@ class Paths:
 
     @classmethod
     def default(cls, data_dir: Path | None = None) -> Paths:
-        """Return the platform's places, or everything below ``data_dir`` when it is given."""
+        """Return the platform's places, or everything below ``data_dir`` when it is given.
+
+        Without it, portable mode has the next word.
+        """
         package = Path(__file__).resolve().parent
         # An installed wheel carries both inside the package; a checkout has them beside it.
         root = package if (package / "resources").is_dir() else package.parent
         resources, bundled = root / "resources", root / "models"
-        if data_dir is not None:
+        if (data_dir := data_dir or portable()) is not None:
             base = data_dir.expanduser().resolve()
             return cls(base, base / "cache", base / "logs", resources, bundled)
         dirs = platformdirs.PlatformDirs(APP_NAME, appauthor=False)
@@ -72,3 +77,14 @@ class Paths:
     def model_cache(self) -> Path:
         """Models made from bundled or named folders; safe to delete."""
         return self.cache / "models"
+
+
+def portable() -> Path | None:
+    """Return the folder ``data`` beside a packaged program; None where there is none."""
+    if not getattr(sys, "frozen", False):
+        return None
+    program = Path(sys.executable).resolve()
+    # On macOS the program that a person sees is a folder.
+    bundle = next((folder for folder in program.parents if folder.suffix == ".app"), program)
+    data = bundle.parent / "data"
+    return data if data.is_dir() else None

@@ -36,6 +36,8 @@ GROUND = (
     "explorer.jobs",
     "explorer.lock",
     "explorer.version",
+    "explorer.licences",
+    "explorer.crash",
 )
 COMPOSITION = (
     "explorer.app",

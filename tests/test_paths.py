@@ -1,5 +1,7 @@
 """Where things live."""
 
+import sys
+
 from explorer.paths import Paths
 
 
@@ -14,3 +16,34 @@ def test_the_program_finds_what_it_ships():
     paths = Paths.default()
     assert (paths.bundled_models / "demo" / "config.json").is_file()
     assert paths.resources.is_dir()
+
+
+def packaged(monkeypatch, program):
+    program.parent.mkdir(parents=True)
+    program.write_text("")
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+def test_a_folder_data_beside_a_packaged_program_makes_it_portable(tmp_path, monkeypatch):
+    packaged(monkeypatch, tmp_path / "stick" / "sample-explorer")
+    assert not Paths.default().library.is_relative_to(tmp_path / "stick")
+    data = tmp_path / "stick" / "data"
+    data.mkdir()
+    paths = Paths.default()
+    for place in (paths.library, paths.settings, paths.models, paths.model_cache, paths.logs):
+        assert place.is_relative_to(data)
+    assert Paths.default(tmp_path / "mine").library == tmp_path / "mine" / "library.sqlite"
+
+
+def test_on_macos_the_folder_lies_beside_the_bundle(tmp_path, monkeypatch):
+    packaged(monkeypatch, tmp_path / "Sample Explorer.app/Contents/MacOS/sample-explorer")
+    (tmp_path / "data").mkdir()
+    assert Paths.default().data == tmp_path / "data"
+
+
+def test_a_folder_data_beside_a_checkout_is_nothing(tmp_path, monkeypatch):
+    packaged(monkeypatch, tmp_path / "bin" / "python")
+    monkeypatch.delattr(sys, "frozen")
+    (tmp_path / "bin" / "data").mkdir()
+    assert not Paths.default().library.is_relative_to(tmp_path / "bin")

@@ -38,7 +38,17 @@ idle rows cost nearly nothing while the weights are what has to be read."""
 CPU_BUILD, CUDA_BUILD = "cpu-int8", "cuda-fp16"
 """The build that runs on either device where nobody has named another."""
 
-_INSTALL = "install the CUDA libraries with: pip install 'sample-explorer[cuda]'"
+_PACKAGED = bool(getattr(sys, "frozen", False))
+_INSTALL = (
+    "install the build for NVIDIA GPUs again"
+    if _PACKAGED
+    else "install the CUDA libraries with: pip install 'sample-explorer[cuda]'"
+)
+_NO_PROVIDER = (
+    "This is the build for the CPU; install the one for NVIDIA GPUs in its place."
+    if _PACKAGED
+    else "This onnxruntime has no CUDA; install onnxruntime-gpu in its place."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +255,7 @@ def driver_problem(facts: Facts) -> str:
     if branch is not None and branch < NEEDED_DRIVER:
         return f"NVIDIA driver {branch} found; CUDA 13 needs {NEEDED_DRIVER} or newer."
     if not facts.provider:
-        return "This onnxruntime has no CUDA; install onnxruntime-gpu in its place."
+        return _NO_PROVIDER
     return ""
 
 

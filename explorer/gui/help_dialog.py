@@ -1,4 +1,4 @@
-"""What the keys do, and what this program is."""
+"""What the keys do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QLabel, QVBoxLayout,
 
 from explorer.gui import theme
 from explorer.gui.controls import label
-from explorer.version import version
 
 _KEYS = (
     ("Ctrl+Enter", "Generate: go on with the hunt, or begin one"),
@@ -28,42 +27,22 @@ _KEYS = (
     ("Ctrl+B", "Show or hide the collection"),
     ("Ctrl++, Ctrl+-, Ctrl+0", "Size of the text"),
 )
-_ABOUT = (
-    "Sample Explorer {version}\n\n"
-    "See what GPT-2 really writes. Every kept sample says what it cost: machine-written, so many"
-    " tries. Nothing that was tried is forgotten.\n\n"
-    "The program opens a network connection only for a download that you ask for, and sends no"
-    " statistics. Licence: MIT."
-)
 
 
 class HelpDialog(QDialog):
-    """One small window for both; it blocks nothing."""
+    """One small window; it blocks nothing."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        """Make the window; the ``show_`` methods fill it."""
+        """Make the window; :meth:`show_keys` opens it."""
         super().__init__(parent)
         self.setModal(False)
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(*[2 * theme.PADDING] * 4)
-        self._keys = self._make_keys()
-        self._about = label(_ABOUT.format(version=version()), "label", wrap=True)
-        self._about.setMinimumWidth(100 * theme.UNIT)
-        self._column.addWidget(self._keys)
-        self._column.addWidget(self._about)
+        self.setWindowTitle("Keys")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(*[2 * theme.PADDING] * 4)
+        column.addWidget(self._make_keys())
 
     def show_keys(self) -> None:
         """List the keys."""
-        self._show(self._keys, "Keys")
-
-    def show_about(self) -> None:
-        """Say what this is."""
-        self._show(self._about, "About Sample Explorer")
-
-    def _show(self, content: QWidget, title: str) -> None:
-        for widget in (self._keys, self._about):
-            widget.setVisible(widget is content)
-        self.setWindowTitle(title)
         self.adjustSize()
         self.show()
         self.raise_()

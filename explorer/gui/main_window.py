@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from explorer.errors import ExplorerError
 from explorer.gui import theme
+from explorer.gui.about_dialog import AboutDialog
 from explorer.gui.actions import Actions
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controller import Controller
@@ -42,6 +43,7 @@ from explorer.gui.settings_page import SettingsPage
 from explorer.gui.shelf import Shelf
 from explorer.gui.status import Status
 from explorer.gui.tries_dialog import TriesDialog
+from explorer.paths import Paths
 from explorer.weights.catalogue import CatalogueEntry
 
 TITLE = "Sample Explorer"
@@ -64,10 +66,12 @@ class MainWindow(QMainWindow):
         places: tuple[tuple[str, Path], ...] = (),
         catalogue: Sequence[CatalogueEntry] = (),
         insight: Insight | None = None,
+        resources: Path | None = None,
     ) -> None:
         """Build the window as it was left the last time; show it with ``show()``."""
         super().__init__()
         self.controller, self.memory, self._shelf = controller, memory, shelf
+        self._resources, self._places = resources or Paths.default().resources, places
         self._folded: bool | None = None
         self.setWindowTitle(TITLE)
         self.setWindowIcon(theme.icon("app"))
@@ -86,6 +90,7 @@ class MainWindow(QMainWindow):
         )
         self.tries = TriesDialog(controller.review.tries, self)
         self.help = HelpDialog(self)
+        self.about: AboutDialog | None = None
         self.status = Status()
         self.rail = Rail()
         self.pages = QStackedWidget()
@@ -198,7 +203,7 @@ class MainWindow(QMainWindow):
             "export": lambda: self._on_export_requested(self.panel.collection() or 0),
             "quit": self.close,
             "keys": self.help.show_keys,
-            "about": self.help.show_about,
+            "about": self._show_about,
         }
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -254,6 +259,12 @@ class MainWindow(QMainWindow):
         self.tries.refresh()
         self.tries.show()
         self.tries.raise_()
+
+    def _show_about(self) -> None:
+        if self.about is None:  # it reads the licences of everything, which few ask for
+            device = self.status.device.text
+            self.about = AboutDialog(self._resources, self._places, device, self)
+        self.about.show_now()
 
     def _on_download_entry(self) -> None:
         self.show_page(MODELS)

@@ -24,7 +24,7 @@ def ink(image):
     return [image.pixelColor(x, y).alphaF() for y in range(size) for x in range(size)]
 
 
-@pytest.mark.parametrize("name", [*RAIL, "app"])
+@pytest.mark.parametrize("name", [*RAIL, "app", "collection-file"])
 def test_a_sign_is_there_at_16_pixels(name, qapp):
     covered = sum(ink(drawn(name)))
     assert covered > 25
