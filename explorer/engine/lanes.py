@@ -120,7 +120,7 @@ class Lanes:
         self._rows: list[_Candidate | None] = []  # by row; None = free
         self._waiting: list[_Candidate] = []  # for their prompt
         self._prompts: OrderedDict[tuple[int, ...], _Prompt] = OrderedDict()
-        self._settings = sampling.Settings.of([], None)
+        self._settings = sampling.Settings([], None)
         self._recipes: list[Recipe] = []  # what the settings were made of
         self._events: list[Event] = []
 
@@ -316,7 +316,7 @@ class Lanes:
         recipes = [candidate.start.recipe for candidate in rows]
         if recipes != self._recipes:
             self._recipes = recipes
-            self._settings = sampling.Settings.of(recipes, self._tokens.end_of_text)
+            self._settings = sampling.Settings(recipes, self._tokens.end_of_text)
         draws = sampling.draw(
             output.top_logits,
             output.top_ids,

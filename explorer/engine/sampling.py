@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.engine.messages import ALTERNATIVES
+from explorer.engine.whole import draw_whole
 from explorer.recipe import Recipe
 
 Floats = NDArray[np.float32]
@@ -40,15 +41,6 @@ _UNBOUNDED = 1e300
 
 _LOWEST_TEMPERATURE = 1e-30
 """Below it a division could overflow; all weight is on the likeliest tokens long before."""
-
-_BUCKET = 16
-"""Tokens a bucket, on average, when a whole vocabulary is put in order."""
-
-_FAR = 64.0
-"""Below the peak by so many temperatures, tokens share the last bucket: 1e-28 of its weight."""
-
-_FLAT = 1e-37
-"""Narrowest bucket that float32 can count; all logits are equal then, or as good as."""
 
 _UNSETTLED = -1
 
@@ -75,7 +67,6 @@ class Draws:
     top_logprobs: Floats  # [B, min(10, K)]
 
 
-@dataclass(frozen=True, slots=True)
 class Settings:
     """Recipes of B rows, as columns, so that a step samples all rows at once."""
 
@@ -85,28 +76,37 @@ class Settings:
     openai: Flags  # [B], the token that crosses top_p is dropped
     banned: Ids  # [B], an id that is never drawn, -1 = none
 
-    @classmethod
-    def of(cls, recipes: Sequence[Recipe], end_of_text: int | None) -> Settings:
-        """Return the columns for ``recipes``; ``end_of_text`` is the id that ``never`` bans."""
+    def __init__(self, recipes: Sequence[Recipe], end_of_text: int | None) -> None:
+        """Read the columns off ``recipes``; ``end_of_text`` is the id that ``never`` bans."""
         never = -1 if end_of_text is None else end_of_text
         temperatures = [
             1.0 if recipe.greedy else max(recipe.temperature, _LOWEST_TEMPERATURE)
             for recipe in recipes
         ]
-        return cls(
-            np.array(temperatures, np.float64),
-            np.array([1 if r.greedy else r.top_k for r in recipes], np.int64),
-            np.array([r.top_p for r in recipes], np.float64),
-            np.array([r.top_p_rule == "openai" for r in recipes], np.bool_),
-            np.array([never if r.end_of_text == "never" else -1 for r in recipes], np.int64),
+        self.temperature = np.array(temperatures, np.float64)
+        self.top_k = np.array([1 if r.greedy else r.top_k for r in recipes], np.int64)
+        self.top_p = np.array([r.top_p for r in recipes], np.float64)
+        self.openai = np.array([r.top_p_rule == "openai" for r in recipes], np.bool_)
+        self.banned = np.array(
+            [never if r.end_of_text == "never" else -1 for r in recipes], np.int64
         )
+        # What no row asks for is not computed. These are the same for many steps.
+        self.rows = np.arange(len(recipes))
+        self.limited = self.top_k > 0
+        self.all_limited = bool(self.limited.all())
+        self.any_limited = bool(self.limited.any())
+        self.any_nucleus = bool((self.top_p < 1).any())
+        self.any_banned = bool((self.banned >= 0).any())
+        self.any_greedy = bool((self.top_k == 1).any())
+        self.any_tempered = bool((self.temperature != 1).any())
+        self._recipes, self._end_of_text = recipes, end_of_text
+        self._alone: dict[int, Settings] = {}
 
     def row(self, row: int) -> Settings:
         """Return the settings of one row, as B = 1."""
-        at = slice(row, row + 1)
-        return Settings(
-            self.temperature[at], self.top_k[at], self.top_p[at], self.openai[at], self.banned[at]
-        )
+        if row not in self._alone:
+            self._alone[row] = Settings(self._recipes[row : row + 1], self._end_of_text)
+        return self._alone[row]
 
 
 def uniforms(seed: int, index: int, count: int) -> Doubles:
@@ -130,18 +130,18 @@ def draw(
 ) -> Draws:
     """Draw one token a row; ``logits`` is asked only for rows that their list does not settle."""
     top_logits, top_ids = _ordered(top_logits, top_ids)
-    values, ids, found = _without_banned(top_logits, top_ids, settings.banned)
-    tail_low, tail_high = _tails(top_logits, logsumexp, vocabulary, settings, found)
-    positions = _positions(values, settings, uniform, tail_low, tail_high)
-    if top_logits.shape[1] < vocabulary:
-        positions[_open_ended(values, top_logits[:, -1], settings)] = _UNSETTLED
-    rows = np.arange(len(positions))
-    tokens, chosen = ids[rows, positions], values[rows, positions]
+    values, ids, found = _without_banned(top_logits, top_ids, settings)
+    tails = _tails(top_logits, logsumexp, vocabulary, settings, found)
+    kth = _kth(values, settings)
+    positions = _positions(values, kth, settings, uniform, tails)
+    if settings.any_limited and top_logits.shape[1] < vocabulary:
+        positions[_open_ended(kth, top_logits, settings)] = _UNSETTLED
+    tokens, chosen = ids[settings.rows, positions], values[settings.rows, positions]
     # Ranks count all tokens, a banned one too.
-    ranks = positions + ((found >= 0) & (positions >= found))
-    for row in np.flatnonzero(positions == _UNSETTLED).tolist():
+    ranks = positions if found is None else positions + ((found >= 0) & (positions >= found))
+    for row in np.flatnonzero(positions < 0).tolist():
         full = logits(row)
-        token = _draw_full(full, settings.row(row), uniform[row : row + 1])
+        token = _draw_full(full, settings, row, float(uniform[row]))
         tokens[row], chosen[row], ranks[row] = token, full[token], rank(full, token)
     return Draws(
         tokens,
@@ -156,7 +156,7 @@ def draw_one(
     logits: Floats, recipe: Recipe, uniform: float, end_of_text: int | None = None
 ) -> Draw:
     """Draw one token from the logits [V] of one position; the plain form of :func:`draw`."""
-    token = _draw_full(logits, Settings.of([recipe], end_of_text), np.array([uniform]))
+    token = _draw_full(logits, Settings([recipe], end_of_text), 0, uniform)
     values = logits.astype(np.float64)
     peak = values.max()
     logsumexp = peak + np.log(np.exp(values - peak).sum())
@@ -170,27 +170,33 @@ def rank(logits: Floats, token: int) -> int:
 
 
 def _logprobs(logits: Floats, logsumexp: Floats) -> Floats:
-    return (logits.astype(np.float64) - logsumexp).astype(np.float32)
+    return np.subtract(logits, logsumexp, dtype=np.float64).astype(np.float32)
 
 
 def _ordered(top_logits: Floats, top_ids: Ids) -> tuple[Floats, Ids]:
     """Return the list with ties by lower id; ONNX promises that, not every kernel keeps it."""
-    swapped = (top_logits[:, :-1] == top_logits[:, 1:]) & (top_ids[:, :-1] > top_ids[:, 1:])
-    if not swapped.any():
+    tied = top_logits[:, :-1] == top_logits[:, 1:]
+    if not tied.any() or not (tied & (top_ids[:, :-1] > top_ids[:, 1:])).any():
         return top_logits, top_ids
     order = np.lexsort((top_ids, -top_logits), axis=1)
     return np.take_along_axis(top_logits, order, 1), np.take_along_axis(top_ids, order, 1)
 
 
-def _without_banned(top_logits: Floats, top_ids: Ids, banned: Ids) -> tuple[Floats, Ids, Ids]:
-    """Return the list without each row's banned id, and where that stood (-1: not in the list)."""
-    hits = top_ids == banned[:, None]  # [B, K]
+def _without_banned(
+    top_logits: Floats, top_ids: Ids, settings: Settings
+) -> tuple[Floats, Ids, Ids | None]:
+    """Return the list without each row's banned id, and where that stood (-1: not in the list).
+
+    None stands for -1 in every row.
+    """
+    if not settings.any_banned:
+        return top_logits, top_ids, None
+    hits = top_ids == settings.banned[:, None]  # [B, K]
+    if not hits.any():
+        return top_logits, top_ids, None
     found = np.where(hits.any(1), hits.argmax(1), -1)
-    listed = np.flatnonzero(found >= 0)
-    if not len(listed):
-        return top_logits, top_ids, found
     values, ids = top_logits.copy(), top_ids.copy()
-    for row in listed.tolist():
+    for row in np.flatnonzero(found >= 0).tolist():
         at = found[row]
         values[row, at:-1], ids[row, at:-1] = top_logits[row, at + 1 :], top_ids[row, at + 1 :]
         values[row, -1] = -np.inf
@@ -198,16 +204,16 @@ def _without_banned(top_logits: Floats, top_ids: Ids, banned: Ids) -> tuple[Floa
 
 
 def _tails(
-    top_logits: Floats, logsumexp: Floats, vocabulary: int, settings: Settings, found: Ids
-) -> tuple[Doubles, Doubles]:
+    top_logits: Floats, logsumexp: Floats, vocabulary: int, settings: Settings, found: Ids | None
+) -> tuple[Doubles, Doubles] | None:
     """Bound what each row's list lacks: low and high [B], in weights of its likeliest token.
 
     At temperature 1 the logsumexp tells it. Below 1 a weight w becomes w**(1/T), which is at most w
-    times the factor by which the last listed one shrinks. Above 1 there is no useful bound.
+    times the factor by which the last listed one shrinks. Above 1 there is no useful bound. None
+    where no list lacks anything.
     """
-    none = np.zeros(len(logsumexp))
-    if top_logits.shape[1] == vocabulary or (settings.top_k > 0).all():
-        return none, none
+    if settings.all_limited or top_logits.shape[1] == vocabulary:
+        return None
     values = top_logits.astype(np.float64)
     peak = values[:, 0]
     total = np.exp(logsumexp - peak)
@@ -217,54 +223,61 @@ def _tails(
     shrink = np.exp(drop * np.maximum(1 / settings.temperature - 1, 0))
     high = np.where(settings.temperature <= 1, (missing + error) * shrink, _UNBOUNDED)
     # A banned id that is not listed may be all there is of the tail.
-    certain = (settings.temperature == 1) & ((settings.banned < 0) | (found >= 0))
-    low = np.where(certain, np.maximum(missing - error, 0), 0)
-    off = settings.top_k == 0
-    return np.where(off, low, 0), np.where(off, high, 0)
+    certain = settings.banned < 0 if found is None else (settings.banned < 0) | (found >= 0)
+    low = np.where(certain & (settings.temperature == 1), np.maximum(missing - error, 0), 0)
+    return np.where(settings.limited, 0, low), np.where(settings.limited, 0, high)
 
 
-def _open_ended(values: Floats, last: Floats, settings: Settings) -> Flags:
+def _kth(values: Floats, settings: Settings) -> Floats:
+    """Return the k-th value of each row [B, n]; its last where n is less, its first at k = 0."""
+    at = np.minimum(np.maximum(settings.top_k, 1), values.shape[1]) - 1
+    kth: Floats = values[settings.rows, at]
+    return kth
+
+
+def _open_ended(kth: Floats, top_logits: Floats, settings: Settings) -> Flags:
     """Say for which rows [B] tokens that the list lacks may belong to the k likeliest."""
-    size = values.shape[1]
-    kth = values[np.arange(len(values)), np.clip(settings.top_k, 1, size) - 1]
-    flags: Flags = (settings.top_k > 0) & ((settings.top_k >= size) | (kth <= last))
+    beyond = (kth <= top_logits[:, -1]) | (settings.top_k >= top_logits.shape[1])
+    flags: Flags = settings.limited & beyond
     return flags
 
 
 def _positions(
     values: Floats,  # [B, n] descending
+    kth: Floats,  # [B]
     settings: Settings,
     uniform: Doubles,  # [B]
-    tail_low: Doubles,  # [B] values lack at least this much weight
-    tail_high: Doubles,  # [B] and at most this much
+    tails: tuple[Doubles, Doubles] | None,  # values lack at least, at most this much weight
 ) -> Ids:
     """Return the drawn position in each row [B], -1 where the missing weight leaves it open."""
-    size = values.shape[1]
-    rows = np.arange(len(values))
-    weights = (values.astype(np.float64) - values[:, :1]) / settings.temperature[:, None]
+    size, rows = values.shape[1], settings.rows
+    weights = np.subtract(values, values[:, :1], dtype=np.float64)
+    if settings.any_tempered:
+        weights /= settings.temperature[:, None]
     np.exp(weights, out=weights)  # [B, n]
-    limited = settings.top_k > 0
-    if limited.any():
-        kth = values[rows, np.clip(settings.top_k, 1, size) - 1]
-        weights *= values >= np.where(limited, kth, -np.inf)[:, None]
-    cumulative = np.cumsum(weights, axis=1)
+    if settings.any_limited:
+        least = kth if settings.all_limited else np.where(settings.limited, kth, -np.inf)
+        weights *= values >= least[:, None]
+    cumulative = np.cumsum(weights, axis=1, out=weights)
     known = cumulative[:, -1]
-    low, high = known + tail_low, known + tail_high
-    unsettled = np.zeros(len(values), np.bool_)
-    nucleus = settings.top_p < 1
-    if nucleus.any():
+    low, high = (known, known) if tails is None else (known + tails[0], known + tails[1])
+    unsettled = None
+    if settings.any_nucleus:
+        nucleus = settings.top_p < 1
         last = _nucleus_end(cumulative, settings, low)
-        differs = (last != _nucleus_end(cumulative, settings, high)) | (last >= size)
-        unsettled = nucleus & differs & (tail_high > 0)
+        if tails is not None:
+            differs = (last != _nucleus_end(cumulative, settings, high)) | (last >= size)
+            unsettled = nucleus & differs & (tails[1] > 0)
         kept = cumulative[rows, np.minimum(last, size - 1)]
         low, high = np.where(nucleus, kept, low), np.where(nucleus, kept, high)
     # Rounding may put the product on the total itself; the last one that has weight is meant then.
     position = _first_above(cumulative, np.minimum(uniform * low, np.nextafter(low, 0)))
-    if tail_high.any():
-        unsettled |= position != _first_above(cumulative, uniform * high)
-        unsettled |= position >= size
-    greedy = settings.top_k == 1
-    return np.where(greedy, 0, np.where(unsettled, _UNSETTLED, position))
+    if tails is not None:
+        open_ = (position != _first_above(cumulative, uniform * high)) | (position >= size)
+        position[open_ if unsettled is None else open_ | unsettled] = _UNSETTLED
+    if settings.any_greedy:
+        position[settings.top_k == 1] = 0
+    return position
 
 
 def _nucleus_end(cumulative: Doubles, settings: Settings, total: Doubles) -> Ids:
@@ -294,91 +307,34 @@ def _count(cumulative: Doubles, target: Doubles, side: Literal["left", "right"])
     return count
 
 
-def _draw_full(logits: Floats, settings: Settings, uniform: Doubles) -> int:
-    """Draw from the full logits [V] of one row."""
-    if settings.banned[0] >= 0:
+def _draw_full(logits: Floats, settings: Settings, row: int, uniform: float) -> int:
+    """Draw from the full logits [V] of one of the rows."""
+    banned, top_k, size = int(settings.banned[row]), int(settings.top_k[row]), len(logits)
+    if top_k == 0:
+        temperature, top_p = float(settings.temperature[row]), float(settings.top_p[row])
+        openai = bool(settings.openai[row])
+        return draw_whole(logits, temperature, top_p, uniform, openai=openai, banned=banned)
+    if banned >= 0:
         logits = logits.copy()
-        logits[settings.banned[0]] = -np.inf
-    top_k, size = int(settings.top_k[0]), len(logits)
+        logits[banned] = -np.inf
     if top_k == 1:
         return int(logits.argmax())
-    if 0 < top_k < size:
+    if top_k < size:
         values = _likeliest(logits, top_k)
         ties = np.count_nonzero(logits >= values[-1]) - top_k
         values = np.concatenate([values, np.full(ties, values[-1])])
-        return _id_at(logits, values, _listed(values, settings, uniform))
-    if top_k == 0:
-        return _Whole(logits, float(settings.temperature[0])).draw(settings, float(uniform[0]))
-    values = np.sort(logits)[::-1]
-    return _id_at(logits, values, _listed(values, settings, uniform))
+    else:
+        values = np.sort(logits)[::-1]
+    return _id_at(logits, values, _listed(values, settings, row, uniform))
 
 
-def _listed(values: Floats, settings: Settings, uniform: Doubles) -> int:
+def _listed(values: Floats, settings: Settings, row: int, uniform: float) -> int:
     """Return the drawn position in ``values`` [n], which are all that one row may draw."""
-    nothing = np.zeros(1)
-    return int(_positions(values[None], settings, uniform, nothing, nothing)[0])
-
-
-class _Whole:
-    """A whole vocabulary in descending order, as far as one draw needs it.
-
-    Tokens go into buckets, stretches of equal width on the scale of logits, so that the buckets'
-    order is that of their tokens. Only the bucket in which the draw falls is sorted; of the others
-    their weight is enough.
-    """
-
-    def __init__(self, logits: Floats, temperature: float) -> None:
-        """Weigh the tokens of one row [V] and put them into buckets."""
-        self._logits = logits
-        peak, count = logits.max(), max(1, len(logits) // _BUCKET)
-        weights = logits.astype(np.float64)
-        weights -= peak
-        if temperature != 1:
-            weights /= temperature
-        self._weights = np.exp(weights, out=weights)  # [V]
-        depth = peak - logits  # rounding keeps the order
-        width = min(float(depth.max()), _FAR * temperature) / count
-        with np.errstate(over="ignore"):
-            depth *= np.float32(1 / width if width > _FLAT else 0)
-        self._buckets = np.minimum(depth, count - 1, out=depth).astype(np.intp)  # [V]
-        self._reach = np.cumsum(np.bincount(self._buckets, self._weights, count))  # [buckets]
-
-    def draw(self, settings: Settings, uniform: float) -> int:
-        """Return the token that ``uniform`` means under the settings of one row."""
-        total = self._kept(float(settings.top_p[0]), openai=bool(settings.openai[0]))
-        # Rounding may put the product on the total itself; the last one that has weight is meant.
-        target = min(uniform * total, float(np.nextafter(total, 0)))
-        ids, running, _ = self._around(target, "right")
-        at, last = np.searchsorted(running, target, "right"), np.searchsorted(running, running[-1])
-        return int(ids[min(int(at), int(last))])
-
-    def _kept(self, top_p: float, *, openai: bool) -> float:
-        """Return the weight of the tokens that top-p keeps."""
-        total = float(self._reach[-1])
-        bar = top_p * total
-        if top_p == 1 or bar >= total:
-            return total
-        if not openai:  # up to the first that reaches p
-            _, running, _ = self._around(bar, "left")
-            return float(running[min(int(np.searchsorted(running, bar)), len(running) - 1)])
-        # Those that stay within p, and at least one.
-        _, running, before = self._around(bar, "right")
-        within = running[: np.searchsorted(running, bar, "right")]
-        return float(within[-1] if len(within) else before or running[0])
-
-    def _around(self, target: float, side: Literal["left", "right"]) -> tuple[Ids, Doubles, float]:
-        """Return the ids [n] of the bucket in which a running sum passes ``target``, in order.
-
-        Beside them the running sum [n] after each, and the sum before the first. ``side`` says
-        whether to reach the target is enough ("left") or it must be exceeded.
-        """
-        # A bucket's running sum may round above what the bucket adds to the whole.
-        last = np.searchsorted(self._reach, self._reach[-1])
-        bucket = int(min(np.searchsorted(self._reach, target, side), last))
-        ids: Ids = np.flatnonzero(self._buckets == bucket)
-        ids = ids[np.argsort(-self._logits[ids], kind="stable")]  # ties by lower id
-        before = float(self._reach[bucket - 1]) if bucket else 0.0
-        return ids, before + np.cumsum(self._weights[ids]), before
+    alone = settings.row(row)
+    positions = _positions(
+        values[None], _kth(values[None], alone), alone, np.array([uniform]), None
+    )
+    return int(positions[0])
 
 
 def _likeliest(logits: Floats, count: int) -> Floats:

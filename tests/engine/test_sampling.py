@@ -65,7 +65,7 @@ def draw_rows(logits, recipes, uniform, k=64, end_of_text=None):
         *top(logits, min(k, logits.shape[1])),
         full,
         logits.shape[1],
-        Settings.of(recipes, end_of_text),
+        Settings(recipes, end_of_text),
         np.asarray(uniform, np.float64),
     )
     return draws, asked
@@ -169,7 +169,7 @@ def test_equal_logits_stand_by_lower_id():
         np.array([8.1], np.float32),
         lambda _: logits,
         5,
-        Settings.of([Recipe(top_k=2)], None),
+        Settings([Recipe(top_k=2)], None),
         np.array([0.1]),
     )
     assert draws.tokens[0] == 1
@@ -291,7 +291,7 @@ def test_sampled_frequencies_pass_chi_square(recipe):
     logits = likely(300, np.random.default_rng(11))
     steps, rows = 100, 250
     lists = top(np.repeat(logits[None], rows, 0), 64)
-    settings = Settings.of([recipe] * rows, 3)
+    settings = Settings([recipe] * rows, 3)
     streams = np.stack([uniforms(2019, index, steps) for index in range(rows)])  # [rows, steps]
     counts = np.zeros(300)
     for uniform in streams.T:

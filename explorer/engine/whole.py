@@ -1,0 +1,176 @@
+"""A draw from a whole vocabulary, in descending order of logit, without putting it in order.
+
+Tokens go into buckets, stretches of equal width on the scale of logits, so that the buckets' order
+is that of their tokens. Only the bucket in which the draw falls is sorted; of the others their
+weight is enough.
+
+What a draw means is defined with weights in float64, but their exponentials cost more than all the
+rest. So the weights are taken in float32 first, with a bound on what they are off. A draw that is
+farther from both ends of its token than the bound allows is what float64 would draw; the few others
+are drawn again in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BUCKET = 64
+"""Tokens a bucket, on average."""
+
+_FAR = 64.0
+"""Below the peak by so many temperatures, tokens share the last bucket: 1e-28 of its weight."""
+
+_FLAT = 1e-37
+"""Narrowest bucket that float32 can count; all logits are equal then, or as good as."""
+
+_QUICK_TEMPERATURES = (0.01, 100.0)
+"""Where float32 holds a logit divided by the temperature; 100 is the highest that there is."""
+
+_EXP_ERROR = 5e-7
+"""Bound on the relative error of a float32 exponential: four units in the last place."""
+
+_ROUNDING = 6e-8
+"""Relative error of one float32 operation."""
+
+_DEEP = 20.0
+"""Tokens so many temperatures below the peak weigh 1e-4 of it together: beneath notice is what the
+error of one of them has beyond this depth."""
+
+_SUM_ERROR = 1e-8
+"""Bound on what all that lies deep is off, and a sum of float64, relative to the sum."""
+
+Weights = NDArray[np.float32] | NDArray[np.float64]
+Doubles = NDArray[np.float64]
+
+
+def draw_whole(
+    logits: NDArray[np.float32],  # [V]
+    temperature: float,
+    top_p: float,
+    uniform: float,
+    *,
+    openai: bool,
+    banned: int = -1,
+) -> int:
+    """Return the token that ``uniform`` means; ``openai`` says which rule top-p follows.
+
+    ``banned`` is an id that is never drawn, -1 = none.
+    """
+    least, most = _QUICK_TEMPERATURES
+    if least <= temperature <= most:
+        token = Whole(logits, temperature, banned, quick=True).draw(top_p, uniform, openai=openai)
+        if token is not None:
+            return token
+    token = Whole(logits, temperature, banned, quick=False).draw(top_p, uniform, openai=openai)
+    assert token is not None  # nothing is left open where nothing is off
+    return token
+
+
+class Whole:
+    """The weights of one row, and as much of their order as a draw needs."""
+
+    def __init__(
+        self, logits: NDArray[np.float32], temperature: float, banned: int = -1, *, quick: bool
+    ) -> None:
+        """Weigh the tokens of one row [V] in float32 (``quick``) or float64, and sort coarsely."""
+        peak = logits.max()
+        if banned >= 0 and logits[banned] == peak:
+            logits = logits.copy()
+            logits[banned] = -np.inf
+            peak = logits.max()
+        self._logits = logits
+        fall = logits - peak  # 0 at the peak; rounding keeps the order
+        deepest, far = -float(fall.min()), _FAR * temperature
+        self._weights = _quick(fall, temperature) if quick else _exact(logits, temperature)  # [V]
+        if banned >= 0:
+            self._weights[banned] = 0
+        self._error = _error(deepest, temperature) if quick else 0.0
+        count = max(1, len(logits) // _BUCKET)
+        width = min(deepest, far) / count
+        with np.errstate(over="ignore"):
+            fall *= np.float32(-1 / width if width > _FLAT else 0)
+        if deepest > far:  # a slow operation
+            np.minimum(fall, count, out=fall)
+        self._buckets = fall.astype(np.int32)  # [V]
+        self._reach = np.cumsum(np.bincount(self._buckets, self._weights))  # [count + 1]
+
+    def draw(self, top_p: float, uniform: float, *, openai: bool) -> int | None:
+        """Return the token that ``uniform`` means; None where the error leaves it open."""
+        total = self._kept(top_p, openai=openai)
+        if total is None:
+            return None
+        # Rounding may put the product on the total itself; the last one that has weight is meant.
+        target = min(uniform * total, math.nextafter(total, 0.0))
+        found = self._find(target, "right", uniform, total)
+        if found is None:
+            return None
+        ids, running, at, _ = found
+        return int(ids[min(at, int(running.searchsorted(running[-1])))])
+
+    def _kept(self, top_p: float, *, openai: bool) -> float | None:
+        """Return the weight of the tokens that top-p keeps; None where it is open which."""
+        total = float(self._reach[-1])
+        bar = top_p * total
+        if top_p == 1 or bar >= total:
+            return total
+        found = self._find(bar, "right" if openai else "left", top_p, total)
+        if found is None:
+            return None
+        _, running, at, before = found
+        if not openai:  # up to the first that reaches p
+            return float(running[min(at, len(running) - 1)])
+        # Those that stay within p, and at least one.
+        return float(running[at - 1] if at else before or running[0])
+
+    def _find(
+        self, target: float, side: Literal["left", "right"], share: float, total: float
+    ) -> tuple[NDArray[np.int64], Doubles, int, float] | None:
+        """Return where the running sum of weights passes ``target``, a ``share`` of ``total``.
+
+        That is the ids [n] of a bucket in order, the running sum [n] after each, which of them
+        passes (n: rounding hides it), and the sum before the first. ``side`` says whether to reach
+        the target is enough ("left") or it must be exceeded. None where the error of the weights
+        leaves open which token it is.
+        """
+        # A bucket's running sum may round above what the bucket adds to the whole.
+        last = self._reach.searchsorted(self._reach[-1])
+        bucket = int(min(self._reach.searchsorted(target, side), last))
+        ids = np.flatnonzero(self._buckets == bucket)
+        ids = ids[np.argsort(-self._logits[ids], kind="stable")]  # ties by lower id
+        before = float(self._reach[bucket - 1]) if bucket else 0.0
+        running = before + np.cumsum(self._weights[ids], dtype=np.float64)
+        at = int(running.searchsorted(target, side))
+        if self._error:
+            # An error that all weights have in common changes no share. At worst those before the
+            # target are off one way and those behind it the other way.
+            margin = (2 * self._error * share * (1 - share) + _SUM_ERROR) * total
+            begin = running[at - 1] if at else before
+            if at == len(ids) or target - begin < margin or running[at] - target < margin:
+                return None
+        return ids, running, at, before
+
+
+def _exact(logits: NDArray[np.float32], temperature: float) -> Doubles:
+    weights = logits.astype(np.float64)
+    weights -= logits.max()
+    if temperature != 1:
+        weights /= temperature
+    return np.exp(weights, out=weights)
+
+
+def _quick(fall: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    if temperature == 1:
+        weights: NDArray[np.float32] = np.exp(fall)
+        return weights
+    weights = fall * np.float32(1 / temperature)
+    return np.exp(weights, out=weights)
+
+
+def _error(deepest: float, temperature: float) -> float:
+    """Bound the relative error of :func:`_quick`: one rounding below the peak, two to divide."""
+    roundings = 1 if temperature == 1 else 3
+    return _EXP_ERROR + roundings * _ROUNDING * min(deepest / temperature, _DEEP)
