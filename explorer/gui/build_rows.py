@@ -42,6 +42,7 @@ class _BuildRow:
         left, middle = QVBoxLayout(), QVBoxLayout()
         halves = ((left, (self.title, self.amount)), (middle, (self.what, self.need)))
         for column, widgets in halves:
+            column.setContentsMargins(0, UNIT, 0, 0)  # in line with the words of the buttons
             column.setSpacing(UNIT // 2)
             for widget in widgets:
                 column.addWidget(widget)
@@ -61,7 +62,8 @@ class _BuildRow:
         words = "✕ damaged" if damaged else size(build.bytes) if build else "not made"
         self.amount.setText(words)
         set_role(self.amount, "note", "rejected" if damaged else "muted")
-        self.what.setText(quality or PRECISIONS[self.name])
+        # A figure stays in one line with its name.
+        self.what.setText(quality.replace("KL ", "KL\u00a0") or PRECISIONS[self.name])
         self.what.setToolTip(PRECISIONS[self.name])
         self.need.setText(memory(need) if need else "")
         self.need.setVisible(need is not None)
@@ -122,6 +124,6 @@ class BuildRows(QWidget):
 
 def _button(word: str, name: str) -> QPushButton:
     button = QPushButton(word)
-    button.setProperty("role", "quiet")
+    button.setProperty("role", "small")
     button.setAccessibleName(name)
     return button

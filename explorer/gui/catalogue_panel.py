@@ -8,7 +8,7 @@ person.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
@@ -31,6 +31,8 @@ from explorer.weights.catalogue import CatalogueEntry
 from explorer.weights.chores import Preview
 
 HUB = "huggingface.co"
+LINES = 3
+"""Of the words below the fields, so that nothing moves when a download begins."""
 
 
 def hub_host() -> str:
@@ -54,7 +56,9 @@ class CataloguePanel(QFrame):
         super().__init__(parent)
         self.setProperty("role", "card")
         self._entries = {entry.repository: entry for entry in entries}
-        self._here: frozenset[str] = frozenset()
+        self._here: Mapping[tuple[str, str], str] = {}
+        self._names: frozenset[str] = frozenset()
+        self._filled = ""  # the revision that the program put into its field
         self._busy = ""
         self._found: Preview | None = None
         self.list = RowList("Catalogue")
@@ -71,6 +75,7 @@ class CataloguePanel(QFrame):
         self.builds.choose(build)
         self.summary = label("", "muted", wrap=True)
         self.summary.setAccessibleName("What will be fetched")
+        self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.download = QPushButton("Download")
         self.download.setProperty("role", "primary")
         self.download.setAccessibleName("Download the model")
@@ -83,6 +88,7 @@ class CataloguePanel(QFrame):
         self.list.taken.connect(self._on_taken)
         self.repository.textEdited.connect(self._on_typed)
         self.revision.textEdited.connect(self._on_typed)
+        self.revision.textChanged.connect(self.revision.setToolTip)
         self.repository.returnPressed.connect(self._on_download)
         self.revision.returnPressed.connect(self._on_download)
         self.builds.activated.connect(self._summarise)
@@ -114,20 +120,27 @@ class CataloguePanel(QFrame):
 
     # What the page tells
 
-    def set_state(self, here: Collection[str], busy: str = "") -> None:
-        """Say which repositories are installed, and what goes on that a download must wait for."""
-        self._here, self._busy = frozenset(here), busy
+    def set_state(
+        self,
+        here: Mapping[tuple[str, str], str],
+        names: Collection[str] = (),
+        busy: str = "",
+    ) -> None:
+        """Say what is installed, and what goes on that a download must wait for.
+
+        ``here`` has a name for each (repository, revision), ``names`` are those that are taken.
+        """
+        self._here, self._busy = dict(here), busy
+        self._names = frozenset(name.casefold() for name in names)
         self.list.rows.set_rows(self._rows())
         self._summarise()
 
     def show_found(self, found: Preview) -> None:
         """Show what the hub answered about a repository: what would be fetched."""
         self._found = found
-        self.repository.setText(found.repository)
-        self.revision.setText(found.revision)
-        self.revision.setCursorPosition(0)
-        self._summarise()
-        self.download.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._fill(found.repository, found.revision)
+        first = self.download if self.download.isEnabled() else self.repository
+        first.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def begin(self) -> None:
         """Take the keyboard."""
@@ -150,7 +163,7 @@ class CataloguePanel(QFrame):
                 entry.repository,
                 entry.name,
                 parameters(entry.parameters),
-                "installed" if entry.repository in self._here else "",
+                "installed" if (entry.repository, entry.revision) in self._here else "",
                 size(entry.bytes),
                 entry.about,
                 entry.licence,
@@ -171,17 +184,26 @@ class CataloguePanel(QFrame):
             found is not None and (found.repository, found.revision) == (repository, revision)
         )
 
-    def _summarise(self) -> None:
-        repository, _ = self._wanted()
+    def _installed(self) -> str:
+        """Return what the model is called that a download would fetch once more."""
+        repository, revision = self._wanted()
         entry = self._entries.get(repository)
+        return self._here.get((repository, revision or (entry.revision if entry else "")), "")
+
+    def _summarise(self) -> None:
+        repository, revision = self._wanted()
+        entry = self._entries.get(repository)
+        listed = entry is not None and revision in ("", entry.revision)
         then = f"Then the {self.builds.currentData()} build is made from it."
+        there = self._installed()
         if not repository:
             words = "Choose a model, or type the id of a repository, such as distilbert/distilgpt2."
-        elif entry is not None and self._known():
-            again = "It is installed already; this fetches it once more. "
+        elif there:
+            words = f"It is installed, as {there}. Choose that to make another build of it."
+        elif entry is not None and listed:
             words = (
-                f"{again if repository in self._here else ''}Fetches {size(entry.bytes)} from"
-                f" {hub_host()}, revision {entry.revision[:8]}. Licence: {entry.licence}. {then}"
+                f"Fetches {size(entry.bytes)} from {hub_host()}, revision {entry.revision[:8]}."
+                f" Licence: {entry.licence}. {then}"
             )
         elif self._found is not None and self._known():
             found = self._found
@@ -198,17 +220,22 @@ class CataloguePanel(QFrame):
         if self._busy:
             words = f"{self._busy} is still going on; one thing at a time. {words}"
         self.summary.setText(words)
+        self.summary.setMinimumHeight(LINES * self.summary.fontMetrics().lineSpacing())
         self.download.setText("Download" if self._known() or not repository else "Look it up")
-        self.download.setEnabled(bool(repository) and not self._busy)
+        self.download.setEnabled(bool(repository) and not there and not self._busy)
 
     # What a person does
 
     def _on_chosen(self, repository: str) -> None:
         if entry := self._entries.get(repository):
-            self.repository.setText(entry.repository)
-            self.revision.setText(entry.revision)
-            self.revision.setCursorPosition(0)
-            self._summarise()
+            self._fill(entry.repository, entry.revision)
+
+    def _fill(self, repository: str, revision: str) -> None:
+        self.repository.setText(repository)
+        self.revision.setText(revision)
+        self.revision.setCursorPosition(0)
+        self._filled = revision
+        self._summarise()
 
     def _on_taken(self, _repository: str) -> None:
         self.download.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -218,18 +245,20 @@ class CataloguePanel(QFrame):
             with QSignalBlocker(self.list):
                 self.list.clearSelection()
                 self.list.setCurrentIndex(self.list.rows.find(""))
-            if self.sender() is self.repository:
-                self.revision.clear()  # the commit of another model
+        if self.sender() is self.repository and self.revision.text() == self._filled:
+            self.revision.clear()  # the commit of another model
         self._summarise()
 
     def _on_download(self) -> None:
         repository, revision = self._wanted()
-        if not repository or self._busy:
+        if not self.download.isEnabled():
             return
         if not self._known():
             self.look_asked.emit(repository, revision)
             return
-        entry = self._entries.get(repository)
-        revision = revision or (entry.revision if entry else "")
-        name = entry.name if entry else ""
+        entry, name = self._entries.get(repository), ""
+        if entry is not None:
+            revision = revision or entry.revision
+            free = entry.name.casefold() not in self._names
+            name = entry.name if revision == entry.revision and free else ""
         self.download_asked.emit(repository, revision, name, self.builds.currentData())

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QEvent, QObject, QSize, Qt
 from PySide6.QtGui import QPaintEvent, QResizeEvent, QValidator, QWheelEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -257,7 +257,14 @@ class Fold(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         """Be content with a few rows, and with room for the scroll bar beside them."""
         bar = self.verticalScrollBar().sizeHint().width()
-        return QSize(self._content.minimumSizeHint().width() + bar, 30 * UNIT)
+        width = self._content.minimumSizeHint().width() + bar
+        return QSize(width, min(30 * UNIT, self.sizeHint().height()))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask again when what is inside needs more or less room."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Ask again when the width, and with it the height of wrapped notes, has changed."""

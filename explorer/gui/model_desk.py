@@ -10,6 +10,7 @@ it is done, paused or cancelled, and a second one is refused meanwhile.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +31,6 @@ from explorer.weights.source import folder_of
 from explorer.weights.store import Installed, Store
 
 POLL_MS = 50
-
 log = logging.getLogger(__name__)
 
 Finish = Callable[[Task, Any], None]
@@ -43,6 +43,8 @@ class _Run:
     task: Task
     job: Job
     finish: Finish
+    heard: float
+    """When it said something last."""
 
 
 class ModelDesk(QObject):
@@ -72,6 +74,7 @@ class ModelDesk(QObject):
         works: Works | None = None,
         parent: QObject | None = None,
         release: Callable[[Path, str], str] = lambda folder, build: "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Work below ``paths``; ``wanted_build`` names what this machine's best device runs.
 
@@ -84,6 +87,7 @@ class ModelDesk(QObject):
         self.wanted_build = wanted_build
         self._works = works or Works()
         self._release = release
+        self._clock = clock
         self._runs: dict[Place, _Run] = {}
         self._failures: dict[tuple[Kind, str], Task] = {}
         self._has_opened = False
@@ -259,9 +263,9 @@ class ModelDesk(QObject):
         if (other := self.busy(task.place)) is not None:
             self._say_busy(other)
             return
-        self._failures.pop(task.key, None)
+        self._forget_failure(task)
         job = self._works.start(work, self._paths, *args)
-        self._runs[task.place] = _Run(task, job, finish)
+        self._runs[task.place] = _Run(task, job, finish, self._clock())
         self._timer.start()
         self.tasks_changed.emit()
 
@@ -298,6 +302,9 @@ class ModelDesk(QObject):
             for event in run.job.poll():
                 if self._runs.get(run.task.place) is run:  # what came before may have ended it
                     self._take(run, event)
+            before, run.task = run.task, run.task.unheard(self._clock() - run.heard)
+            if run.task != before:
+                self.tasks_changed.emit()
         if not self._runs:
             self._timer.stop()
 
@@ -305,6 +312,7 @@ class ModelDesk(QObject):
         match event:
             case Progress(fraction, text):
                 run.task = replace(run.task, fraction=fraction, words=text)
+                run.heard = self._clock()
                 self.tasks_changed.emit()
             case Done(result):
                 del self._runs[run.task.place]
@@ -320,9 +328,16 @@ class ModelDesk(QObject):
 
     def _fail(self, task: Task, message: str) -> None:
         """Keep a task that failed in sight."""
+        self._forget_failure(task)
         self._failures[task.key] = replace(task, problem=message, opens=False)
         self.tasks_changed.emit()
         self.failed.emit(message)
+
+    def _forget_failure(self, task: Task) -> None:
+        """Forget how this failed before; of the questions to the hub only the last one counts."""
+        asked = [key for key in self._failures if key[0] == task.kind == "look"]
+        for key in (task.key, *asked):
+            self._failures.pop(key, None)
 
     # What follows
 

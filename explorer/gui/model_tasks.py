@@ -7,7 +7,7 @@ waved off yet. Which function does the work is decided where the window is put t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from explorer.jobs import Job
@@ -23,6 +23,9 @@ Kind = Literal[
     "open", "import", "convert", "look", "download", "verify", "measure", "remove", "discard"
 ]
 Place = Literal["open", "errand", "remove"]
+
+SILENT_S = 3.0
+WAITING = "waiting for the server"
 
 _PLACES: dict[Kind, Place] = {"open": "open", "remove": "remove", "discard": "remove"}
 
@@ -58,6 +61,16 @@ class Task:
     def pausable(self) -> bool:
         """Whether it goes on where it was when it is begun again."""
         return self.kind == "download"
+
+    def unheard(self, seconds: float) -> Task:
+        """Return it as it is when nothing has been heard of it for so long.
+
+        A rate and a time left are then not true any more.
+        """
+        amount, _, rest = self.words.partition(", ")
+        if seconds < SILENT_S or not rest.endswith((" left", WAITING)):
+            return self
+        return replace(self, words=f"{amount}, nothing for {seconds:.0f} s; {WAITING}")
 
     @property
     def line(self) -> str:

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.catalogue_panel import CataloguePanel
-from explorer.gui.controls import label
+from explorer.gui.controls import Fold, label
 from explorer.gui.import_button import ImportButton
 from explorer.gui.model_desk import ModelDesk
 from explorer.gui.model_details import BUNDLED, ModelDetails
@@ -60,6 +60,7 @@ class ModelsPage(QWidget):
         super().__init__(parent)
         self._desk = desk
         self._models: dict[str, Installed] = {}
+        self._fetched: dict[tuple[str, str], str] = {}
         self._used: tuple[str, str] | None = None
         self.list = RowList("Models")
         self.amount = label("", "muted")
@@ -70,6 +71,10 @@ class ModelsPage(QWidget):
         self.download_button.setAccessibleName("Download a model")
         self.download_button.setCheckable(True)
         self.tasks = TaskCards()
+        self._tasks = Fold(self.tasks)
+        self.tasks.setProperty("role", "background")
+        self.tasks.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._tasks.hide()
         self.details = ModelDetails(insight or Insight(), desk.wanted_build)
         self.catalogue = CataloguePanel(catalogue, desk.wanted_build())
         self._arrange()
@@ -98,7 +103,7 @@ class ModelsPage(QWidget):
         left = QVBoxLayout()
         left.setSpacing(2 * UNIT)
         left.addWidget(card, 1)
-        left.addWidget(self.tasks)
+        left.addWidget(self._tasks)
         right = QWidget()
         self._right = QStackedLayout(right)
         self._right.addWidget(self.details)
@@ -141,6 +146,11 @@ class ModelsPage(QWidget):
     def set_models(self, models: Sequence[Installed], used: tuple[str, str] | None = None) -> None:
         """Show the installed models; ``used`` is (name, build) of the one that hunts run on."""
         self._models = {model.name: model for model in models}
+        sources = {model.name: model.manifest.source for model in models if model.manifest}
+        self._fetched = {
+            (source.get("repository", ""), source.get("revision", "")): name
+            for name, source in sources.items()
+        }
         self._used = used
         chosen, row = self.list.current(), self.list.currentIndex().row()
         self.list.rows.set_rows(self._row(model) for model in models)
@@ -159,14 +169,17 @@ class ModelsPage(QWidget):
         errand = self._desk.busy()
         busy = errand.title if errand else ""
         before = set(self.tasks.cards)
+        had_focus = self.tasks.has_focus()
         self.tasks.show_tasks(self._desk.tasks(), self._desk.unfinished())
+        self._tasks.setVisible(bool(self.tasks.cards))
+        if had_focus and not self.tasks.has_focus():
+            self.take_focus()  # what it was on is gone
         if set(self.tasks.cards) - before:
             # They stand between the list and the right side, and so does the Tab key find them.
             for one, other in pairwise((self.list, *self.tasks.buttons())):
                 QWidget.setTabOrder(one, other)
         self.import_button.set_busy(busy)
-        here = [model.manifest.source for model in self._models.values() if model.manifest]
-        self.catalogue.set_state([source.get("repository", "") for source in here], busy)
+        self.catalogue.set_state(self._fetched, self._models, busy)
         self.details.set_busy(errand, self._desk.busy("remove"))
 
     def show_catalogue(self) -> None:
@@ -179,6 +192,7 @@ class ModelsPage(QWidget):
         """Leave the buttons their words where there is little width."""
         super().resizeEvent(event)
         self.amount.setVisible(self.width() >= NARROW)
+        self._tasks.setMaximumHeight(self.height() // 2)  # the rest scrolls
 
     def take_focus(self) -> None:
         """Take the keyboard where the page comes up: the list, or the way to a first model."""

@@ -75,6 +75,7 @@ QPushButton[role="quiet"], QToolButton[role="quiet"] {
 QPushButton[role="quiet"]:hover, QToolButton[role="quiet"]:hover { color: $text; background: $accent_behind; }
 QPushButton[role="quiet"]:focus, QToolButton[role="quiet"]:focus { border: 1px solid $accent; }
 QPushButton[role="quiet"][tone="title"], QToolButton[role="quiet"][tone="title"] { color: $text; font-weight: 600; }
+QPushButton[role="small"] { border-radius: 6px; padding: 3px 8px; }
 QPushButton[role="link"] {
     background: transparent; border: 1px solid transparent; border-radius: 4px; color: $accent;
     font-size: $note_size; padding: 0;

@@ -126,7 +126,7 @@ class TaskCard(QFrame):
 
 
 class TaskCards(QWidget):
-    """All of them; a card stays where it is while its task goes on."""
+    """All of them, the newest first; a card stays where it is while its task goes on."""
 
     pause_asked = Signal()
     resume_asked = Signal(str)
@@ -157,7 +157,8 @@ class TaskCards(QWidget):
             card.hide()
             card.deleteLater()
         for key, thing in wanted.items():
-            card = self.cards.get(key) or self._add(key)
+            running = isinstance(thing, Task) and not thing.problem
+            card = self.cards.get(key) or self._add(key, 0 if running else -1)
             if isinstance(thing, Task):
                 there = thing.kind == "download" and thing.subject in left
                 card.show_task(thing, thing.subject if there else "")
@@ -167,16 +168,21 @@ class TaskCards(QWidget):
 
     def buttons(self) -> list[QPushButton]:
         """Return what can be pressed, in the order of the screen."""
-        return [button for card in self.cards.values() for button in card.findChildren(QPushButton)]
+        cards = sorted(self.cards.values(), key=self._column.indexOf)
+        return [button for card in cards for button in card.findChildren(QPushButton)]
+
+    def has_focus(self) -> bool:
+        """Return whether the keyboard is on one of the cards."""
+        return any(button.hasFocus() for button in self.buttons())
 
     def take_focus(self) -> None:
-        """Give the keyboard to what can be done about the first task."""
-        for button in self.buttons():
-            if button.isVisible() and button.isEnabled():
-                button.setFocus(Qt.FocusReason.OtherFocusReason)
-                return
+        """Give the keyboard to what can be done about the task that runs, else the first one."""
+        ready = [each for each in self.buttons() if each.isVisible() and each.isEnabled()]
+        running = {b for card in self.cards.values() for b in (card.pause, card.cancel)}
+        for button in sorted(ready, key=lambda each: each not in running)[:1]:
+            button.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def _add(self, key: str) -> TaskCard:
+    def _add(self, key: str, place: int) -> TaskCard:
         card = TaskCard()
         card.pause_asked.connect(self.pause_asked)
         card.resume_asked.connect(self.resume_asked)
@@ -184,12 +190,13 @@ class TaskCards(QWidget):
         card.dismiss_asked.connect(self.dismiss_asked)
         card.discard_asked.connect(self.discard_asked)
         self.cards[key] = card
-        self._column.addWidget(card)
+        self._column.insertWidget(place, card)
+        card.show()  # at once: it may be given the keyboard
         return card
 
 
 def _button(word: str, act: object) -> QPushButton:
     button = QPushButton(word)
-    button.setProperty("role", "quiet")
+    button.setProperty("role", "small")
     button.clicked.connect(act)
     return button

@@ -7,8 +7,8 @@ stylesheet gives it its colours and size. Roles:
   ``kept``, ``rejected``, ``caution``, ``accent``, ``figure`` (a large number), ``key`` (a key cap);
 - frames: ``card`` (panel colour, hairline, radius 10), ``lane``, ``panel``, ``field``, ``rail``,
   ``line`` (a hairline), ``notice`` and ``problem`` (coloured strips);
-- buttons: none (bordered), ``primary`` (filled), ``quiet`` (text only), ``kept``, ``rejected``,
-  ``rail``.
+- buttons: none (bordered), ``small`` (for rows), ``primary`` (filled), ``quiet`` (text only),
+  ``link``, ``kept``, ``rejected``, ``rail``.
 
 A widget that changes its role while it is shown calls :func:`set_role`. What paints itself asks
 :func:`colour`; the palette travels as Qt's application palette, so a change of theme repaints it.

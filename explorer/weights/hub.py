@@ -284,8 +284,9 @@ def _explained(repository: str, revision: str | None, name: str = "") -> Iterato
     except http.ProxyError as error:
         raise LostError(f"The proxy refuses ({shorten(str(error))}).") from error
     except http.TransportError as error:
+        why = str(error).partition(" (")[0]  # what follows are numbers
         raise LostError(
-            f"{_endpoint()} cannot be reached, or broke off ({shorten(str(error))})."
+            f"{_endpoint()} cannot be reached, or broke off ({shorten(why)})."
         ) from error
     except (http.HTTPError, http.StreamError) as error:
         raise DownloadError(_no_hub(shorten(str(error)))) from error

@@ -226,6 +226,27 @@ def test_pause_keeps_what_was_fetched_and_resume_goes_on(scripted, works):
     assert works.asked() == [("download", REPOSITORY, "a" * 40, "gpt2", "cpu-int8")] * 2
 
 
+def test_a_silent_server_takes_back_the_rate_and_the_time_left(scripted, works):
+    now = [100.0]
+    scripted._clock = lambda: now[0]
+    scripted.download(REPOSITORY, "a" * 40, "gpt2", "cpu-int8")
+
+    def words(seconds, said=""):
+        now[0] += seconds
+        if said:
+            works.last.say(0.1, said)
+        scripted._on_tick()
+        return scripted.tasks()[0].words
+
+    arriving = "2 of 93 MB, 4.4 MB/s, 21 s left"
+    assert words(0, arriving) == words(2.9) == arriving
+    assert words(4) == "2 of 93 MB, nothing for 7 s; waiting for the server"
+    assert words(20) == "2 of 93 MB, nothing for 27 s; waiting for the server"
+    assert words(1, arriving) == arriving
+    # What takes its time on this machine is not waited for.
+    assert words(0, "Making cpu-int8") == words(60) == "Making cpu-int8"
+
+
 def test_pause_does_nothing_to_what_cannot_go_on(scripted, works):
     scripted.convert("demo", "cpu-int4")
     scripted.pause()

@@ -438,6 +438,65 @@ def test_a_failure_goes_when_it_is_dismissed(page, qtbot, works):
     assert not page.tasks.isVisible()
 
 
+def test_many_cards_leave_the_list_its_room_and_can_be_scrolled_to(page, qtbot, works):
+    height = page.window().minimumSizeHint().height()
+    for n in range(12):
+        works.leave(f"owner/model-{n}")
+    page.show_tasks()
+    qtbot.wait(20)
+    assert page.window().minimumSizeHint().height() <= height + 140
+    assert page.list.height() > 150
+    last = card(page, 11).discard
+    assert last.visibleRegion().isEmpty()
+    card(page, 11).resume.setFocus()
+    qtbot.keyClick(card(page, 11).resume, Qt.Key.Key_Tab)
+    assert last.hasFocus()
+    assert not last.visibleRegion().isEmpty()
+
+
+def test_the_room_of_a_card_that_goes_is_the_lists_again(page, qtbot, works):
+    works.leave("owner/one")
+    page.show_tasks()
+    qtbot.wait(20)
+    alone = page.list.height()
+    page._desk.convert("gpt2", "cpu-int4")
+    works.last.fail("No space is left. " * 12)
+    page._desk._on_tick()
+    qtbot.wait(20)
+    failed = page.tasks.cards["convert gpt2"]
+    assert failed.words.height() > 3 * failed.words.fontMetrics().lineSpacing()
+    failed.dismiss.click()
+    qtbot.wait(20)
+    assert page.list.height() == alone
+
+
+def test_only_the_last_question_to_the_hub_is_kept_with_its_failure(page, works):
+    for name in ("owner/one", "owner/two"):
+        page._desk.look(name)
+        works.last.fail("There is no such repository.")
+        page._desk._on_tick()
+    (only,) = page.tasks.cards.values()
+    assert only.title.text() == "✕ Asking about owner/two failed"
+
+
+def test_the_keyboard_goes_to_the_task_that_begins_and_back_to_the_list(page, qtbot, works):
+    page._desk.convert("gpt2", "cpu-int4")
+    works.last.fail("No space is left.")
+    page._desk._on_tick()
+    page.show_catalogue()
+    page.catalogue.list.choose("distilbert/distilgpt2")
+    press(qtbot, page.catalogue.download)
+    download = page.tasks.cards["download distilbert/distilgpt2"]
+    assert download.pause.hasFocus()
+    qtbot.keyClick(page.catalogue, Qt.Key.Key_Escape)
+    press(qtbot, download.cancel)
+    works.last.finish()
+    page._desk._on_tick()
+    assert page.tasks.isAncestorOf(QApplication.focusWidget())  # the failure is there still
+    press(qtbot, card(page).dismiss)
+    assert page.list.hasFocus()
+
+
 # The catalogue
 
 
@@ -471,6 +530,7 @@ def test_the_rows_of_the_catalogue_keep_the_first_one_chosen(page):
 def test_a_mirror_is_named(page, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "https://hub.example.org/models")
     page.show_catalogue()
+    page.catalogue.list.choose("distilbert/distilgpt2")
     assert "from hub.example.org" in page.catalogue.summary.text()
 
 
@@ -491,6 +551,64 @@ def test_a_repository_by_hand_is_looked_up_first(page, qtbot, works):
     assert panel.download.hasFocus()
     qtbot.keyClick(panel.download, Qt.Key.Key_Space)
     assert works.asked()[-1] == ("download", "someone/poems", "e" * 40, None, "cpu-int8")
+
+
+def found(page, repository, revision):
+    page._desk.looked.emit(Preview(repository, revision, "mit", 4, 93_000_000))
+
+
+def test_another_repository_is_not_asked_for_at_the_commit_of_the_one_before(page, qtbot, works):
+    page.show_catalogue()
+    panel = page.catalogue
+    panel.repository.clear()
+    qtbot.keyClicks(panel.repository, "owner/one")
+    found(page, "owner/one", "c" * 40)
+    assert panel.revision.text() == panel.revision.toolTip() == "c" * 40
+    panel.repository.clear()
+    qtbot.keyClicks(panel.repository, "owner/two")
+    assert panel.revision.text() == ""
+    qtbot.keyClicks(panel.revision, "v2")  # what a person typed stays
+    qtbot.keyClick(panel.repository, Qt.Key.Key_Backspace)
+    qtbot.keyClick(panel.repository, Qt.Key.Key_Return)
+    assert works.asked() == [("look", "owner/tw", "v2")]
+
+
+def test_what_is_installed_is_not_offered_once_more(page, qtbot, works):
+    page.show_catalogue()
+    panel = page.catalogue
+    assert panel.list.current() == "openai-community/gpt2"
+    assert panel.summary.text().startswith("It is installed, as gpt2.")
+    assert not panel.download.isEnabled()
+    qtbot.keyClick(panel.repository, Qt.Key.Key_Return)
+    assert works.jobs == []
+    panel.repository.clear()
+    qtbot.keyClicks(panel.repository, "openai-community/gpt2")
+    qtbot.keyClicks(panel.revision, "7" * 40)
+    found(page, "openai-community/gpt2", "7" * 40)
+    assert "Fetches 4 files" in panel.summary.text()
+    press(qtbot, panel.download)
+    # Another commit, so not under the name of the one in the catalogue.
+    assert works.asked() == [("download", "openai-community/gpt2", "7" * 40, None, "cpu-int8")]
+
+
+def test_a_name_that_is_taken_keeps_nobody_from_a_download(page, qtbot, works):
+    page.set_models([DEMO, Bare("Distilgpt2", manifest=manifest("Distilgpt2", "cpu-int8"))])
+    page.show_catalogue()
+    page.catalogue.list.choose("distilbert/distilgpt2")
+    press(qtbot, page.catalogue.download)
+    assert works.asked()[0][:4] == ("download", "distilbert/distilgpt2", "2" * 40, None)
+
+
+def test_nothing_moves_when_a_download_begins(page, qtbot, works):
+    page.show_catalogue()
+    panel = page.catalogue
+    panel.list.choose("distilbert/distilgpt2")
+    qtbot.wait(20)
+    before = panel.repository.mapTo(panel, panel.repository.pos())
+    press(qtbot, panel.download)
+    qtbot.wait(20)
+    assert "one thing at a time" in panel.summary.text()
+    assert panel.repository.mapTo(panel, panel.repository.pos()) == before
 
 
 def test_escape_leaves_the_catalogue(page, qtbot):
