@@ -24,6 +24,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
+import explorer.engine.telemetry  # noqa: F401  first: onnxruntime reports while it is loaded
+
+# isort: split
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import DTypeLike, NDArray
@@ -341,7 +344,7 @@ def _choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, int, str, 
 
 
 def _open(graph: Path, device: str, index: int, threads: int) -> Any:
-    ort.disable_telemetry_events()
+    ort.disable_telemetry_events()  # on Windows, where only this is heard
     options = ort.SessionOptions()
     # The graph is written in its fused form; higher levels would only take time.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
