@@ -36,7 +36,6 @@ from explorer.engine.messages import (
     Steps,
 )
 from explorer.errors import EngineError, ExplorerError, PromptError, RecipeError
-from explorer.recipe import Recipe
 
 if TYPE_CHECKING:
     from explorer.engine.buffers import Cache, Output
@@ -71,7 +70,7 @@ class _Candidate:
 
     start: Start
     prompt: tuple[int, ...]
-    uniforms: NDArray[np.float64]  # [tokens that it may have at most]
+    uniforms: list[float]  # [tokens that it may have at most]
     decoder: TextDecoder
     began: float = field(default_factory=perf_counter)
     count: int = 0
@@ -91,6 +90,16 @@ class _Candidate:
         if self.count == recipe.max_tokens:
             return "max_tokens"
         return "context_full" if self.count == len(self.uniforms) else None
+
+
+class _Crew:
+    """Candidates that draw together, and what stays the same from step to step."""
+
+    def __init__(self, rows: list[_Candidate], end_of_text: int | None) -> None:
+        self.rows = rows
+        self.settings = sampling.Settings([row.start.recipe for row in rows], end_of_text)
+        self.keys = tuple([row.start.key for row in rows])
+        self.lanes = tuple([row.start.lane for row in rows])
 
 
 class Lanes:
@@ -120,8 +129,7 @@ class Lanes:
         self._rows: list[_Candidate | None] = []  # by row; None = free
         self._waiting: list[_Candidate] = []  # for their prompt
         self._prompts: OrderedDict[tuple[int, ...], _Prompt] = OrderedDict()
-        self._settings = sampling.Settings([], None)
-        self._recipes: list[Recipe] = []  # what the settings were made of
+        self._crew = _Crew([], None)  # of the last step
         self._events: list[Event] = []
 
     @property
@@ -151,7 +159,7 @@ class Lanes:
             )
         prompt = self._checked_prompt(start)
         room = min(start.recipe.max_tokens, self._context - len(prompt))
-        uniforms = sampling.uniforms(start.seed, start.key[1], room)
+        uniforms = sampling.uniforms(start.seed, start.key[1], room).tolist()
         for candidate in self._candidates():
             if candidate.start.lane == start.lane:
                 self._end(candidate, "dropped")
@@ -177,7 +185,8 @@ class Lanes:
         parts = []
         begun = self._seat()
         if begun:
-            parts.append(self._draw([candidate for candidate, _ in begun], _FirstLogits(begun)))
+            crew = _Crew([candidate for candidate, _ in begun], self._tokens.end_of_text)
+            parts.append(self._draw(crew, _FirstLogits(begun)))
         rows = self._close_ranks()
         if rows:
             assert self._cache is not None
@@ -186,7 +195,9 @@ class Lanes:
                 np.array([candidate.token for candidate in rows], np.int64),
                 np.array([candidate.cached for candidate in rows], np.int64),
             )
-            parts.append(self._draw(rows, output))
+            if rows != self._crew.rows:
+                self._crew = _Crew(rows, self._tokens.end_of_text)
+            parts.append(self._draw(self._crew, output))
         ended, self._events = self._events, []
         return [Steps.join(parts), *ended] if parts else ended
 
@@ -306,38 +317,35 @@ class Lanes:
 
     # From logits to tokens
 
-    def _draw(self, rows: list[_Candidate], output: Output | _FirstLogits) -> Steps:
-        """Draw a token for each of ``rows``, which are the rows of ``output``."""
+    def _draw(self, crew: _Crew, output: Output | _FirstLogits) -> Steps:
+        """Draw a token for each of ``crew``, whose rows are those of ``output``."""
         if not np.isfinite(output.logsumexp).all():
             raise EngineError(
                 "The model gives numbers that are not finite; its weights may be damaged or too "
                 "large for this precision."
             )
-        recipes = [candidate.start.recipe for candidate in rows]
-        if recipes != self._recipes:
-            self._recipes = recipes
-            self._settings = sampling.Settings(recipes, self._tokens.end_of_text)
         draws = sampling.draw(
             output.top_logits,
             output.top_ids,
             output.logsumexp,
             output.logits,
             self._vocabulary,
-            self._settings,
-            np.array([candidate.uniforms[candidate.count] for candidate in rows]),
+            crew.settings,
+            np.array([candidate.uniforms[candidate.count] for candidate in crew.rows]),
         )
+        end_of_text = self._tokens.end_of_text
         texts: list[str] = []
-        for candidate, token in zip(rows, draws.tokens.tolist(), strict=True):
+        for candidate, token in zip(crew.rows, draws.tokens.tolist(), strict=True):
             candidate.token = token
             candidate.count += 1
-            reason = candidate.end(self._tokens.end_of_text)
+            reason = candidate.end(end_of_text)
             # The token that ends a text is no part of it.
             texts.append("" if reason == "end_of_text" else candidate.decoder.feed(token))
             if reason is not None:
                 self._end(candidate, reason)
         return Steps(
-            tuple([candidate.start.key for candidate in rows]),
-            tuple([candidate.start.lane for candidate in rows]),
+            crew.keys,
+            crew.lanes,
             draws.tokens.astype(np.int32),
             tuple(texts),
             draws.logprobs,

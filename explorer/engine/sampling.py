@@ -101,12 +101,19 @@ class Settings:
         self.any_tempered = bool((self.temperature != 1).any())
         self._recipes, self._end_of_text = recipes, end_of_text
         self._alone: dict[int, Settings] = {}
+        self._kth: dict[int, Ids] = {}
 
     def row(self, row: int) -> Settings:
         """Return the settings of one row, as B = 1."""
         if row not in self._alone:
             self._alone[row] = Settings(self._recipes[row : row + 1], self._end_of_text)
         return self._alone[row]
+
+    def kth(self, size: int) -> Ids:
+        """Return the place [B] of the k-th in a list of ``size``: its last where k is larger."""
+        if size not in self._kth:
+            self._kth[size] = np.clip(self.top_k, 1, size) - 1
+        return self._kth[size]
 
 
 def uniforms(seed: int, index: int, count: int) -> Doubles:
@@ -132,14 +139,18 @@ def draw(
     top_logits, top_ids = _ordered(top_logits, top_ids)
     values, ids, found = _without_banned(top_logits, top_ids, settings)
     tails = _tails(top_logits, logsumexp, vocabulary, settings, found)
-    kth = _kth(values, settings)
+    kth = values[settings.rows, settings.kth(values.shape[1])]
     positions = _positions(values, kth, settings, uniform, tails)
     if settings.any_limited and top_logits.shape[1] < vocabulary:
-        positions[_open_ended(kth, top_logits, settings)] = _UNSETTLED
+        # Tokens that the list lacks may belong to the k likeliest, where the k-th is its last.
+        beyond = kth <= top_logits[:, -1]
+        if beyond.any():
+            positions[beyond & settings.limited] = _UNSETTLED
     tokens, chosen = ids[settings.rows, positions], values[settings.rows, positions]
     # Ranks count all tokens, a banned one too.
     ranks = positions if found is None else positions + ((found >= 0) & (positions >= found))
-    for row in np.flatnonzero(positions < 0).tolist():
+    unsettled = np.flatnonzero(positions < 0).tolist() if positions.min() < 0 else []
+    for row in unsettled:
         full = logits(row)
         token = _draw_full(full, settings, row, float(uniform[row]))
         tokens[row], chosen[row], ranks[row] = token, full[token], rank(full, token)
@@ -226,20 +237,6 @@ def _tails(
     certain = settings.banned < 0 if found is None else (settings.banned < 0) | (found >= 0)
     low = np.where(certain & (settings.temperature == 1), np.maximum(missing - error, 0), 0)
     return np.where(settings.limited, 0, low), np.where(settings.limited, 0, high)
-
-
-def _kth(values: Floats, settings: Settings) -> Floats:
-    """Return the k-th value of each row [B, n]; its last where n is less, its first at k = 0."""
-    at = np.minimum(np.maximum(settings.top_k, 1), values.shape[1]) - 1
-    kth: Floats = values[settings.rows, at]
-    return kth
-
-
-def _open_ended(kth: Floats, top_logits: Floats, settings: Settings) -> Flags:
-    """Say for which rows [B] tokens that the list lacks may belong to the k likeliest."""
-    beyond = (kth <= top_logits[:, -1]) | (settings.top_k >= top_logits.shape[1])
-    flags: Flags = settings.limited & beyond
-    return flags
 
 
 def _positions(
@@ -330,11 +327,9 @@ def _draw_full(logits: Floats, settings: Settings, row: int, uniform: float) -> 
 
 def _listed(values: Floats, settings: Settings, row: int, uniform: float) -> int:
     """Return the drawn position in ``values`` [n], which are all that one row may draw."""
-    alone = settings.row(row)
-    positions = _positions(
-        values[None], _kth(values[None], alone), alone, np.array([uniform]), None
-    )
-    return int(positions[0])
+    alone, only = settings.row(row), values[None]
+    kth = values[alone.kth(len(values))]
+    return int(_positions(only, kth, alone, np.array([uniform]), None)[0])
 
 
 def _likeliest(logits: Floats, count: int) -> Floats:

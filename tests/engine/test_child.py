@@ -1,7 +1,9 @@
 """The engine's side of the boundary, without a process: answers, joining and pacing of messages."""
 
+import pickle
 import queue
 import threading
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -166,3 +168,27 @@ def test_one_message_is_carried_out_between_the_same_two_steps(tmp_path):
     assert next(e.key for e in events if isinstance(e, Ended)) == (1, 0)
     order = [key for e in events if isinstance(e, Steps) for key in e.keys]
     assert order.count((1, 1)) == order.count((1, 2)) == 20
+
+
+def test_steps_come_out_of_the_pipe_as_they_went_in():
+    for n, alternatives in ((1, 10), (3, 10), (2, 4)):
+        numbers = np.arange(n * alternatives).reshape(n, alternatives)
+        steps = Steps(
+            tuple((1, at) for at in range(n)),
+            tuple(range(n)),
+            np.arange(n, dtype=np.int32) + 5,
+            tuple("aé🦄"[:n]),
+            -np.arange(n, dtype=np.float32) / 3,
+            np.arange(n, dtype=np.int32) + 7,
+            numbers.astype(np.int32),
+            (-numbers / 7).astype(np.float32),
+        )
+        again = pickle.loads(pickle.dumps(steps))
+        for field in fields(Steps):
+            here, there = getattr(steps, field.name), getattr(again, field.name)
+            assert type(here) is type(there)
+            if isinstance(here, np.ndarray):
+                assert here.dtype == there.dtype
+                assert np.array_equal(here, there)
+            else:
+                assert here == there
