@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -129,13 +129,18 @@ class Desktop:
     @contextlib.contextmanager
     def program(self, data: Path, *words: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         """Start ``main.py --data-dir data`` full screen; kill it if the block leaves it running."""
+        command = [sys.executable, str(ROOT / "main.py"), "--data-dir", str(data), *words]
+        with self.running(command, log, cwd=data.parent) as running:
+            yield running
+
+    @contextlib.contextmanager
+    def running(
+        self, command: Sequence[str], log: Path, cwd: Path | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a program full screen; kill it if the block leaves it running."""
         with log.open("ab") as output:
             running = subprocess.Popen(
-                [sys.executable, str(ROOT / "main.py"), "--data-dir", str(data), *words],
-                env=self.environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=data.parent,
+                command, env=self.environment, stdout=output, stderr=subprocess.STDOUT, cwd=cwd
             )
         try:
             found = wait_for("the window of the program", lambda: self._window_of(running))

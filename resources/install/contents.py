@@ -30,7 +30,7 @@ EXCLUDED = [
 _UNUSED = re.compile(
     r"providers_tensorrt|cudnn"
     r"|Qt6?(Qml|Quick|Pdf|VirtualKeyboard|Network|OpenGLWidgets|Designer|ShaderTools|Test|EglF[Ss])"
-    r"|plugins/(tls|networkinformation|qmltooling|qmllint|sqldrivers|printsupport|designer)/"
+    r"|plugins/(tls|networkinformation|qmltooling|qmllint|sqldrivers|printsupport|designer|generic)/"
     r"|plugins/egldeviceintegrations/"
     r"|platformthemes/libqgtk3"  # would mix the desktop's GTK with libraries packed here
     r"|platforms/libq(eglfs|linuxfb|minimalegl|vkkhrdisplay|vnc)"
@@ -70,8 +70,12 @@ def without_strangers(binaries: Sequence[Entry], own: tuple[str, ...]) -> list[E
     """
     if sys.platform != "linux":
         return list(binaries)
-    ours = [entry for entry in binaries if entry[2] == "SYMLINK" or entry[1].startswith(own)]
-    strangers = {Path(entry[0]).name: entry for entry in binaries if entry not in ours}
+    strangers = {
+        entry[0]: entry
+        for entry in binaries
+        if "/" not in entry[0] and entry[2] != "SYMLINK" and not entry[1].startswith(own)
+    }
+    ours = [entry for entry in binaries if entry not in strangers.values()]
     kept: list[Entry] = []
     asking = [file for _, file, kind in ours if kind != "SYMLINK"]
     while asking:
@@ -80,6 +84,22 @@ def without_strangers(binaries: Sequence[Entry], own: tuple[str, ...]) -> list[E
         kept += found
         asking = [file for _, file, _ in found]
     return [*ours, *kept]
+
+
+def with_one_copy(binaries: Sequence[Entry]) -> list[Entry]:
+    """Return the binaries with links in place of second copies of a file at the top.
+
+    PyInstaller packs CUDA's libraries twice, where they lie and where the loader would look.
+    """
+    if sys.platform == "win32":  # which has no links that everybody may make
+        return list(binaries)
+    placed = {file: path for path, file, kind in binaries if "/" in path and kind != "SYMLINK"}
+    return [
+        (path, placed[file], "SYMLINK")
+        if "/" not in path and file in placed
+        else (path, file, kind)
+        for path, file, kind in binaries
+    ]
 
 
 def _needed(files: Sequence[str]) -> list[str]:

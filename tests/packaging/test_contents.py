@@ -17,6 +17,7 @@ from resources.install import contents
         "PySide6/QtTest.abi3.so",
         "PySide6/Qt/plugins/platformthemes/libqgtk3.so",
         "PySide6/Qt/plugins/tls/libqopensslbackend.so",
+        "PySide6/Qt/plugins/generic/libqtuiotouchplugin.so",
         "numpy/tests/data.npy",
         "nvidia/cudnn/lib/libcudnn.so.9",
     ],
@@ -113,12 +114,31 @@ def test_libraries_of_the_system_stay_only_while_something_asks_for_them(monkeyp
     monkeypatch.setattr(contents.sys, "platform", "linux")
     system = ("libxcb-cursor.so.0", "libxcb-image.so.0", "libX11.so.6", "libgtk.so", "libatk.so")
     binaries = [("PySide6/qt.so", "/venv/qt.so", "BINARY")]
+    # Whatever has a folder of its own in the program was put there on purpose.
+    binaries.append(("nvidia/cu13/lib/libX11.so.6", "/elsewhere/libX11.so.6", "BINARY"))
     binaries += [(name, f"/usr/lib/{name}", "BINARY") for name in system]
     kept = contents.without_strangers(binaries, ("/venv",))
     assert [entry[0] for entry in kept] == [
         "PySide6/qt.so",
+        "nvidia/cu13/lib/libX11.so.6",
         "libxcb-cursor.so.0",
         "libxcb-image.so.0",
+    ]
+
+
+def test_a_library_is_packed_once_and_linked_where_the_loader_looks(monkeypatch):
+    monkeypatch.setattr(contents.sys, "platform", "linux")
+    where = "nvidia/cu13/lib/libcublas.so.13"
+    binaries = [
+        (where, "/venv/libcublas.so.13", "BINARY"),
+        ("libcublas.so.13", "/venv/libcublas.so.13", "BINARY"),
+        ("libssl.so.3", "/usr/lib/libssl.so.3", "BINARY"),
+        ("libcurand.so.10", "nvidia/cu13/lib/libcurand.so.10", "SYMLINK"),
+    ]
+    assert contents.with_one_copy(binaries) == [
+        binaries[0],
+        ("libcublas.so.13", where, "SYMLINK"),
+        *binaries[2:],
     ]
 
 
