@@ -13,7 +13,6 @@ whenever it is read, for other cuts would round differently.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -35,6 +34,7 @@ from explorer.engine.messages import (
     Start,
     Steps,
 )
+from explorer.engine.prompts import Prompt, Prompts
 from explorer.errors import EngineError, ExplorerError, PromptError, RecipeError
 
 if TYPE_CHECKING:
@@ -42,26 +42,8 @@ if TYPE_CHECKING:
     from explorer.engine.session import Session
     from explorer.engine.tokens import TextDecoder, Tokens
 
-_KEPT_PROMPTS = 2
 _FIRST_ROWS = 4
 """Rows of the cache at first; it doubles when more are needed."""
-
-
-@dataclass(slots=True, eq=False)
-class _Prompt:
-    """A prompt, read up to ``done``; once all is read, the logits that follow it."""
-
-    ids: tuple[int, ...]
-    cache: Cache
-    done: int = 0
-    top_logits: NDArray[np.float32] | None = None  # [K]
-    top_ids: NDArray[np.int64] | None = None  # [K]
-    logsumexp: np.float32 | None = None
-    logits: NDArray[np.float32] | None = None  # [V]
-
-    @property
-    def ready(self) -> bool:
-        return self.done == len(self.ids)
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +110,7 @@ class Lanes:
         self._size = 0  # rows of the cache
         self._rows: list[_Candidate | None] = []  # by row; None = free
         self._waiting: list[_Candidate] = []  # for their prompt
-        self._prompts: OrderedDict[tuple[int, ...], _Prompt] = OrderedDict()
+        self._prompts = Prompts(session)
         self._crew = _Crew([], None)  # of the last step
         self._events: list[Event] = []
 
@@ -227,12 +209,12 @@ class Lanes:
 
     # From a prompt to a row
 
-    def _seat(self) -> list[tuple[_Candidate, _Prompt]]:
+    def _seat(self) -> list[tuple[_Candidate, Prompt]]:
         """Give rows to candidates whose prompt is read; read at most one chunk for the others."""
-        begun: list[tuple[_Candidate, _Prompt]] = []
+        begun: list[tuple[_Candidate, Prompt]] = []
         budget = CHUNK
         for candidate in list(self._waiting):
-            prompt = self._prompt(candidate, budget > 0)
+            prompt = self._prompts.get(candidate.prompt, make=budget > 0)
             if prompt is None:
                 continue
             while not prompt.ready and budget > 0:
@@ -244,43 +226,20 @@ class Lanes:
                 begun.append((candidate, prompt))
         return begun
 
-    def _prompt(self, candidate: _Candidate, make: bool) -> _Prompt | None:
-        """Return the kept prompt; if there is none, an empty one instead of the oldest."""
-        prompt = self._prompts.get(candidate.prompt)
-        if prompt is None and make:
-            if len(self._prompts) < _KEPT_PROMPTS:
-                cache = self._session.cache(1)
-            else:
-                cache = self._prompts.popitem(last=False)[1].cache
-            prompt = self._prompts[candidate.prompt] = _Prompt(candidate.prompt, cache)
-        if prompt is not None:
-            self._prompts.move_to_end(candidate.prompt)
-        return prompt
-
-    def _read(self, candidate: _Candidate, prompt: _Prompt) -> int:
+    def _read(self, candidate: _Candidate, prompt: Prompt) -> int:
         """Read the next chunk; return its size, or 0 where it was interrupted or failed."""
-        chunk = prompt.ids[prompt.done : prompt.done + CHUNK]
         try:
-            output = self._session.prefill(
-                prompt.cache, chunk, prompt.done, chunk=CHUNK, stop=self._interrupted
-            )
+            read = self._prompts.read(prompt, self._interrupted)
         except ExplorerError as error:
             if self._interrupted is None or not self._interrupted():
                 self._waiting.remove(candidate)
                 self._events.append(Refused(candidate.start.key, str(error)))
             return 0
-        prompt.done += len(chunk)
         if len(prompt.ids) > CHUNK:
             self._events.append(Prefill(candidate.start.key, prompt.done, len(prompt.ids)))
-        if prompt.ready:
-            prompt.top_logits, prompt.top_ids = (
-                output.top_logits[0].copy(),
-                output.top_ids[0].copy(),
-            )
-            prompt.logsumexp, prompt.logits = output.logsumexp[0], output.logits(0).copy()
-        return len(chunk)
+        return read
 
-    def _copy(self, candidate: _Candidate, prompt: _Prompt) -> None:
+    def _copy(self, candidate: _Candidate, prompt: Prompt) -> None:
         """Put a candidate into the first free row, with the keys and values of its prompt."""
         cache = self._grown(self.running)
         if None not in self._rows:
@@ -368,7 +327,7 @@ class Lanes:
 class _FirstLogits:
     """What prompts ended with, as the output of a step whose rows are their candidates."""
 
-    def __init__(self, begun: list[tuple[_Candidate, _Prompt]]) -> None:
+    def __init__(self, begun: list[tuple[_Candidate, Prompt]]) -> None:
         self._prompts = [prompt for _, prompt in begun]
         self.top_logits = np.array([prompt.top_logits for prompt in self._prompts])  # [R, K]
         self.top_ids = np.array([prompt.top_ids for prompt in self._prompts])  # [R, K]

@@ -61,6 +61,7 @@ class FakeSession:
 
     device, device_name, reason = "cpu", "a table", "There is no GPU in a table."
     versions = {"onnxruntime": "0.0"}  # noqa: RUF012
+    prompts_go_on = True
 
     def __init__(
         self,
