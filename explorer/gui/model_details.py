@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtCore import Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -34,6 +34,7 @@ from explorer.weights.store import Installed
 FACTS = ("Source", "Revision", "Licence", "Fingerprint", "Context", "Vocabulary", "On disk")
 BUNDLED = "comes with the program"
 CARD_NOTE = "What it was trained on, by whom, and what it is for; README.md of its folder"
+SETTLE_MS = 50
 SHORT = 12
 """Hex digits of a fingerprint that are shown; Copy takes all of them."""
 
@@ -115,6 +116,12 @@ class ModelDetails(QFrame):
         """Keep what a check of a model found, and show it where that model is shown."""
         self._findings[name] = tuple(findings)
         self._show_findings()
+        if self._model is not None and self._model.name == name:
+            # After its place is known: they stand at the end, which may be out of sight.
+            QTimer.singleShot(SETTLE_MS, self, self._show_end)
+
+    def _show_end(self) -> None:
+        self._area.ensureWidgetVisible(self._findings_box, 0, 0)
 
     def forget_findings(self, name: str) -> None:
         """Forget what a check found of a model that is no longer what it was."""
@@ -221,7 +228,7 @@ class ModelDetails(QFrame):
             column.addWidget(widget)
         column.addWidget(self._findings_box)
         column.addStretch()
-        area = QScrollArea()
+        area = self._area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -45,6 +45,7 @@ class ModelLink(QObject):
         self._picker.pause_requested.connect(desk.pause)
         self._picker.cancel_requested.connect(self._on_cancel)
         models.use_asked.connect(self.choose)
+        models.shown.connect(self._list)
         desk.tasks_changed.connect(self._on_tasks_changed)
         desk.news.connect(status.say)
         desk.listed.connect(self._list)

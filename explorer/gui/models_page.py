@@ -6,12 +6,14 @@ card below the list, wherever one looks meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
+    QApplication,
     QFrame,
     QHBoxLayout,
     QPushButton,
@@ -48,6 +50,8 @@ class ModelsPage(QWidget):
     use_asked = Signal(str, str)
     """A model is to be opened with a build: ``(name, build)``."""
     message = Signal(str)
+    shown = Signal()
+    """The page came up: others may have changed models or memory since."""
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class ModelsPage(QWidget):
         super().__init__(parent)
         self._desk = desk
         self._models: dict[str, Installed] = {}
+        self._pressed: QWidget | None = None  # what began a task, for the keyboard to come back to
         self._fetched: dict[tuple[str, str], str] = {}
         self._used: tuple[str, str] | None = None
         self.list = RowList("Models")
@@ -125,9 +130,9 @@ class ModelsPage(QWidget):
         self.catalogue.look_asked.connect(desk.look)
         self.catalogue.download_asked.connect(self._on_download_asked)
         self.details.use_asked.connect(self.use_asked)
-        self.details.convert_asked.connect(desk.convert)
-        self.details.verify_asked.connect(desk.verify)
-        self.details.measure_asked.connect(desk.measure)
+        self.details.convert_asked.connect(partial(self._follow, desk.convert))
+        self.details.verify_asked.connect(partial(self._follow, desk.verify))
+        self.details.measure_asked.connect(partial(self._follow, desk.measure))
         self.details.remove_asked.connect(desk.remove)
         self.details.remove_build_asked.connect(desk.remove_build)
         self.details.message.connect(self.message)
@@ -172,8 +177,6 @@ class ModelsPage(QWidget):
         had_focus = self.tasks.has_focus()
         self.tasks.show_tasks(self._desk.tasks(), self._desk.unfinished())
         self._tasks.setVisible(bool(self.tasks.cards))
-        if had_focus and not self.tasks.has_focus():
-            self.take_focus()  # what it was on is gone
         if set(self.tasks.cards) - before:
             # They stand between the list and the right side, and so does the Tab key find them.
             for one, other in pairwise((self.list, *self.tasks.buttons())):
@@ -181,12 +184,23 @@ class ModelsPage(QWidget):
         self.import_button.set_busy(busy)
         self.catalogue.set_state(self._fetched, self._models, busy)
         self.details.set_busy(errand, self._desk.busy("remove"))
+        if had_focus and not self.tasks.has_focus():  # the card that it was on is gone
+            pressed, self._pressed = self._pressed, None
+            if pressed is not None and pressed.isVisible() and pressed.isEnabled():
+                pressed.setFocus(Qt.FocusReason.OtherFocusReason)
+            else:
+                self.take_focus()
 
     def show_catalogue(self) -> None:
         """Show what can be downloaded in the place of the chosen model."""
         self.download_button.setChecked(True)
         self._right.setCurrentWidget(self.catalogue)
         self.catalogue.begin()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Tell that what is shown may be old."""
+        super().showEvent(event)
+        self.shown.emit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave the buttons their words where there is little width."""
@@ -254,9 +268,16 @@ class ModelsPage(QWidget):
         self.download_button.setChecked(False)
         self._right.setCurrentWidget(self.details)
 
-    def _on_download_asked(self, repository: str, revision: str, name: str, build: str) -> None:
-        self._desk.download(repository, revision, name, build)
-        self.tasks.take_focus()  # the button that was pressed is asleep now
+    def _on_download_asked(self, *wanted: str) -> None:
+        self._follow(self._desk.download, *wanted)
+
+    def _follow(self, begin: Callable[..., None], *arguments: str) -> None:
+        """Begin a task and give the keyboard to its card: the button that was pressed sleeps."""
+        pressed = QApplication.focusWidget()
+        begin(*arguments)
+        if self._desk.busy() is not None:
+            self._pressed = pressed
+            self.tasks.take_focus()
 
     # What the desk tells
 
@@ -266,3 +287,6 @@ class ModelsPage(QWidget):
 
     def _on_verified(self, name: str, outcome: Verification) -> None:
         self.details.set_findings(name, outcome.findings)
+        bad = sum(not finding.ok for finding in outcome.findings)
+        verdict = f"damaged in {number_of(bad, 'place')}" if bad else "as it should be"
+        self.message.emit(f"{name} was verified: it is {verdict}.")

@@ -76,6 +76,7 @@ def prepare(desk, theme: str):
     desk.finish()
     window.do("keep")
     desk.tick()
+    window.models.desk.models = lambda: [DEMO, GPT2]
     window.models_page.set_models([DEMO, GPT2], ("demo", "cpu-int8"))
     return window
 
@@ -168,7 +169,7 @@ def test_a_verdict_and_its_undo_by_their_buttons_stay_in_their_lane(desk, verdic
 
 
 @pytest.mark.parametrize("what", ["verify", "measure", "make"])
-def test_a_button_of_a_model_that_goes_to_sleep_leaves_the_focus_beside_it(desk, what):
+def test_a_button_of_a_model_that_goes_to_sleep_hands_the_focus_to_its_task(desk, what):
     window = prepare(desk, "light")
     works = ScriptedWorks()
     window.models.desk._works = works.works
@@ -180,7 +181,7 @@ def test_a_button_of_a_model_that_goes_to_sleep_leaves_the_focus_beside_it(desk,
     here = press(desk, button)
     assert works.jobs
     assert not button.isEnabled()
-    assert details.isAncestorOf(here), name(here)
+    assert page.tasks.isAncestorOf(here), name(here)
     works.last.fail("No.")
     window.models.desk._on_tick()
-    assert window.focusWidget() is here
+    assert page.tasks.isAncestorOf(window.focusWidget())

@@ -41,6 +41,7 @@ def fill(desk, letter: str, longest: bool) -> None:
     window.models.desk.measure(name(64))
     works.last.fail(f"There is no room in {name(150)}.")
     window.models.desk._on_tick()
+    window.models.desk.models = lambda: models  # also when the page comes up
     window.models_page.set_models(models, (name(64), "cpu-int8"))
     window.explore.models.set_models(models, name(64), "cpu-int8")
     window.history.refresh()

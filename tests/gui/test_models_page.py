@@ -371,6 +371,30 @@ def test_a_build_whose_files_are_gone_is_marked_without_a_check(page):
     assert page.details.builds.rows["cpu-int8"].use.isVisible()
 
 
+def test_the_keyboard_follows_a_check_to_its_card_and_comes_back(page, qtbot, works):
+    page.list.choose("gpt2")
+    press(qtbot, page.details.verify)
+    assert card(page).cancel.hasFocus()
+    works.last.finish(Outcome((Found("source", True, "source is as recorded."),)))
+    page._desk._on_tick()
+    assert page.details.verify.hasFocus()
+
+
+@pytest.mark.parametrize(
+    ("ok", "said"), [(True, "it is as it should be."), (False, "it is damaged in 1 place.")]
+)
+def test_the_outcome_of_a_check_is_said_and_scrolled_to(page, qtbot, works, ok, said):
+    page.resize(620, 420)
+    page.list.choose("gpt2")
+    page._desk.verify("gpt2")
+    qtbot.wait(20)
+    with qtbot.waitSignal(page.message) as message:
+        works.last.finish(Outcome((Found("source", ok, "source is so."),)))
+        page._desk._on_tick()
+    assert message.args == [f"gpt2 was verified: {said}"]
+    qtbot.waitUntil(lambda: not page.details._findings_box.visibleRegion().isEmpty(), timeout=1000)
+
+
 # Tasks
 
 

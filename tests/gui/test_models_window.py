@@ -1,5 +1,7 @@
 """The Models page in the window: beside a hunt that streams, by the keyboard, and by dropping."""
 
+from dataclasses import replace
+
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
@@ -150,3 +152,12 @@ def test_a_build_that_was_made_again_is_loaded_afresh_when_nothing_streams(desk,
     tell(desk)
     assert opened == ([] if streams else [("demo", "cpu-int8")])
     assert desk.review.running is streams
+
+
+def test_a_model_that_another_program_imported_is_there_when_the_page_comes_up(desk):
+    manifest = replace(demo().manifest, name="fresh", builds={})
+    (desk.paths.models / "fresh" / "source").mkdir(parents=True)
+    manifest.write(desk.paths.models / "fresh")
+    desk.window.show_page(MODELS)
+    assert "fresh" in [row.name for row in desk.window.models_page.list.rows.rows()]
+    assert desk.window.explore.models.models.findData("fresh") >= 0
