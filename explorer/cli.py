@@ -73,6 +73,15 @@ def guarded(args: Arguments, work: Callable[[Arguments], int]) -> int:
             traceback.print_exc()
         print(f"{APP_NAME}: {error}", file=sys.stderr)
         return error.exit_code
+    except MemoryError:
+        if args.debug:
+            raise
+        print(
+            f"{APP_NAME}: there is too little memory for this; close other programs, or take a "
+            "smaller model.",
+            file=sys.stderr,
+        )
+        return 1
     except OSError as error:
         if args.debug:
             raise
@@ -233,7 +242,9 @@ def _add_models(commands: Commands[_Parser]) -> None:
     actions = parser.add_subparsers(metavar="ACTION", parser_class=_Parser, required=True)
     add = actions.add_parser("import", help="make a model of a GPT-2 folder", allow_abbrev=False)
     add.set_defaults(action="import")
-    add.add_argument("folder", type=Path, metavar="DIR", help="config.json, model.safetensors, ...")
+    add.add_argument(
+        "folder", type=_source, metavar="DIR", help="config.json, model.safetensors, ..."
+    )
     add.add_argument(
         "--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU"
     )
@@ -322,6 +333,12 @@ def _folder(text: str) -> Path:
     if os.path.exists(path) and not os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"must name a folder, {text!r} is a file")
     return Path(path)
+
+
+def _source(text: str) -> Path:
+    if not text:  # likewise
+        raise argparse.ArgumentTypeError("must name a folder or one of its files, not ''")
+    return Path(text)
 
 
 def _device(text: str) -> str:

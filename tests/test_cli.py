@@ -450,6 +450,7 @@ def test_bench_ends_with_one_line_of_json(run: Run) -> None:
           "--precision", "fp16"], 2, "NVIDIA GPU"),
         (["score", "--model", "tiny", "--file", "/dev/null"], 2, "empty"),
         (["models", "import", "/no/such/folder"], 2, "/no/such/folder"),
+        (["models", "import", ""], 2, "must name a folder or one of its files"),
         (["models", "convert", "nobody", "--precision", "int8"], 2, "no model or folder 'nobody'"),
         (["models", "convert", "demo"], 2, "--precision"),
         (["models", "remove", "demo"], 2, "belongs to the program"),
@@ -489,6 +490,23 @@ def test_a_bug_is_said_as_one_and_shown_with_debug(
     assert err.count("\n") == 1
     with pytest.raises(ZeroDivisionError):
         main(["--debug", "models", "list"])
+
+
+def test_too_little_memory_is_no_bug(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("explorer.commands.models.Store", lambda paths: bytes(1 << 60))
+    code, _, err = run("models", "list")
+    assert code == 1
+    assert err.startswith("sample-explorer: there is too little memory")
+    assert err.count("\n") == 1
+
+
+def test_a_path_does_not_command_the_terminal(run: Run, home: Path, tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "a\x1b[2Jb\nc")
+    code, out, _ = run("models", "import", str(folder), "--name", "escaped")
+    assert code == 0
+    assert out.count("\n") == 1
+    assert "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}c" in out
+    assert run("models", "remove", "escaped")[0] == 0
 
 
 def test_version_and_help_end_well(capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,7 +80,9 @@ def _origin(manifest: Manifest) -> str:
         place = f"{repository} at {source.get('revision', '')[:7]}"
     else:
         place = f"from {source['path']}" if "path" in source else ""
-    return "; ".join(part for part in (place, source.get("licence", "")) if part)
+    words = "; ".join(part for part in (place, source.get("licence", "")) if part)
+    # Whoever named the folder or wrote the card must not command the terminal.
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in words)
 
 
 def _begun_line(begun: Unfinished) -> str:

@@ -32,7 +32,7 @@ from explorer.weights.openai import (
 )
 from explorer.weights.openai import weight_files as release_files
 from explorer.weights.safetensors import SafetensorsFile
-from explorer.weights.source import Source, shown
+from explorer.weights.source import Source, shown, why_not_read
 from explorer.weights.tensors import TensorFile
 from explorer.weights.tokenizer import TokenizerFile, read_tokenizer, tokenizer_files
 
@@ -360,11 +360,8 @@ def _safetensors(source: Source) -> list[str]:
 
 def _explain_absence(source: Source) -> str:
     expected = f"{source.folder} has no {WEIGHTS_FILE} (nor {INDEX_FILE})"
-    if any(map(source.names, (".bin", ".pt", ".pth"))):
-        return (
-            f"{expected}, only PyTorch files, which can run code when they are opened; "
-            "save the model again with save_pretrained(..., safe_serialization=True)."
-        )
+    if reason := why_not_read(source):
+        return f"{expected}, and {reason}."
     return (
         f"{expected}; choose a folder that holds a GPT-2 in safetensors format, as OpenAI "
         "released it, or as ONNX."

@@ -16,6 +16,8 @@ FILE_NAME = "config.json"
 ACTIVATION = "gelu_new"
 
 _LIMIT = 1 << 20
+_MAX_WIDTH = 1 << 15
+"""Twenty times the largest release; weights are read some rows at a time, each as wide as this."""
 # Switch -> the only value that plain GPT-2 has, which is also what an absent entry means.
 _SWITCHES: dict[str, bool] = {
     "scale_attn_weights": True,
@@ -75,7 +77,7 @@ def read_config(source: Source) -> Config:
                 "but only whole, unquantised GPT-2 weights can be converted."
             )
     old_name = "n_ctx" in values and "n_positions" not in values
-    inner = None if values.get("n_inner") is None else _whole(values, "n_inner", 1 << 22)
+    inner = None if values.get("n_inner") is None else _whole(values, "n_inner", 4 * _MAX_WIDTH)
     config = read_sizes(values, FILE_NAME, "vocab_size", "n_ctx" if old_name else "n_positions")
     return replace(
         config,
@@ -95,7 +97,7 @@ def read_sizes(values: dict[str, Any], file: str, rows_name: str, context_name: 
     """
     layers = _whole(values, "n_layer", 10_000, file)
     heads = _whole(values, "n_head", 10_000, file)
-    width = _whole(values, "n_embd", 1 << 20, file)
+    width = _whole(values, "n_embd", _MAX_WIDTH, file)
     context = _whole(values, context_name, 1 << 24, file)
     rows = _whole(values, rows_name, 1 << 24, file)
     if width % heads:

@@ -220,6 +220,11 @@ def explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             message = f"The disk of {folder} is full; make room and try again."
+        elif error.errno == errno.EFBIG:
+            message = (
+                f"The disk of {folder} cannot hold a file of this size; choose another place with "
+                "--data-dir."
+            )
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             message = f"{folder} cannot be written to; choose another place with --data-dir."
         else:

@@ -13,6 +13,8 @@ from explorer.weights.convert import PART
 RESERVED = "demo"
 
 _MAX_NAME = 64
+_MAX_BYTES = 200
+"""File systems take 255, and an ending is put behind the name while the model is made."""
 # Windows refuses these as file names, with any ending.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
@@ -22,6 +24,11 @@ def check_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name).strip()
     if not 0 < len(name) <= _MAX_NAME:
         raise InputError(f"A model's name must have 1 to {_MAX_NAME} characters, not {len(name)}.")
+    if len(name.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
+        raise InputError(
+            f"A model's name may take {_MAX_BYTES} bytes in UTF-8, not "
+            f"{len(name.encode('utf-8', 'surrogatepass'))}; choose a shorter one."
+        )
     if wrong := next((char for char in name if not _allowed(char)), None):
         raise InputError(
             f"A model's name may hold letters, digits, spaces and . _ - + only, not {wrong!r}."

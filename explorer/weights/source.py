@@ -23,6 +23,8 @@ SUB_FOLDER = "onnx"
 
 _PLAIN_NAME = re.compile(rf"(?:{SUB_FOLDER}/)?[A-Za-z0-9][A-Za-z0-9._-]{{0,199}}")
 _MAX_CONTAINERS = 1_000_000
+_MAX_SHOWN = 300
+"""Characters of a path in a sentence."""
 _BLOCK = 1 << 22
 
 # What shows that a folder holds a GPT-2, or wants to: a config or weights of any layout.
@@ -73,15 +75,24 @@ class Source:
 
     def __init__(self, folder: Path) -> None:
         """Find the folder; raises :class:`CheckpointError` where there is none."""
+        named = shorten(str(folder), _MAX_SHOWN)
         try:
             self.folder = folder.expanduser().resolve(strict=True)
+            if self.folder.is_dir():
+                # What may not be searched would seem to be empty. (Path would drop the dot.)
+                os.stat(os.path.join(self.folder, "."))
+        except PermissionError as error:
+            raise CheckpointError(
+                f"{named} cannot be opened ({error.strerror}); choose a folder that you may read."
+            ) from error
         except (OSError, RuntimeError, ValueError) as error:
             raise CheckpointError(
-                f"There is no folder {folder}; choose one that holds a GPT-2 (config.json, "
+                f"There is no folder {named}; choose one that holds a GPT-2 (config.json, "
                 "model.safetensors and a tokenizer)."
             ) from error
         if not self.folder.is_dir():
-            raise CheckpointError(f"{folder} is a file; choose the folder that holds it.")
+            what = "a file" if self.folder.is_file() else "neither a file nor a folder"
+            raise CheckpointError(f"{named} is {what}; choose the folder that holds a GPT-2.")
 
     def has(self, name: str) -> bool:
         """Return whether something of this name is in the folder, whatever it is."""
@@ -112,7 +123,10 @@ class Source:
         try:
             path = (self.folder / name).resolve(strict=True)
         except (OSError, RuntimeError) as error:
-            raise CheckpointError(f"The file {name} is missing in {self.folder}.") from error
+            raise CheckpointError(
+                f"The file {name} is missing in {self.folder}; copy it there, or download the "
+                "model again."
+            ) from error
         blobs = self.folder.parent.parent / "blobs"
         if path.parent not in (self.folder, self.folder / SUB_FOLDER, blobs):
             raise CheckpointError(
@@ -180,6 +194,15 @@ def folder_of(path: Path) -> Path:
     if path.name == SUB_FOLDER and os.path.isfile(outer / "config.json"):
         return outer
     return path
+
+
+def why_not_read(source: Source) -> str:
+    """Return why a file in a folder is not read, and what to do; nothing where there is no such."""
+    for endings, (reason, remedy) in _REFUSED.items():
+        for ending in endings:
+            if found := source.names(ending):
+                return f"{found[0]} {reason}; {remedy}"
+    return ""
 
 
 def looks_like_model(folder: Path) -> bool:

@@ -35,6 +35,8 @@ PAIR_FILES = (*_PAIRS[0], *_BESIDE)
 _LIMIT = 32 << 20
 _MAX_ADDED = 5_000
 _MAX_TOKEN = 1_000
+_MAX_MERGES = 20
+"""Merges for a token of the vocabulary: GPT-2 has one, some tokenizers every way to make it."""
 _MAX_SPECIAL = 16
 """Tokens of a vocabulary without merges that pass for special ones."""
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
@@ -127,9 +129,11 @@ def _from_tokenizer_json(source: Source) -> _Parts:
     if not isinstance(added, list) or not isinstance(merges, list):
         raise CheckpointError(f"{file}: added_tokens and model.merges must be lists.")
     unknown = model.get("unk_token")
+    vocab = _object(model.get("vocab"), file, "model.vocab")
+    _check_merge_count(len(merges), len(vocab), file)
     return _Parts(
         file,
-        _object(model.get("vocab"), file, "model.vocab"),
+        vocab,
         merges,
         added,
         _byte_level(values.get("pre_tokenizer"), file),
@@ -143,6 +147,7 @@ def _from_pair(source: Source, files: tuple[str, ...]) -> _Parts:
     vocab_file, merges_file = files[:2]
     vocab = source.json(vocab_file, _LIMIT)
     text = source.text(merges_file, _LIMIT).replace("\r\n", "\n")
+    _check_merge_count(text.count("\n"), len(vocab), merges_file)
     lines = [line for line in text.split("\n") if line]
     if lines and lines[0].startswith("#version"):
         del lines[0]
@@ -297,6 +302,14 @@ def _check_count(added: Collection[Any], file: str) -> None:
     if len(added) > _MAX_ADDED:
         raise CheckpointError(
             f"{file} has {len(added)} added tokens, at most {_MAX_ADDED} are allowed."
+        )
+
+
+def _check_merge_count(count: int, tokens: int, file: str) -> None:
+    if count > _MAX_MERGES * tokens + _MAX_ADDED:
+        raise CheckpointError(
+            f"{file} has {count} merges for {tokens} tokens; at most {_MAX_MERGES} for each are "
+            "allowed."
         )
 
 

@@ -24,6 +24,8 @@ from typing import Any, NamedTuple, ParamSpec, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.errors import CheckpointError
+
 P = ParamSpec("P")
 
 _ALIGNMENT = 4096
@@ -56,11 +58,12 @@ def copy_file(source: Path, target: Path, progress: Callable[[int], None]) -> st
     """Copy a file and return the hex SHA-256 of what was copied; ``target`` must not exist.
 
     ``progress`` gets the bytes of each block. Where the file system can let two files share their
-    blocks (Btrfs, XFS) nothing is written. The end may not be on the disk yet.
+    blocks (Btrfs, XFS) nothing is written. The end may not be on the disk yet. Raises
+    :class:`CheckpointError` where the source cannot be read.
     """
     digest = hashlib.sha256()
     with (
-        source.open("rb", buffering=0) as origin,
+        _opened(source) as origin,
         target.open("xb", buffering=0) as copy,
         ThreadPoolExecutor(1, "hash") as hasher,
     ):
@@ -71,7 +74,10 @@ def copy_file(source: Path, target: Path, progress: Callable[[int], None]) -> st
         hashing: Future[None] | None = None
         for number in itertools.count():
             block = room[number % 2]
-            count = origin.readinto(block)
+            try:
+                count = origin.readinto(block)
+            except OSError as error:
+                raise _gone(source, error) from error
             if hashing is not None:
                 hashing.result()
             if not count:
@@ -83,6 +89,21 @@ def copy_file(source: Path, target: Path, progress: Callable[[int], None]) -> st
                 behind.wrote(count)
             progress(count)
     return digest.hexdigest()
+
+
+def _opened(source: Path) -> FileIO:
+    try:
+        return source.open("rb", buffering=0)
+    except OSError as error:
+        raise _gone(source, error) from error
+
+
+def _gone(source: Path, error: OSError) -> CheckpointError:
+    """Say that it is the source, not the disk that is written to."""
+    return CheckpointError(
+        f"{source.name} cannot be read any more ({error.strerror}); leave its folder as it is, and "
+        "try again."
+    )
 
 
 def _share_blocks(source: int, target: int) -> bool:

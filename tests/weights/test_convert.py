@@ -347,6 +347,7 @@ def test_too_little_room_is_said_before_anything_is_written(
         (errno.ENOSPC, "is full"),
         (errno.EROFS, "cannot be written"),
         (errno.EACCES, "cannot be written"),
+        (errno.EFBIG, "cannot hold a file of this size"),
         (errno.EIO, "failed"),
     ],
 )
@@ -378,6 +379,31 @@ def test_a_disk_that_fills_up_meanwhile(
     work = tmp_path / "work"
     with pytest.raises(ModelError, match="is full; make room"):
         convert(source, work / "m", ["cpu-int8"], "tiny", quiet)
+    assert contents(work) == set()
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "model.safetensors"])
+def test_a_source_that_vanishes_while_it_is_copied(source: Path, tmp_path: Path, file: str) -> None:
+    def vanish(fraction: float, text: str) -> None:
+        if text == "Copying the files":
+            (source / file).unlink(missing_ok=True)
+
+    work = tmp_path / "work"
+    with pytest.raises(CheckpointError, match=f"{file} cannot be read any more .*try again"):
+        convert(source, work / "m", ["cpu-int8"], "tiny", vanish)
+    assert contents(work) == set()
+
+
+def test_a_source_that_changes_while_it_is_copied_is_checked_once_more(
+    source: Path, tmp_path: Path
+) -> None:
+    def change(fraction: float, text: str) -> None:
+        if text == "Copying the files":
+            os.truncate(source / "model.safetensors", 5000)
+
+    work = tmp_path / "work"
+    with pytest.raises(CheckpointError, match="truncated"):
+        convert(source, work / "m", ["cpu-int8"], "tiny", change)
     assert contents(work) == set()
 
 

@@ -331,6 +331,24 @@ def test_a_million_added_tokens(folder: Path) -> None:
     assert "added tokens" in refused(folder)
 
 
+def test_a_million_merges(folder: Path) -> None:
+    values = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    values["model"]["merges"] = values["model"]["merges"][:1] * 1_000_000
+    (folder / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
+    assert "tokenizer.json has 1000000 merges for 300 tokens" in refused(folder)
+
+
+def test_a_million_merges_beside_a_vocabulary(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "x", layers=1, width=8, context=8, tokenizer="vocab.json")
+    (folder / "merges.txt").write_text("a b\n" * 5_000_000)
+    tracemalloc.start()
+    try:
+        assert "merges.txt has 5000000 merges" in refused(folder)
+        assert tracemalloc.get_traced_memory()[1] < 4 * 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_million_added_tokens_beside_a_pair(tmp_path: Path) -> None:
     folder = make_release(tmp_path / "x", layers=1, width=8, context=8)
     million = {f"<{i}>": i for i in range(300, 1_000_300)}
@@ -347,6 +365,7 @@ def test_a_million_added_tokens_beside_a_pair(tmp_path: Path) -> None:
     [
         {"n_layer": 10_000},
         {"n_embd": 1 << 20, "n_head": 1},
+        {"n_inner": 1 << 22},
         {"n_embd": 1 << 20, "n_inner": 1 << 22, "vocab_size": 1 << 24, "n_positions": 1 << 24},
         {"vocab_size": 1 << 24},
         {"n_positions": 1 << 24},

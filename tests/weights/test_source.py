@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from explorer.errors import CheckpointError
 from explorer.paths import Paths
+from explorer.weights.checkpoint import open_checkpoint
 from explorer.weights.source import Source, folder_of, looks_like_model
 from explorer.weights.store import Store
 from tests.tiny import make_tiny
@@ -86,6 +89,69 @@ def test_other_files_are_refused_with_reason_and_remedy(
     assert reason in message
     assert remedy in message
     assert message.count(". ") == 0, "one sentence"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gpt2.Q4_K_M.gguf", "is a model for llama.cpp"),
+        ("tf_model.h5", "is in a format that is not read"),
+        ("gpt2.zip", "is an archive"),
+        ("pytorch_model.bin", "can run code"),
+    ],
+)
+def test_a_folder_with_nothing_else_says_what_is_in_it(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    folder = make_tiny(tmp_path / "tiny")
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(CheckpointError, match=rf"has no model\.safetensors .*{name} .*{words}.*;"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in the file system")
+def test_what_is_neither_file_nor_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="neither a file nor a folder"):
+        open_checkpoint(folder_of(tmp_path / "model.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["x" * 100_000, "a\nb" * 50])
+def test_a_name_of_any_length_and_kind_fits_into_one_sentence(name: str) -> None:
+    with pytest.raises(CheckpointError, match="There is no folder") as caught:
+        Source(Path(name))
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() == 0, reason="nobody is kept out of a folder"
+)
+@pytest.mark.parametrize("mode", [0o000, 0o644])
+def test_a_folder_that_may_not_be_read_does_not_seem_empty(tmp_path: Path, mode: int) -> None:
+    folder = make_tiny(tmp_path / "tiny")
+    folder.chmod(mode)
+    try:
+        with pytest.raises(CheckpointError, match=r"cannot be opened .*Permission denied"):
+            open_checkpoint(folder)
+    finally:
+        folder.chmod(0o755)
+
+
+def test_a_folder_that_the_system_refuses_does_not_seem_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above, for those to whom everything is allowed."""
+    folder, ask = make_tiny(tmp_path / "tiny"), os.stat
+
+    def refuse(path: object, *rest: object, **more: object) -> os.stat_result:
+        if str(path) == f"{folder}{os.sep}.":
+            raise PermissionError(13, "Permission denied", str(path))
+        return ask(path, *rest, **more)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(CheckpointError, match=r"cannot be opened \(Permission denied\)"):
+        Source(folder)
 
 
 def test_where_safetensors_lie_beside_the_refusal_says_so(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_name_is_unique_whatever_its_case(store: Store, source: Path) -> None:
         store.import_folder(source, "ONE")
 
 
-BAD_NAMES = ["", " ", "a/b", "a\\b", "a\nb", "a\0b", "a:b", "a*", "🦄", "x" * 65]
+BAD_NAMES = ["", " ", "a/b", "a\\b", "a\nb", "a\0b", "a:b", "a*", "🦄", "x" * 65, "𠀀" * 60]
 BAD_PLACES = ["..", ".hidden", "-x", "x.", "x.part", "x.PART"]
 TAKEN_NAMES = ["demo", "DEMO", "con", "NUL.txt"]
 
@@ -237,7 +237,9 @@ def test_names_that_cannot_be_used(store: Store, source: Path, paths: Paths, nam
     assert not paths.data.exists()
 
 
-@pytest.mark.parametrize("name", ["gpt2", "GPT-2 1.5B", "größe", " spaces around ", "a+b_c", "2"])
+@pytest.mark.parametrize(
+    "name", ["gpt2", "GPT-2 1.5B", "größe", " spaces around ", "a+b_c", "2", "模型" * 32]
+)
 def test_names_that_can_be_used(name: str) -> None:
     assert check_name(name) == name.strip()
 
