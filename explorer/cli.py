@@ -307,6 +307,14 @@ def _add_bench(commands: Commands[_Parser]) -> None:
     parser.add_argument(
         "--lanes", type=_lanes, nargs="+", default=[1, 8], metavar="N", help="default: 1 8"
     )
+    parser.add_argument(
+        "--context",
+        type=_positive,
+        nargs="+",
+        default=[64],
+        metavar="N",
+        help="tokens of the prompt that the lanes go on from, such as 64 256 1000 (default: 64)",
+    )
     parser.add_argument("--json", action="store_true", help="add one line of JSON at the end")
 
 

@@ -419,6 +419,18 @@ def test_bench_ends_with_one_line_of_json(run: Run) -> None:
     assert {"prompt64_ms", "lanes1", "lanes3", "versions"} <= figures.keys()
     assert figures["precision"] == "fp32"
     assert all(figures[name] > 0 for name in ("prompt64_ms", "lanes1", "lanes3"))
+    assert figures["bandwidth_gb_s"] > 0
+    assert "memory allows" in out
+    assert "What would be faster: fewer bytes (--precision int8" in out
+
+
+def test_bench_measures_behind_prompts_of_several_lengths(run: Run) -> None:
+    code, out, _ = run("bench", "--model", "tiny", "--precision", "int8", "--lanes", "2",
+                       "--context", "9", "130", "--json")  # fmt: skip
+    assert code == 0
+    figures = json.loads(out.splitlines()[-1])
+    assert figures["contexts"].keys() == {"9", "130"}
+    assert figures["lanes2"] == figures["contexts"]["9"]["2"]
 
 
 # Errors
@@ -442,6 +454,8 @@ def test_bench_ends_with_one_line_of_json(run: Run) -> None:
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda"], 1, "No NVIDIA"),
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda:1"], 1, "No NVIDIA"),
         (["bench", "--model", "tiny", "--device", "cuda:0"], 1, "No NVIDIA"),
+        (["bench", "--model", "tiny", "--context", "0"], 2, "at least 1"),
+        (["bench", "--model", "tiny", "--context", "64", "150"], 2, "at most 144, not 150"),
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda:x"], 2,
          "--device: must be auto, cpu, cuda or a GPU by its number such as cuda:0, not 'cuda:x'"),
         (["generate", "--model", "tiny", "--prompt", "a", "--device", "cuda:0",

@@ -2,6 +2,7 @@
 
 Tokens a second include everything that a step costs: the graph, drawing at top-k 40, bookkeeping.
 Each figure is the median over the steps of three rounds; the time of a prompt is the best of five.
+Beside it stands what the memory of this machine would allow, which is measured too.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from time import perf_counter
 from typing import Any
 
 from explorer.commands.opening import Model, open_model
+from explorer.engine import device, memory
 from explorer.errors import InputError
 from explorer.paths import Paths
 from explorer.recipe import Recipe
+from explorer.studies import limits
 from explorer.studies.speed import (
     PROMPT,
     ROUNDS,
@@ -27,32 +30,51 @@ from explorer.studies.speed import (
 
 PROMPT_ROUNDS = 5
 
+FEWEST_STEPS = 8
+"""Steps that a figure is taken from, where the context ends soon after the prompt."""
+
 
 def run(args: argparse.Namespace, paths: Paths) -> int:
-    """Measure and print a table; with ``--json`` a line of JSON after it."""
+    """Measure and print tables; with ``--json`` a line of JSON after them."""
     model = open_model(args, paths)
     manifest, build = model.session.manifest, model.session.build
-    if manifest.context < PROMPT + WARM_UP + STEPS:
+    least = PROMPT + WARM_UP + STEPS
+    most = manifest.context - WARM_UP - FEWEST_STEPS
+    if manifest.context < least:
         raise InputError(
-            f"{manifest.name} holds {manifest.context} tokens; measuring needs "
-            f"{PROMPT + WARM_UP + STEPS}."
+            f"{manifest.name} holds {manifest.context} tokens; measuring needs {least}."
+        )
+    if max(args.context) > most:
+        raise InputError(
+            f"--context: {manifest.name} holds {manifest.context} tokens; a prompt to measure "
+            f"behind may have at most {most}, not {max(args.context)}."
         )
     figures: dict[str, Any] = {}
     with closing(model.session):
         print(f"{manifest.name} ({manifest.parameters / 1e6:.0f} M parameters), {build.name}")
         print(f"{model.session.device_name}{f' ({model.reason})' if model.reason else ''}")
+        bandwidth = None
+        if model.session.device == "cpu":
+            bandwidth = limits.read_bandwidth(device.physical_cores())
+            weights = limits.weight_bytes(manifest, build)
+            print(
+                f"memory reads {bandwidth / 1e9:.1f} GB/s here; "
+                f"a step reads {weights / 1e6:.1f} MB of weights"
+            )
+            figures |= {"bandwidth_gb_s": round(bandwidth / 1e9, 2), "step_bytes": weights}
         figures["prompt64_ms"] = round(prompt_milliseconds(model), 2)
         print(f"prompt of {PROMPT} tokens  {figures['prompt64_ms']:8.1f} ms")
-        for lanes in args.lanes:
-            rate = tokens_a_second(model.session, model.tokens, lanes)
-            figures[f"lanes{lanes}"] = round(rate, 1)
-            print(
-                f"{lanes:2d} lane{' ' if lanes == 1 else 's'}              {rate:8.1f} tokens/s"
-                f"   {rate / lanes:8.1f} a lane",
-                flush=True,
-            )
+        tables = {size: _table(model, args.lanes, size, bandwidth) for size in args.context}
+    first = next(iter(tables.values()))
+    gpu = device.decide("auto", device.look(provider=True)).device == "cuda"
+    print(f"\n{limits.faster(manifest, build, first, gpu=gpu)}")
     if args.json:
+        figures |= {f"lanes{lanes}": round(rate, 1) for lanes, rate in first.items()}
         figures |= model.describe() | {
+            "contexts": {
+                size: {lanes: round(rate, 1) for lanes, rate in table.items()}
+                for size, table in tables.items()
+            },
             "precision": build.precision,
             "device": model.session.device,
             "device_name": model.session.device_name,
@@ -64,6 +86,38 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         }
         print(json.dumps(figures))
     return 0
+
+
+def _table(
+    model: Model, lane_numbers: list[int], prompt: int, bandwidth: float | None
+) -> dict[int, float]:
+    """Measure and print tokens a second behind a prompt; return them by number of lanes."""
+    session = model.session
+    steps = min(STEPS, session.manifest.context - WARM_UP - prompt)
+    print(f"\nbehind a prompt of {prompt} token{'s' if prompt != 1 else ''}")
+    print("lanes   tokens/s     a lane   memory allows          needs")
+    rates = {}
+    for lanes in lane_numbers:
+        rate = tokens_a_second(session, model.tokens, lanes, steps, prompt=prompt)
+        rates[lanes] = rate
+        limit = _limit(model, lanes, prompt + WARM_UP + steps // 2, rate, bandwidth)
+        needed = memory.estimate(session.manifest, session.build.name, lanes, prompt + steps).total
+        print(
+            f"{lanes:5d} {rate:10,.1f} {rate / lanes:10,.1f}   {limit:21} {needed / 1e6:,.0f} MB",
+            flush=True,
+        )
+    return rates
+
+
+def _limit(model: Model, lanes: int, position: int, rate: float, bandwidth: float | None) -> str:
+    """Return how many tokens a second memory allows, and how much of that was reached."""
+    if bandwidth is None:
+        return "not measured"
+    step = limits.step_bytes(model.session.manifest, model.session.build, lanes, position)
+    allowed = lanes * bandwidth / step
+    if rate > allowed:
+        return f"{allowed:,.0f} (cached)"
+    return f"{allowed:,.0f} ({rate / allowed:.0%})"
 
 
 def prompt_milliseconds(model: Model) -> float:
