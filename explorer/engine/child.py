@@ -47,7 +47,7 @@ from explorer.engine.messages import (
     Stop,
 )
 from explorer.engine.tokens import Tokens
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, ModelError
 from explorer.version import version
 
 if TYPE_CHECKING:
@@ -249,7 +249,8 @@ def _received(
 
 
 def _refused(key: Key | None, error: ExplorerError) -> Refused:
-    return Refused(key, str(error), shortage=memory.is_shortage(str(error)))
+    short, damaged = memory.is_shortage(str(error)), isinstance(error, ModelError)
+    return Refused(key, str(error), shortage=short, damaged=damaged and not short)
 
 
 def _sentence(error: Exception) -> str:

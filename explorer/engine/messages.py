@@ -221,6 +221,8 @@ class Refused:
     message: str
     shortage: bool = False
     """Whether memory was what was missing."""
+    damaged: bool = False
+    """Whether something is wrong with the files of the model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -371,7 +371,8 @@ def _open(graph: Path, device: str, index: int, threads: int) -> Any:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except _ORT_ERRORS as error:
         raise ModelError(
-            f"{graph} cannot be opened ({_first_line(error)}); import the model again."
+            f"{graph.parent.name}/{graph.name} cannot be opened ({_why(error, graph)}); make the"
+            " build again, on the Models page or with: sample-explorer models convert."
         ) from error
 
 
@@ -432,6 +433,10 @@ def _place(device: str, index: int) -> Place:
         return ort.OrtValue.ortvalue_from_shape_and_type(shape, kind, device, index)
 
     return Place(device, make, index)
+
+
+def _why(error: Exception, graph: Path) -> str:
+    return _first_line(error).removeprefix(f"Load model from {graph} failed:").strip()
 
 
 def _first_line(error: Exception) -> str:

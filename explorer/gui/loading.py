@@ -94,6 +94,8 @@ class Loading(QObject):
     """:class:`Ready`, or None while no model is loaded."""
     load_refused = Signal(str)
     """A build could not be opened, and why; :attr:`refused` is that one."""
+    damaged = Signal(object, str)
+    """(:class:`Loaded`, sentence): a build that could not be opened because of its files."""
     coming_changed = Signal(object)
     """:class:`Loaded` of the model that loads while another one goes on; None when that is over."""
     doubted = Signal(object)
@@ -234,6 +236,8 @@ class Loading(QObject):
             case Refused(key=None):
                 device = self._wanted.device if self._wanted is not None else "auto"
                 self._take_refused(event.message)
+                if event.damaged and self.refused is not None:
+                    self.damaged.emit(self.refused, event.message)
                 gpu = self.refused is not None and self.refused.build.startswith("cuda")
                 if not (gpu and device == "auto"):  # then the CPU's build is opened by itself
                     self._offer(event, self.refused, 1)

@@ -64,6 +64,8 @@ class ModelDesk(QObject):
     """What a download would fetch."""
     verified = Signal(str, object)
     """``(name, outcome)`` of a check."""
+    damaged = Signal(str, str)
+    """``(name, sentence)``: a model that could not be opened because of its files."""
     altered = Signal(str, str)
     """``(name, build)``: a build was made or removed, or with an empty build the whole model."""
 
@@ -382,7 +384,10 @@ class ModelDesk(QObject):
             tokens = Tokens.from_folder(folder, manifest.end_of_text)
             loaded = Loaded(folder, manifest, build, tokens)
         except ExplorerError as error:
-            self.failed.emit(str(error))
+            there = (model.name for model in self.models() if model.folder == folder)
+            name = next(there, folder.name)
+            self.damaged.emit(name, str(error))
+            self.failed.emit(f"{name} cannot be opened. {error}")
             return
         self._has_opened = True
         self._store.mark_used(folder)

@@ -59,6 +59,7 @@ class ModelDetails(QFrame):
         self._insight, self._wanted_build = insight, wanted_build
         self._model: Installed | None = None
         self._used = ""
+        self._damage: tuple[str, str] | None = None
         self._asked_build = ""
         self._findings: dict[str, tuple[Finding, ...]] = {}
         self._facts: dict[str, QLabel] = {}
@@ -70,19 +71,25 @@ class ModelDetails(QFrame):
 
     # What the page tells
 
-    def show_model(self, model: Installed | None, used: str = "") -> None:
-        """Show a model; ``used`` names the build of it that hunts run on."""
+    def show_model(
+        self, model: Installed | None, used: str = "", damage: tuple[str, str] | None = None
+    ) -> None:
+        """Show a model; ``used`` names the build of it that hunts run on.
+
+        ``damage`` is the build, or an empty text for all of it, that could not be opened, and why.
+        """
         if model is None or self._model is None or model.name != self._model.name:
             self.confirm.hide()
-        self._model, self._used = model, used
+        self._model, self._used, self._damage = model, used, damage
         self._body.setVisible(model is not None)
         if model is None:
             return
         manifest = model.manifest
         self.name.setText(model.name)
         self.amount.setText(f"{parameters(manifest.parameters)} parameters" if manifest else "")
-        self._problem.setVisible(bool(model.problem))
-        self.problem.setText(model.problem)
+        problem = model.problem or (damage[1] if damage else "")
+        self._problem.setVisible(bool(problem))
+        self.problem.setText(problem)
         self.not_made.setVisible(manifest is None and not model.problem)
         self._facts_box.setVisible(manifest is not None)
         self.builds.setVisible(not model.problem)
@@ -331,6 +338,7 @@ class ModelDetails(QFrame):
         builds = manifest.builds if manifest else {}
         needs = {name: self._insight.need(manifest, name) for name in self.builds.rows if manifest}
         wrong = {*damaged, *(name for name in builds if not model.has(name))}
+        wrong |= {self._damage[0]} if self._damage else set()
         quality = self._insight.quality(model.folder)
         self.builds.show_builds(builds, quality, needs, self._used, wrong)
 

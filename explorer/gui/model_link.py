@@ -51,6 +51,8 @@ class ModelLink(QObject):
         desk.listed.connect(self._list)
         desk.opened.connect(self._on_opened)
         desk.altered.connect(self._on_altered)
+        desk.damaged.connect(lambda name, sentence: models.note_damage(name, "", sentence))
+        controller.loading.damaged.connect(self._on_damaged)
         desk.failed.connect(self._on_failed)
         controller.loading.engine_ready.connect(self._on_engine_ready)
         controller.loading.load_refused.connect(self._on_load_refused)
@@ -173,9 +175,15 @@ class ModelLink(QObject):
                 "No model is loaded", "What is wrong stands on the left; another one may work."
             )
 
+    @Slot(object, str)
+    def _on_damaged(self, loaded: Loaded, sentence: str) -> None:
+        self._models.note_damage(loaded.manifest.name, loaded.build, sentence)
+
     @Slot(str)
     def _on_load_refused(self, sentence: str) -> None:
         loaded = self._controller.loading.refused
+        if loaded and loaded.manifest.name not in sentence:
+            sentence = f"{loaded.manifest.name} ({loaded.build}) cannot be opened. {sentence}"
         if loaded and loaded.build.startswith("cuda") and self._memory.settings.device == "auto":
             # RULES 11: another build is another hunt, and the screen says so.
             self._page.notices.say(f"{sentence} The CPU is used; its hunts are counted apart.")
@@ -191,6 +199,8 @@ class ModelLink(QObject):
             size = parameters(loaded.manifest.parameters)
             words = f"{loaded.manifest.name} · {size} · {loaded.build}"
         self._status.show_model(words, ready)
+        if loaded is not None and ready is not None:
+            self._models.forget_damage(loaded.manifest.name, loaded.build)
         if ready is not None:
             name = ready.device_name or ready.device.upper()
             note = f"Runs on {name}. {ready.reason}".strip()

@@ -67,6 +67,7 @@ class ModelsPage(QWidget):
         self._pressed: QWidget | None = None  # what began a task, for the keyboard to come back to
         self._fetched: dict[tuple[str, str], str] = {}
         self._used: tuple[str, str] | None = None
+        self._damage: dict[str, tuple[str, str]] = {}  # by name: the build, if it is one; why
         self.list = RowList("Models")
         self.amount = label("", "muted")
         self.nothing = label(EMPTY, "muted", wrap=True)
@@ -144,7 +145,7 @@ class ModelsPage(QWidget):
         desk.tasks_changed.connect(self.show_tasks)
         desk.looked.connect(self._on_looked)
         desk.verified.connect(self._on_verified)
-        desk.altered.connect(lambda name, _: self.details.forget_findings(name))
+        desk.altered.connect(self._on_altered)
 
     # What the window tells
 
@@ -168,6 +169,16 @@ class ModelsPage(QWidget):
             self.list.setCurrentIndex(there if there.isValid() and not chosen else last)
         self._show_details()
         self.show_tasks()
+
+    def note_damage(self, name: str, build: str, sentence: str) -> None:
+        """Show a model, or one build of it, as broken: it could not be opened."""
+        self._damage[name] = build, sentence
+        self.set_models(list(self._models.values()), self._used)
+
+    def forget_damage(self, name: str, build: str) -> None:
+        """Show no more that a model is broken whose build was opened."""
+        if self._damage.get(name, ("", ""))[0] in ("", build):
+            self._damage.pop(name, None)
 
     def show_tasks(self) -> None:
         """Show how far everything is."""
@@ -221,7 +232,11 @@ class ModelsPage(QWidget):
         manifest = model.manifest
         source = manifest.source if manifest else {}
         there = manifest.builds if manifest else ()
-        builds = ", ".join(name if model.has(name) else f"{name} ✕ damaged" for name in there)
+        bad, why = self._damage.get(model.name, ("", ""))
+        problem = model.problem or ("" if bad else why)
+        builds = ", ".join(
+            name if model.has(name) and name != bad else f"{name} ✕ damaged" for name in there
+        )
         first = BUNDLED if model.bundled else origin(source)
         notes = (builds or "nothing made yet", first, source.get("licence", ""))
         return Row(
@@ -231,14 +246,14 @@ class ModelsPage(QWidget):
             "in use" if self._used and self._used[0] == model.name else "",
             size(model.bytes_on_disk) if model.bytes_on_disk else "",
             " · ".join(filter(None, notes)),
-            "" if model.problem else last_used(model.used),
-            reason(model.problem, model.folder),
+            "" if problem else last_used(model.used),
+            reason(problem, model.folder),
         )
 
     def _show_details(self) -> None:
         model = self._models.get(self.list.current())
         used = self._used[1] if model and self._used and self._used[0] == model.name else ""
-        self.details.show_model(model, used)
+        self.details.show_model(model, used, self._damage.get(model.name) if model else None)
         self.details.set_busy(self._desk.busy(), self._desk.busy("remove"))
 
     # What a person does
@@ -284,6 +299,10 @@ class ModelsPage(QWidget):
     def _on_looked(self, found: Preview) -> None:
         self.show_tasks()  # what has just ended is in nobody's way any more
         self.catalogue.show_found(found)
+
+    def _on_altered(self, name: str, _build: str) -> None:
+        self._damage.pop(name, None)
+        self.details.forget_findings(name)
 
     def _on_verified(self, name: str, outcome: Verification) -> None:
         self.details.set_findings(name, outcome.findings)

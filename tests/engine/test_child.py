@@ -111,7 +111,7 @@ def test_commands_without_a_model(engine):
 
 def test_what_cannot_be_loaded_is_refused_with_its_sentence(engine, tmp_path, caplog):
     (refused,) = engine.carry_out(load(tmp_path, "missing"))
-    assert refused == Refused(None, f"{tmp_path} has no build 'missing'.")
+    assert refused == Refused(None, f"{tmp_path} has no build 'missing'.", damaged=True)
     assert not caplog.records
     (refused,) = engine.carry_out(load(tmp_path, "bug"))
     assert refused.key is None
@@ -135,6 +135,7 @@ def test_a_refusal_says_that_memory_was_missing(tmp_path):
 
     (refused,) = Engine(full, lambda: False).carry_out(load(tmp_path))
     assert refused.shortage
+    assert not refused.damaged
 
 
 def test_drop_and_stop_reach_the_lanes(engine, tmp_path):

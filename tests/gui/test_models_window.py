@@ -6,8 +6,10 @@ import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 
+from explorer.engine.messages import Refused
 from explorer.gui.explore_page import NO_MODEL
 from explorer.gui.main_window import EXPLORE, MODELS
+from explorer.gui.model_rows import ROW
 from tests.gui.conftest import demo
 from tests.gui.scripted_works import ScriptedWorks
 
@@ -152,6 +154,76 @@ def test_a_build_that_was_made_again_is_loaded_afresh_when_nothing_streams(desk,
     tell(desk)
     assert opened == ([] if streams else [("demo", "cpu-int8")])
     assert desk.review.running is streams
+
+
+def install(desk, name, tokenizer="{}", **changes):
+    """Put a model with a cpu-int8 build into the folder of models; return its manifest."""
+    folder = desk.paths.models / name
+    (folder / "cpu-int8").mkdir(parents=True)
+    for file in ("model.onnx", "weights.bin"):
+        (folder / "cpu-int8" / file).touch()
+    (folder / "tokenizer.json").write_text(tokenizer)
+    manifest = replace(demo().manifest, name=name, **changes)
+    manifest.write(folder)
+    return manifest
+
+
+def row(desk, name):
+    rows = desk.window.models_page.list.rows
+    return rows.find(name).data(ROW)
+
+
+def test_a_model_whose_vocabulary_is_damaged_is_shown_broken_with_its_reason(desk):
+    install(desk, "old", "{not json")
+    desk.window.show_page(MODELS)
+    page = desk.window.models_page
+    assert row(desk, "old").problem == ""
+    page.list.choose("old")
+    page.details.use.click()
+    desk.tick()
+    assert desk.window.controller.loaded.manifest.name == "demo"
+    said = desk.window.explore.models.problem.text()
+    assert said.startswith("old cannot be opened. The model's tokenizer.json cannot be used")
+    desk.window.show_page(MODELS)
+    assert "tokenizer.json cannot be used" in row(desk, "old").problem
+    assert "tokenizer.json cannot be used" in page.details.problem.text()
+    assert page.details.problem.isVisible()
+    # A check, and the way out of its words, are still there.
+    assert page.details.verify.isEnabled()
+    assert page.details.remove.isEnabled()
+
+
+def test_a_build_that_cannot_be_opened_is_marked_until_it_is_made_again(desk, works):
+    install(desk, "old", (desk.window.controller.loaded.folder / "tokenizer.json").read_text())
+    page = desk.window.models_page
+    desk.engine.ready = False
+    desk.window.models.choose("old", "cpu-int8")
+    sentence = "cpu-int8/model.onnx cannot be opened (Protobuf parsing failed)."
+    desk.engine._events.append(Refused(None, sentence, damaged=True))
+    desk.tick()
+    problem = desk.window.explore.models.problem.text()
+    assert problem == f"old (cpu-int8) cannot be opened. {sentence}"
+    desk.window.show_page(MODELS)
+    page.list.choose("old")
+    assert row(desk, "old").notes.startswith("cpu-int8 ✕ damaged")
+    assert page.details.problem.text() == sentence
+    build = page.details.builds.rows["cpu-int8"]
+    assert build.amount.text() == "✕ damaged"
+    build.make.click()
+    works.last.finish(True)
+    tell(desk)
+    assert row(desk, "old").notes == "cpu-int8"
+    assert not page.details.problem.isVisible()
+
+
+def test_a_device_that_is_missing_damages_no_build(desk):
+    install(desk, "old", (desk.window.controller.loaded.folder / "tokenizer.json").read_text())
+    desk.engine.ready = False
+    desk.window.models.choose("old", "cpu-int8")
+    desk.engine.refuse(None, "No NVIDIA driver was found.")
+    desk.tick()
+    desk.window.show_page(MODELS)
+    assert row(desk, "old").notes == "cpu-int8"
 
 
 def test_a_model_that_another_program_imported_is_there_when_the_page_comes_up(desk):
