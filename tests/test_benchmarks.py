@@ -1,0 +1,99 @@
+"""Every script of tests/benchmarks runs once, on tiny models, so that none of them rots.
+
+What they measure here means nothing. Memory over a session is the exception: it must not grow.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.builds import make_builds
+from tests.tiny import make_tiny
+
+ROOT = Path(__file__).resolve().parents[1]
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="they read /proc")
+
+
+def run(name: str, *words: str | Path) -> str:
+    """Run a script and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.benchmarks.{name}", *map(str, words)],
+        cwd=ROOT,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as ``shapes`` writes it, but the model in it is tiny."""
+    folder = tmp_path_factory.mktemp("shapes")
+    make_tiny(folder / "124M", width=32, heads=2, context=160, tokenizer="vocab.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of the program's own, with a build."""
+    source = make_tiny(tmp_path_factory.mktemp("tiny"), width=32, heads=2, context=256)
+    folder = make_builds(source, tmp_path_factory.mktemp("built") / "tiny", "cpu-int8")
+    shutil.copy(source / "tokenizer.json", folder)
+    return folder
+
+
+def test_every_script_is_run_here() -> None:
+    scripts = {
+        path.stem
+        for path in (ROOT / "tests" / "benchmarks").glob("*.py")
+        if "__main__" in path.read_text(encoding="utf-8")
+    }
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert {name for name in scripts if f'run("{name}"' not in here} == {"shapes"}  # 500 MB
+    assert len(scripts) > 6
+
+
+def test_overhead() -> None:
+    said = run("overhead", "--tiny", "--turns", "2", "--lanes", "3")
+    assert "top-k off" in said
+    assert "of the speed at top-k 40" in said
+
+
+def test_memory_stays_where_it_was() -> None:
+    said = run("long_session", "--tiny", "--tokens", "8000")
+    assert "times what it was" in said
+
+
+def test_precision(shapes: Path) -> None:
+    source = shapes.parent / "precision"
+    make_tiny(source, width=32, heads=2, context=160)
+    text = source / "text.txt"
+    text.write_text("The lion and the mouse were in the house when the winter wind began to sing.")
+    options = ["--text", text, "--rounds", "1", "--only", "fp32", "int8/32"]
+    assert "| int8/32 |" in run("precision", "--model", source, *options)
+
+
+def test_memory(built: Path) -> None:
+    said = run("memory", built, "--builds", "cpu-int8")
+    assert said.count("| cpu-int8 |") == 4
+    assert "ended with" not in said
+
+
+def test_conversion_and_loading(shapes: Path, tmp_path: Path) -> None:
+    said = run("conversion", shapes, "--only", "124M", "--builds", "cpu-int8", "--keep", tmp_path)
+    assert "cpu-int8" in said
+    assert "cpu-int8" in run("loading", shapes, tmp_path, "--only", "124M", "--builds", "cpu-int8")
+
+
+def test_smoothness() -> None:
+    said = run("smoothness", "--lanes", "2", "--rate", "200", "--seconds", "0.5")
+    assert "ms" in said
