@@ -59,9 +59,9 @@ def _line(installed: Installed) -> str:
         state = installed.problem or "shipped with the program; built at its first use"
         return f"{installed.name}: {state}"
     builds = ", ".join(
-        f"{build.name} ({build.bytes / 1e6:.0f} MB)"
+        f"{build.name} ({size if installed.has(build.name) else 'damaged'})"
         for build in manifest.builds.values()
-        if installed.has(build.name)
+        for size in (f"{build.bytes / 1e6:.0f} MB",)
     )
     parts = [
         f"{installed.name}: {manifest.parameters / 1e6:.1f} M parameters, context "

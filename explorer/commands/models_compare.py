@@ -17,7 +17,8 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
     """Measure and print a table and one sentence, or what ``quality.json`` would hold."""
     text = None
     if args.text is not None:
-        text = HeldOut(Path(args.text).name, read_text(args.text, "The text file"))
+        name = "stdin" if args.text == "-" else Path(args.text).name
+        text = HeldOut(name, read_text(args.text, "The text file"))
     builds = [choose_build("auto", precision) for precision in args.precisions]
     with Progress() as progress:
         found = measure(progress, paths, args.name, builds, text)

@@ -7,6 +7,7 @@ straight from the source (``forward``, ``parity``). A file whose hash is wrong i
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def is_intact(model: Installed, build: str) -> bool:
     known = model.manifest.builds.get(build) if model.manifest else None
     if known is None:
         return False
-    return _build_files(model, known, _Hashing(lambda fraction, text: None, model)).ok
+    return _build_files(model, known, _Hashing(lambda fraction, text: None, model), "").ok
 
 
 def _findings(progress: Progress, model: Installed) -> Iterator[Finding]:
@@ -93,9 +94,13 @@ def _findings(progress: Progress, model: Installed) -> Iterator[Finding]:
     hashed = _Hashing(progress, model)
     source = list(_source_findings(model, hashed))
     builds = tuple(manifest.builds.values()) if manifest else ()
-    files = {build.name: _build_files(model, build, hashed) for build in builds}
+    sound = all(finding.ok for finding in source)
+    remedies = {build.name: _remake(model, build) if sound else _again() for build in builds}
+    files = {
+        build.name: _build_files(model, build, hashed, remedies[build.name]) for build in builds
+    }
     answers = None
-    if all(finding.ok for finding in source):
+    if sound:
         answers, more = _ask_source(progress, model)
         # What reading it found out is worth more than that the files were not touched.
         source = [*source, *more] if all(finding.part != "source" for finding in more) else more
@@ -199,10 +204,9 @@ def _ask_source(progress: Progress, model: Installed) -> tuple[_Answers | None, 
     return _Answers(ids, logits[:, drawable], drawable), findings
 
 
-def _build_files(model: Installed, build: Build, hashed: _Hashing) -> Finding:
+def _build_files(model: Installed, build: Build, hashed: _Hashing, remedy: str) -> Finding:
     """Compare the two files of a build with what model.json says of them."""
     folder, names = model.folder / build.name, (GRAPH_FILE, WEIGHTS_FILE)
-    remedy = _remake(model, build)
     for name in names:
         if not (folder / name).is_file():
             return _wrong(build.name, f"{name} is missing; {remedy}")
@@ -260,7 +264,7 @@ def _again() -> str:
 def _remake(model: Installed, build: Build) -> str:
     return (
         "make the build again, on the Models page or with: sample-explorer models convert "
-        f"{model.name} --precision {build.precision}"
+        f"{shlex.quote(model.name)} --precision {build.precision}"
     )
 
 

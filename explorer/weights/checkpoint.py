@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import CheckpointError
+from explorer.manifest import FILE_NAME as MANIFEST_FILE
 from explorer.manifest import Manifest
 from explorer.weights.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.config import Config, read_config
@@ -360,6 +361,11 @@ def _safetensors(source: Source) -> list[str]:
 
 def _explain_absence(source: Source) -> str:
     expected = f"{source.folder} has no {WEIGHTS_FILE} (nor {INDEX_FILE})"
+    if source.has(MANIFEST_FILE):
+        return (
+            f"{source.folder} is a model of this program already; copy it into the folder of its "
+            f"models, or import {source.folder / 'source'}."
+        )
     if reason := why_not_read(source):
         return f"{expected}, and {reason}."
     return (

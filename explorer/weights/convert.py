@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from explorer.errors import ModelError
+from explorer.errors import CheckpointError, ModelError
 from explorer.manifest import BUILD_NAMES, CONTRACT_VERSION, Build, DeviceClass, Manifest, Precision
 from explorer.weights.checkpoint import Checkpoint, open_checkpoint
 from explorer.weights.plan import GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
@@ -31,6 +31,14 @@ Progress = Callable[[float, str], None]
 """Takes the fraction that is done and a few words; may raise to cancel."""
 
 _FLUSHING = "Waiting for the disk"
+_NOT_A_PLACE = (
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
 _COPY_SHARE = 0.2
 """Part of the whole progress that copying the source gets."""
 
@@ -120,7 +128,8 @@ def add_build(
             f"{manifest.name} has no {build} build and its source is gone; import the model again."
         )
     part = folder / (build + PART)
-    with open_checkpoint(origin) as checkpoint, explained(folder):
+    opened = open_checkpoint(source) if source else _kept(origin, manifest.name)
+    with opened as checkpoint, explained(folder):
         checkpoint.follow(manifest)
         _check_room(folder, checkpoint, [build], copy_source=False)
         discard(part)
@@ -143,6 +152,17 @@ def add_build(
         manifest.write(folder)
     progress(1.0, "Done")
     return manifest
+
+
+def _kept(folder: Path, name: str) -> Checkpoint:
+    """Open what a model was made from; that it is no usable GPT-2 any more is nobody's input."""
+    try:
+        return open_checkpoint(folder)
+    except CheckpointError as error:
+        raise ModelError(
+            f"{name} was made from files that are damaged now ({str(error).rstrip('.')}); remove "
+            "the model and import it again."
+        ) from error
 
 
 def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progress) -> Build:
@@ -224,6 +244,11 @@ def explained(folder: Path) -> Iterator[None]:
             message = (
                 f"The disk of {folder} cannot hold a file of this size; choose another place with "
                 "--data-dir."
+            )
+        elif error.errno in _NOT_A_PLACE:
+            message = (
+                f"{folder} cannot be used ({error.strerror}); look what is there, or choose "
+                "another place with --data-dir."
             )
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             message = f"{folder} cannot be written to; choose another place with --data-dir."

@@ -75,11 +75,10 @@ def test_ctrl_c_pauses_and_the_same_words_go_on(hub: HubServer, tmp_path: Path) 
     assert "cpu-fp32 (" in line
     assert " MB on disk; " in line
     assert line.endswith(f"me/model at {revision[:7]}; mit")
-    # A build whose files are gone is not listed as there.
+    # A build whose files are gone is listed, and not as if it were there.
     (home / "models" / "Mine" / "cpu-fp32" / "weights.bin").unlink()
     (line,) = [line for line in run(hub, home, "list")[1].splitlines() if line.startswith("Mine")]
-    assert "cpu-fp32" not in line
-    assert "no build yet" in line
+    assert "cpu-fp32 (damaged)" in line
 
 
 def test_a_download_is_removed_by_its_repository(hub: HubServer, tmp_path: Path) -> None:

@@ -334,3 +334,21 @@ def test_a_model_with_holes_and_another_head_is_sound(tmp_path: Path) -> None:
     found = check(paths, "odd")
     assert found.ok
     assert "8 tokens agree" in words(found, "cpu-fp32")[1]
+
+
+def test_where_the_source_is_damaged_no_build_can_be_made_of_it(paths: Paths) -> None:
+    flip(model_folder(paths) / "source" / "model.safetensors")
+    (model_folder(paths) / "cpu-int4" / "weights.bin").unlink()
+    found = wrong(check(paths))
+    assert found["cpu-int4"] == (
+        "cpu-int4: weights.bin is missing; remove the model and import it again."
+    )
+
+
+def test_the_command_that_makes_a_build_can_be_pasted(paths: Paths) -> None:
+    model_folder(paths).rename(model_folder(paths, "my model"))
+    file = model_folder(paths, "my model") / "model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "name": "my model"}))
+    (file.parent / "cpu-int4" / "weights.bin").unlink()
+    found = wrong(check(paths, "my model"))
+    assert "models convert 'my model' --precision int4" in found["cpu-int4"]

@@ -347,6 +347,7 @@ def test_too_little_room_is_said_before_anything_is_written(
         (errno.ENOSPC, "is full"),
         (errno.EROFS, "cannot be written"),
         (errno.EACCES, "cannot be written"),
+        (errno.ENOTDIR, "look what is there"),
         (errno.EFBIG, "cannot hold a file of this size"),
         (errno.EIO, "failed"),
     ],
@@ -558,6 +559,15 @@ def test_a_source_that_changed_is_noticed(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="has changed"):
         add_build(folder, "cpu-fp32", quiet)
     assert not (folder / "cpu-fp32").exists()
+    assert not (folder / "cpu-fp32.part").exists()
+
+
+def test_a_source_that_was_damaged_meanwhile_is_said(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    convert(source, folder, ["cpu-int8"], "tiny", quiet)
+    (folder / "source" / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"tiny was made from .* damaged now .*; remove the model"):
+        add_build(folder, "cpu-fp32", quiet)
     assert not (folder / "cpu-fp32.part").exists()
 
 

@@ -109,6 +109,12 @@ def test_a_folder_with_nothing_else_says_what_is_in_it(
         open_checkpoint(folder)
 
 
+def test_a_model_of_this_program_says_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="is a model of this program already; copy it"):
+        open_checkpoint(tmp_path)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in the file system")
 def test_what_is_neither_file_nor_folder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "model.safetensors")
