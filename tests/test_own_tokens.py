@@ -21,6 +21,7 @@ from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
 from explorer.manifest import Manifest
 from explorer.recipe import EndOfText, Recipe
+from explorer.studies import scratch
 from explorer.studies.verify import verify
 from explorer.weights.convert import convert
 from explorer.weights.store import Store
@@ -33,13 +34,17 @@ PROMPT = (10, 20, 30)
 TRIES = 60
 
 
+def quiet(fraction: float, text: str) -> None:
+    pass
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Session, Tokens]]:
     folder = tmp_path_factory.mktemp("own")
     added = ("<|end|>", "<|begin|>")
     # Flat enough that each of the three is drawn in some tries, and in none of others.
     source = make_tiny(folder / "source", added=added, config=OWN, spread=0.8, seed=4)
-    convert(source, folder / "made", ["cpu-fp32"], "own", lambda fraction, text: None)
+    convert(source, folder / "made", ["cpu-fp32"], "own", quiet)
     with closing(Session(folder / "made", "cpu-fp32", "cpu", threads=1)) as session:
         yield session, Tokens.of_model(folder / "made", session.manifest)
 
@@ -134,8 +139,10 @@ def test_a_model_imported_before_is_sound_and_goes_on_as_it_was(tmp_path: Path) 
     (model / "model.json").write_text(json.dumps(values))
 
     Store(paths).ensure("before", "cpu-fp32")
-    found = verify(lambda fraction, text: None, paths, "before")
+    found = verify(quiet, paths, "before")
     assert found.ok, found.findings
+    with scratch.complete(paths, Store(paths).find("before"), ["cpu-int4"], quiet) as folders:
+        assert Manifest.read(folders["cpu-int4"]).fingerprint == values["fingerprint"]
     manifest = Manifest.read(model)
     assert manifest.fingerprint == values["fingerprint"]
     tokens = Tokens.of_model(model, manifest)

@@ -47,8 +47,9 @@ def complete(
         made = place / _MADE
         _clear(place)
         try:
-            manifest = convert(source, made, missing, model.name, progress, copy_source=False)
-            if model.manifest and manifest.fingerprint != model.manifest.fingerprint:
+            known = model.manifest
+            manifest = convert(source, made, missing, model.name, progress, False, like=known)
+            if known and manifest.fingerprint != known.fingerprint:
                 raise ModelError(
                     f"The source of {model.name} has changed since it was imported; "
                     "remove the model and import it again."

@@ -53,13 +53,16 @@ def convert(
     origin: dict[str, str] | None = None,
     move_source: bool = False,
     hashes: dict[str, str] | None = None,
+    like: Manifest | None = None,
 ) -> Manifest:
     """Make the model folder ``target`` from the GPT-2 folder ``source``.
 
     ``target`` must not exist; its parent is created. ``origin`` is what the manifest says of the
     source, by default its kind and path. With ``move_source`` the source's files are moved instead
     of copied, at the very end: until ``target`` is there, they are where they were. ``hashes`` are
-    hex SHA-256 of source files by name, as far as somebody has just taken them. Raises
+    hex SHA-256 of source files by name, as far as somebody has just taken them. ``like`` is the
+    model that the source was kept for: texts end and start at its tokens, whatever the source would
+    say today. Raises
     :class:`CheckpointError` for a source that cannot be used and :class:`ModelError` where the
     target cannot be written.
     """
@@ -79,8 +82,12 @@ def convert(
                     checkpoint, part / SOURCE_FOLDER, move_source, hashes or {}, taking
                 )
                 with open_checkpoint(part / SOURCE_FOLDER) as copied:
+                    if like:
+                        copied.follow(like)
                     manifest = _fill(part, copied, builds, name, origin, found, making)
             else:
+                if like:
+                    checkpoint.follow(like)
                 known = hashes or {}
                 found = {
                     file: known.get(file) or checkpoint.source.sha256(file)
