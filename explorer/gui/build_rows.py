@@ -22,10 +22,11 @@ from explorer.manifest import BUILD_NAMES, Build
 
 
 class _BuildRow:
-    """The widgets of one build, in three columns of a grid."""
+    """The widgets of one build, in three columns of a grid, or in two with the buttons below."""
 
     def __init__(self, name: str, number: int, grid: QGridLayout) -> None:
         self.name = name
+        self._grid, self._first = grid, 3 * number
         self.title = label(name, "title")
         self.amount = label("", "note")
         self.what = label("", "muted", wrap=True)
@@ -38,7 +39,7 @@ class _BuildRow:
         self.remove = _button("Remove…", f"Remove the {name} build")
         line = QFrame()
         line.setProperty("role", "line")
-        grid.addWidget(line, 2 * number, 0, 1, 3)
+        grid.addWidget(line, self._first, 0, 1, 3)
         left, middle = QVBoxLayout(), QVBoxLayout()
         halves = ((left, (self.title, self.amount)), (middle, (self.what, self.need)))
         for column, widgets in halves:
@@ -46,14 +47,25 @@ class _BuildRow:
             column.setSpacing(UNIT // 2)
             for widget in widgets:
                 column.addWidget(widget)
-        top = Qt.AlignmentFlag.AlignTop
-        grid.addLayout(left, 2 * number + 1, 0, top)
-        grid.addLayout(middle, 2 * number + 1, 1, top)
-        buttons = QHBoxLayout()
+            column.addStretch()
+        # Without an alignment: with one, lines that are broken get the height of fewer.
+        grid.addLayout(left, self._first + 1, 0)
+        grid.addLayout(middle, self._first + 1, 1)
+        self._buttons = QWidget()
+        buttons = QHBoxLayout(self._buttons)
+        buttons.setContentsMargins(0, 0, 0, 0)
         buttons.setSpacing(UNIT)
         for button in (self.use, self.make, self.remove):
             buttons.addWidget(button)
-        grid.addLayout(buttons, 2 * number + 1, 2, top | Qt.AlignmentFlag.AlignRight)
+        self.set_narrow(False)
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Put the buttons below the words, or beside them."""
+        top, right = Qt.AlignmentFlag.AlignTop, Qt.AlignmentFlag.AlignRight
+        if narrow:
+            self._grid.addWidget(self._buttons, self._first + 2, 0, 1, 2, right)
+        else:
+            self._grid.addWidget(self._buttons, self._first + 1, 2, top | right)
 
     def show(
         self, build: Build | None, quality: str, need: Need | None, used: bool, damaged: bool
@@ -100,6 +112,11 @@ class BuildRows(QWidget):
                 (row.remove, self.remove_asked),
             ):
                 button.clicked.connect(lambda _=False, s=signal, n=name: s.emit(n))
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Leave the words more room where there is little width."""
+        for row in self.rows.values():
+            row.set_narrow(narrow)
 
     def show_builds(
         self,

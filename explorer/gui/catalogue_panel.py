@@ -89,6 +89,7 @@ class CataloguePanel(QFrame):
         self.repository.textEdited.connect(self._on_typed)
         self.revision.textEdited.connect(self._on_typed)
         self.revision.textChanged.connect(self.revision.setToolTip)
+        self.repository.textChanged.connect(self.repository.setToolTip)
         self.repository.returnPressed.connect(self._on_download)
         self.revision.returnPressed.connect(self._on_download)
         self.builds.activated.connect(self._summarise)
@@ -231,9 +232,9 @@ class CataloguePanel(QFrame):
             self._fill(entry.repository, entry.revision)
 
     def _fill(self, repository: str, revision: str) -> None:
-        self.repository.setText(repository)
-        self.revision.setText(revision)
-        self.revision.setCursorPosition(0)
+        for field, text in ((self.repository, repository), (self.revision, revision)):
+            field.setText(text)
+            field.setCursorPosition(0)
         self._filled = revision
         self._summarise()
 

@@ -340,5 +340,8 @@ class Loading(QObject):
             self._set_coming(None)
         elif self._former is not None:
             self.loaded, self._former = self._former, None
+        else:
+            self.loaded = self.ready = None
+            self.engine_ready.emit(None)
         self._wanted = None
         self.load_refused.emit(sentence)

@@ -35,6 +35,7 @@ FACTS = ("Source", "Revision", "Licence", "Fingerprint", "Context", "Vocabulary"
 BUNDLED = "comes with the program"
 CARD_NOTE = "What it was trained on, by whom, and what it is for; README.md of its folder"
 SETTLE_MS = 50
+NARROW = 110 * UNIT
 SHORT = 12
 """Hex digits of a fingerprint that are shown; Copy takes all of them."""
 
@@ -159,7 +160,7 @@ class ModelDetails(QFrame):
         )
         self.copy = _button("Copy", "Copy the whole fingerprint", "", "link")
         self.card = _button("Read its card", "Read the model's card", CARD_NOTE, "link")
-        self.hashes_button = _button("Show the hashes of its files", "Show the hashes", "", "link")
+        self.hashes_button = _button("Show its hashes", "Show the hashes of its files", "", "link")
         self.hashes = label("", "muted", wrap=True)
         self.hashes.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse
@@ -285,6 +286,7 @@ class ModelDetails(QFrame):
         buttons = (self.verify, self.measure, self.reveal, self.remove)
         wanted = sum(button.sizeHint().width() + 2 * UNIT for button in buttons)
         self._place_buttons(1 if wanted <= self.width() - 2 * PADDING else 2)
+        self.builds.set_narrow(self.width() < NARROW)
 
     def _connect(self) -> None:
         self.use.clicked.connect(self._on_use)
@@ -393,8 +395,9 @@ class ModelDetails(QFrame):
     def _on_hashes(self) -> None:
         shown = not self.hashes.isVisibleTo(self)
         self.hashes.setVisible(shown)
-        self.hashes_button.setText(f"{'Hide' if shown else 'Show'} the hashes of its files")
-        self.hashes_button.setAccessibleName(f"{'Hide' if shown else 'Show'} the hashes")
+        word = "Hide" if shown else "Show"
+        self.hashes_button.setText(f"{word} its hashes")
+        self.hashes_button.setAccessibleName(f"{word} the hashes of its files")
 
     def _on_reveal(self) -> None:
         model = self._model

@@ -213,6 +213,7 @@ class ModelPicker(QFrame):
     def set_problem(self, text: str) -> None:
         """Say what is wrong with the model and what can be done; empty = nothing."""
         self.problem.setText(text)
+        self.problem.setToolTip(text)
         self._problem_strip.setVisible(bool(text))
 
     def ask_for_folder(self) -> None:

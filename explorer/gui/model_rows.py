@@ -87,7 +87,7 @@ class RowModel(QAbstractListModel):
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return row.spoken
         if role == Qt.ItemDataRole.ToolTipRole:
-            return row.problem or None
+            return row.problem or " · ".join(filter(None, (row.notes, row.end))) or None
         return None
 
     def rows(self) -> Sequence[Row]:

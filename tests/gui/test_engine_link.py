@@ -8,6 +8,8 @@ from PySide6.QtWidgets import QPushButton
 from explorer.engine.device import Option
 from explorer.engine.messages import CancelLoad, Crashed, Displaced, Load, Refused, Unload
 from explorer.gui.doubt import doubt
+from explorer.gui.explore_page import NO_MODEL
+from explorer.gui.main_window import MODELS
 from explorer.gui.status import ASLEEP
 from tests.gui.conftest import demo
 
@@ -290,3 +292,25 @@ def test_what_has_no_way_out_is_said_all_the_same(desk, free):
     desk.tick()
     assert desk.window.explore.models.problem.text() == message
     assert buttons(desk) == {}
+
+
+def test_a_model_that_is_refused_is_not_loading_for_ever_nor_in_use(desk):
+    desk.close()
+    window = desk.open(loaded=False)
+    desk.engine.ready = False
+    window.controller.loading.load(demo(), "auto")
+    assert window.explore.models.progress.isVisible()
+    desk.engine.refuse(None, "Its model.onnx cannot be opened.")
+    desk.tick()
+    assert window.controller.loaded is None
+    assert not window.explore.models.progress.isVisible()
+    problem = "demo (cpu-int8) cannot be opened. Its model.onnx cannot be opened."
+    assert window.explore.models.problem.text() == problem
+    assert window.status.model.text() == "no model loaded"
+    assert window.explore.recipe.note.text() == NO_MODEL
+    window.show_page(MODELS)
+    assert window.models_page.list.rows.rows()[0].mark == ""
+    desk.engine.ready = True
+    window.controller.loading.load(demo(), "auto")
+    desk.tick()
+    assert window.controller.ready is not None

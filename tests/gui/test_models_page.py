@@ -134,6 +134,8 @@ def test_a_row_says_what_a_model_is(page):
     assert gpt2.end.startswith("used ")
     assert broken.problem == BROKEN.problem
     assert "broken: model.json is damaged" in broken.spoken
+    tips = [page.list.rows.index(n).data(Qt.ItemDataRole.ToolTipRole) for n in range(3)]
+    assert tips == [f"{demo.notes} · {demo.end}", f"{gpt2.notes} · {gpt2.end}", BROKEN.problem]
     assert page.amount.text() == "3 models · 1.2 GB"
 
 
@@ -344,6 +346,27 @@ def test_a_damaged_build_is_marked_and_made_again_by_its_button(page, qtbot, wor
     assert (row.amount.text(), row.amount.property("tone")) == ("168 MB", "muted")
     assert row.use.isVisible()
     assert not page.details._findings_box.isVisible()  # it is another build now
+
+
+def test_no_word_is_cut_where_there_is_little_width(page, qtbot, works):
+    page.resize(620, 420)
+    damaged(page, works, "cpu-int8")
+    page.details.show_model(GPT2, "cpu-int8", ("cpu-int8", "model.onnx cannot be opened."))
+    long = "Text a little less likely than with fp32 (+0.7 % bits per byte, KL 0.026; measured)"
+    page.details._insight = Insight(page.details._insight.need, lambda _: {"cpu-int8": long})
+    page.details._show_findings()
+    row = page.details.builds.rows["cpu-int8"]
+    assert row.use.isVisible()
+    assert row.make.isVisible()
+    area = page.details._area
+    qtbot.waitUntil(lambda: area.widget().width() <= area.viewport().width(), timeout=1000)
+    assert row.make.geometry().top() >= 0
+    qtbot.waitUntil(lambda: row.what.width() > 130, timeout=1000)
+
+    def whole(each):
+        return each.height() >= each.heightForWidth(each.width())
+
+    qtbot.waitUntil(lambda: whole(row.what) and whole(row.need), timeout=1000)
 
 
 def test_what_was_found_of_a_model_goes_with_it(page, works):
