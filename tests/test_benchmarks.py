@@ -3,11 +3,13 @@
 What they measure here means nothing. Memory over a session is the exception: it must not grow.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -92,6 +94,20 @@ def test_conversion_and_loading(shapes: Path, tmp_path: Path) -> None:
     said = run("conversion", shapes, "--only", "124M", "--builds", "cpu-int8", "--keep", tmp_path)
     assert "cpu-int8" in said
     assert "cpu-int8" in run("loading", shapes, tmp_path, "--only", "124M", "--builds", "cpu-int8")
+
+
+def test_growth(tmp_path: Path) -> None:
+    figures = {
+        "name": "tiny",
+        "build": "cpu-int8",
+        "device_name": "CPU, 2 cores",
+        "contexts": {"64": {"1": 10.0, "8": 35.5}, "256": {"1": 9.0, "8": 30.0}},
+        "needs_mb": {"64": {"1": 80, "8": 95}, "256": {"1": 85, "8": 120}},
+    }
+    (tmp_path / "bench.txt").write_text("a table\n" + json.dumps(figures))
+    run("growth", tmp_path / "bench.txt", tmp_path / "speed.svg")
+    picture = ElementTree.parse(tmp_path / "speed.svg").getroot()
+    assert sum(element.tag.endswith("polyline") for element in picture.iter()) == 4
 
 
 def test_smoothness() -> None:

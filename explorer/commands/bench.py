@@ -1,8 +1,9 @@
 """``bench``: how fast a model runs here, measured on the work that the window does.
 
 Tokens a second include everything that a step costs: the graph, drawing at top-k 40, bookkeeping.
-Each figure is the median over the steps of three rounds; the time of a prompt is the best of five.
-Beside it stands what the memory of this machine would allow, which is measured too.
+Each figure is the median over the steps of three rounds; the time of a prompt is the best of five,
+of three where it is a long one. Beside them stands what the memory of this machine would allow,
+which is measured too.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from explorer.studies.speed import (
     tokens_a_second,
 )
 
-PROMPT_ROUNDS = 5
+PROMPT_ROUNDS, LONG_ROUNDS = 5, 3
 
 FEWEST_STEPS = 8
 """Steps that a figure is taken from, where the context ends soon after the prompt."""
@@ -62,8 +63,11 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
                 f"a step reads {weights / 1e6:.1f} MB of weights"
             )
             figures |= {"bandwidth_gb_s": round(bandwidth / 1e9, 2), "step_bytes": weights}
-        figures["prompt64_ms"] = round(prompt_milliseconds(model), 2)
-        print(f"prompt of {PROMPT} tokens  {figures['prompt64_ms']:8.1f} ms")
+        prompts = {}
+        for size in dict.fromkeys((PROMPT, *args.context)):
+            prompts[size] = round(prompt_milliseconds(model, size), 2)
+            print(f"prompt of {size:4d} tokens  {prompts[size]:9,.1f} ms", flush=True)
+        figures["prompt64_ms"] = prompts[PROMPT]
         tables = {size: _table(model, args.lanes, size, bandwidth) for size in args.context}
     first = next(iter(tables.values()))
     gpu = device.decide("auto", device.look(provider=True)).device == "cuda"
@@ -71,6 +75,7 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
     if args.json:
         figures |= {f"lanes{lanes}": round(rate, 1) for lanes, rate in first.items()}
         figures |= model.describe() | {
+            "prompts_ms": prompts,
             "contexts": {
                 size: {lanes: round(rate, 1) for lanes, rate in table.items()}
                 for size, table in tables.items()
@@ -82,6 +87,10 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
             "bytes": build.bytes,
             "top_k": Recipe().top_k,
             "steps": STEPS * ROUNDS,
+            "needs_mb": {
+                size: {lanes: round(_needed(model, lanes, size) / 1e6) for lanes in table}
+                for size, table in tables.items()
+            },
             "versions": model.versions,
         }
         print(json.dumps(figures))
@@ -93,7 +102,7 @@ def _table(
 ) -> dict[int, float]:
     """Measure and print tokens a second behind a prompt; return them by number of lanes."""
     session = model.session
-    steps = min(STEPS, session.manifest.context - WARM_UP - prompt)
+    steps = _steps(model, prompt)
     print(f"\nbehind a prompt of {prompt} token{'s' if prompt != 1 else ''}")
     print("lanes   tokens/s     a lane   memory allows          needs")
     rates = {}
@@ -101,12 +110,23 @@ def _table(
         rate = tokens_a_second(session, model.tokens, lanes, steps, prompt=prompt)
         rates[lanes] = rate
         limit = _limit(model, lanes, prompt + WARM_UP + steps // 2, rate, bandwidth)
-        needed = memory.estimate(session.manifest, session.build.name, lanes, prompt + steps).total
+        needed = _needed(model, lanes, prompt)
         print(
             f"{lanes:5d} {rate:10,.1f} {rate / lanes:10,.1f}   {limit:21} {needed / 1e6:,.0f} MB",
             flush=True,
         )
     return rates
+
+
+def _steps(model: Model, prompt: int) -> int:
+    """Return how many steps fit behind a prompt, of those that are to be timed."""
+    return min(STEPS, model.session.manifest.context - WARM_UP - prompt)
+
+
+def _needed(model: Model, lanes: int, prompt: int) -> int:
+    """Return the bytes that so many lanes need once they have written behind a prompt."""
+    session, length = model.session, prompt + WARM_UP + _steps(model, prompt)
+    return memory.estimate(session.manifest, session.build.name, lanes, length).total
 
 
 def _limit(model: Model, lanes: int, position: int, rate: float, bandwidth: float | None) -> str:
@@ -120,12 +140,12 @@ def _limit(model: Model, lanes: int, position: int, rate: float, bandwidth: floa
     return f"{allowed:,.0f} ({rate / allowed:.0%})"
 
 
-def prompt_milliseconds(model: Model) -> float:
-    """Return how long a prompt of 64 tokens takes, from its ids to its logits."""
+def prompt_milliseconds(model: Model, size: int) -> float:
+    """Return how long a prompt of ``size`` tokens takes, from its ids to its logits."""
     times = []
     cache = model.session.cache(1)
-    for seed in range(PROMPT_ROUNDS):
-        ids = random_prompt(model.session, seed)
+    for seed in range(PROMPT_ROUNDS if size <= PROMPT else LONG_ROUNDS):
+        ids = random_prompt(model.session, seed, size)
         began = perf_counter()
         model.session.prefill(cache, ids)
         times.append(perf_counter() - began)
