@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from explorer.errors import CheckpointError
-from explorer.weights.source import shown
+from explorer.weights.source import HEAD, instead, shown
 
 MAX_NODES = 100_000
 """Nodes in all graphs of a file; both branches of a merged 1558M export have 30,000."""
@@ -103,6 +103,8 @@ def read_graph(path: Path, name: str) -> tuple[Graph, tuple[str, ...]]:
     """
     try:
         with path.open("rb", buffering=0) as file:
+            if other := instead(file.read(HEAD) or b""):
+                raise CheckpointError(f"{name} {other}.")
             return _Walk(file, name).model()
     except OSError as error:
         raise CheckpointError(f"{name} cannot be read ({error.strerror}).") from error

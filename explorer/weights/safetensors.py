@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import CheckpointError
-from explorer.weights.source import parse_json, shown
+from explorer.weights.source import HEAD, instead, parse_json, shown
 from explorer.weights.tensors import MAX_RANK, FloatType, fill, floats
 
 MAX_HEADER = 4 << 20
@@ -112,6 +112,10 @@ class SafetensorsFile:
         self._fill(0, memoryview(prefix), "its header")
         (length,) = struct.unpack("<Q", prefix)
         if length > min(MAX_HEADER, file_size - 8):
+            head = bytearray(min(HEAD, file_size))
+            self._fill(0, memoryview(head), "its beginning")
+            if other := instead(bytes(head)):
+                raise CheckpointError(f"{self.name} {other}.")
             raise CheckpointError(
                 f"{self.name} announces a header of {length} bytes in a file of {file_size} (at "
                 f"most {MAX_HEADER} are allowed); it is truncated or not a safetensors file."

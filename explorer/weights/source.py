@@ -69,6 +69,21 @@ _REFUSED = {
     (".h5", ".msgpack", ".ot", ".tflite", ".npz"): ("is in a format that is not read", _OTHER),
 }
 
+HEAD = 64
+"""Bytes from the beginning of a file that :func:`instead` wants to see."""
+# How files begin that often lie where another one should -> what they are, and what to do.
+_OTHERS = {
+    b"version https://git-lfs": (
+        "is not the file but a pointer to it, as git leaves them where Git LFS is not installed; "
+        "run git lfs pull in its folder, or download the file itself"
+    ),
+    b"<!doctype html": "is a web page; download the file itself",
+    b"<html": "is a web page; download the file itself",
+    b"pk\x03\x04": "is an archive or a renamed PyTorch file; take the file that it should be",
+    b"\x1f\x8b": "is packed with gzip; unpack it",
+    b"gguf": "is a model for llama.cpp; take the model that it was made from",
+}
+
 
 class Source:
     """The files of one folder; ``folder`` is its real path."""
@@ -144,6 +159,8 @@ class Source:
                 data = file.read(limit + 1)
         except OSError as error:
             raise CheckpointError(f"{name} cannot be read ({error.strerror}).") from error
+        if other := instead(data[:HEAD]):
+            raise CheckpointError(f"{name} {other}.")
         if len(data) > limit:
             raise CheckpointError(
                 f"{name} is larger than the {limit / 1e6:g} MB that such a file may have."
@@ -244,10 +261,18 @@ def parse_json(
     try:
         value = json.loads(text, object_pairs_hook=pairs)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{name} is not readable JSON ({shorten(str(error))}).") from error
+        raise CheckpointError(
+            f"{name} is not readable JSON ({shorten(str(error))}); copy or download it again."
+        ) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{name} must hold a JSON object, found {shown(value)}.")
     return value
+
+
+def instead(head: bytes) -> str:
+    """Return what a file is instead of what its name says, and what to do; mostly nothing."""
+    begin = head.lstrip().lower()
+    return next((words for magic, words in _OTHERS.items() if begin.startswith(magic)), "")
 
 
 def shown(value: object) -> str:

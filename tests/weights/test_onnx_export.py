@@ -925,7 +925,7 @@ def deeply_nested(depth: int) -> bytes:
 
 HOSTILE = {
     "empty": (b"", "is empty"),
-    "text": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "copy or download"),
+    "text": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
     "zeros": (bytes(1000), "holds no graph"),
     "no graph": (field(2, b"pytorch"), "holds no graph"),
     "empty graph": (field(7, b""), "does not follow"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from explorer.paths import Paths
 from explorer.weights.checkpoint import open_checkpoint
 from explorer.weights.source import Source, folder_of, looks_like_model
 from explorer.weights.store import Store
+from tests.release import make_release
 from tests.tiny import make_tiny
 
 
@@ -106,6 +108,40 @@ def test_a_folder_with_nothing_else_says_what_is_in_it(
     folder = make_tiny(tmp_path / "tiny")
     (folder / "model.safetensors").rename(folder / name)
     with pytest.raises(CheckpointError, match=rf"has no model\.safetensors .*{name} .*{words}.*;"):
+        open_checkpoint(folder)
+
+
+INSTEAD = {
+    "git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 548105171\n",
+    "is a web page": b"\n<!DOCTYPE html>\n<html><title>404</title>" + b"-" * 99,
+    "is an archive or a renamed PyTorch file": b"PK\x03\x04" + bytes(99),
+    "is packed with gzip": gzip.compress(bytes(99)),
+    "is a model for llama.cpp": b"GGUF\x03\0\0\0" + bytes(99),
+}
+
+
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [
+        ("tiny", "config.json"),
+        ("tiny", "tokenizer.json"),
+        ("tiny", "model.safetensors"),
+        ("onnx", "model.onnx"),
+        ("release", "hparams.json"),
+        ("release", "vocab.bpe"),
+        ("release", "model.ckpt.index"),
+    ],
+)
+@pytest.mark.parametrize("words", INSTEAD)
+def test_a_file_that_is_something_else_is_called_by_its_name(
+    tmp_path: Path, layout: str, name: str, words: str
+) -> None:
+    folder = tmp_path / "x"
+    make_release(folder) if layout == "release" else make_tiny(folder)
+    if layout == "onnx":
+        (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(INSTEAD[words])
+    with pytest.raises(CheckpointError, match=rf"^{name} .*{words}.*\.$"):
         open_checkpoint(folder)
 
 
