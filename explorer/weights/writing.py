@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, ParamSpec, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.errors import CheckpointError
+from explorer.errors import ModelError
 
 P = ParamSpec("P")
 
@@ -59,7 +59,7 @@ def copy_file(source: Path, target: Path, progress: Callable[[int], None]) -> st
 
     ``progress`` gets the bytes of each block. Where the file system can let two files share their
     blocks (Btrfs, XFS) nothing is written. The end may not be on the disk yet. Raises
-    :class:`CheckpointError` where the source cannot be read.
+    :class:`ModelError` where the source cannot be read.
     """
     digest = hashlib.sha256()
     with (
@@ -98,9 +98,12 @@ def _opened(source: Path) -> FileIO:
         raise _gone(source, error) from error
 
 
-def _gone(source: Path, error: OSError) -> CheckpointError:
-    """Say that it is the source, not the disk that is written to."""
-    return CheckpointError(
+def _gone(source: Path, error: OSError) -> ModelError:
+    """Say that it is the source, not the disk that is written to.
+
+    Nothing is wrong with the checkpoint itself: what was downloaded must not be thrown away for it.
+    """
+    return ModelError(
         f"{source.name} cannot be read any more ({error.strerror}); leave its folder as it is, and "
         "try again."
     )

@@ -390,7 +390,7 @@ def test_a_source_that_vanishes_while_it_is_copied(source: Path, tmp_path: Path,
             (source / file).unlink(missing_ok=True)
 
     work = tmp_path / "work"
-    with pytest.raises(CheckpointError, match=f"{file} cannot be read any more .*try again"):
+    with pytest.raises(ModelError, match=f"{file} cannot be read any more .*try again"):
         convert(source, work / "m", ["cpu-int8"], "tiny", vanish)
     assert contents(work) == set()
 
