@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
@@ -71,6 +72,8 @@ class Notices(QWidget):
         self._strips[sentence] = strip
         self._column.addWidget(strip)
         self.show()
+        for one, other in pairwise((self._stop_before(), *strip.findChildren(QPushButton), close)):
+            QWidget.setTabOrder(one, other)
 
     def replace(self, sentence: str, by: str) -> None:
         """Let another sentence stand where one stood; nothing happens where that is gone."""
@@ -101,6 +104,16 @@ class Notices(QWidget):
             row.addWidget(button)
         row.addStretch()
         return row
+
+    def _stop_before(self) -> QWidget:
+        """Return where the Tab key is before it comes here.
+
+        New widgets would come last, after all of the window, and Qt orders only what takes focus.
+        """
+        widget = self.previousInFocusChain()
+        while widget is not self and widget.focusPolicy() == Qt.FocusPolicy.NoFocus:
+            widget = widget.previousInFocusChain()
+        return widget
 
     def _end(self, strip: QFrame) -> None:
         """Take a strip away, whatever it says by now."""

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QPushButton
 
 from explorer.engine.device import Option
 from explorer.engine.messages import CancelLoad, Crashed, Displaced, Load, Refused, Unload
@@ -314,3 +315,15 @@ def test_a_model_that_is_refused_is_not_loading_for_ever_nor_in_use(desk):
     window.controller.loading.load(demo(), "auto")
     desk.tick()
     assert window.controller.ready is not None
+
+
+def test_the_ways_out_are_before_the_lanes_for_the_tab_key(desk, free, qtbot):
+    desk.generate("Hello")
+    desk.step(1)
+    crash(desk)
+    desk.lanes[0].text.setFocus()
+    met = []
+    for _ in range(3):
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Backtab)
+        met.append(QApplication.focusWidget().accessibleName())
+    assert met == ["Dismiss", "Use int4", "2 lanes"]
