@@ -34,6 +34,7 @@ class Doubt:
     """A model that is tight or too large, in one sentence with the numbers."""
 
     model: str
+    build: str
     fit: Fit
     sentence: str
     ways: tuple[Way, ...]
@@ -61,7 +62,7 @@ def doubt(manifest: Manifest, build: str, lanes: int, free: int | None) -> Doubt
         ways += [way for way in (next(better, None),) if way is not None]
     if large:
         ways.append(Way("Load anyway", "anyway"))
-    return Doubt(manifest.name, answer, f"{name} {numbers}: {end}.", tuple(ways))
+    return Doubt(manifest.name, build, answer, f"{name} {numbers}: {end}.", tuple(ways))
 
 
 def shortage(
@@ -79,7 +80,7 @@ def shortage(
             ways += [next(fits, way) for way in offered[-1:]]
     except ExplorerError:
         return None
-    return Doubt(manifest.name, "too large", sentence, tuple(ways)) if ways else None
+    return Doubt(manifest.name, build, "too large", sentence, tuple(ways)) if ways else None
 
 
 def _smaller(build: str) -> Iterator[Way]:

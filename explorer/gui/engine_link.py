@@ -84,12 +84,18 @@ class EngineLink(QObject):
             self._picker.set_problem("")  # it stands above the lanes, with its ways out
 
     def _say(self, found: Doubt) -> None:
-        actions = [(way.label, self._action(way, found.model)) for way in found.ways]
+        actions = [(way.label, self._action(way, found)) for way in found.ways]
         self._notices.say(found.sentence, actions)
 
-    def _action(self, way: Way, name: str) -> Callable[[], object]:
+    def _action(self, way: Way, found: Doubt) -> Callable[[], object]:
         if way.kind == "build":
-            return lambda: self._picker.model_chosen.emit(name, str(way.value))
+            return lambda: self._picker.model_chosen.emit(found.model, str(way.value))
         if way.kind == "lanes":
-            return lambda: self._recipe.set_lanes(int(way.value))
+            return lambda: self._take_lanes(int(way.value), found)
         return self._loading.load_anyway
+
+    def _take_lanes(self, lanes: int, found: Doubt) -> None:
+        self._recipe.set_lanes(lanes)
+        if self._loading.loaded is None and self._loading.held is None:
+            # An engine that was given up starts again with a model that is chosen.
+            self._picker.model_chosen.emit(found.model, found.build)

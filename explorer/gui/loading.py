@@ -231,8 +231,11 @@ class Loading(QObject):
             case Crashed():
                 self.ready = None
                 self._crash = event.message if event.restarting else ""
+                crashed = self.loaded
+                if not event.restarting:
+                    self.loaded = None  # nobody loads it again by himself
                 self.engine_ready.emit(None)
-                self._offer(event, self.loaded, self.lanes)
+                self._offer(event, crashed, self.lanes)
             case Refused(key=None):
                 device = self._wanted.device if self._wanted is not None else "auto"
                 self._take_refused(event.message)

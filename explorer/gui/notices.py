@@ -111,9 +111,9 @@ class Notices(QWidget):
         New widgets would come last, after all of the window, and Qt orders only what takes focus.
         """
         widget = self.previousInFocusChain()
-        while widget is not self and widget.focusPolicy() == Qt.FocusPolicy.NoFocus:
+        while widget not in (None, self) and widget.focusPolicy() == Qt.FocusPolicy.NoFocus:
             widget = widget.previousInFocusChain()
-        return widget
+        return widget or self
 
     def _end(self, strip: QFrame) -> None:
         """Take a strip away, whatever it says by now."""

@@ -327,3 +327,18 @@ def test_the_ways_out_are_before_the_lanes_for_the_tab_key(desk, free, qtbot):
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Backtab)
         met.append(QApplication.focusWidget().accessibleName())
     assert met == ["Dismiss", "Use int4", "2 lanes"]
+
+
+def test_fewer_lanes_start_an_engine_again_that_was_given_up(desk, free):
+    asked = []
+    desk.window.models.desk.open = lambda *chosen: asked.append(chosen)
+    desk.generate("Hello")
+    desk.step(1)
+    message = "The engine stopped 3 times within a minute (demo needs much)."
+    desk.engine._events.append(Crashed(message, restarting=False, shortage=True))
+    desk.tick()
+    assert not desk.window.explore.models.progress.isVisible()  # nothing is being loaded
+    assert desk.window.explore.recipe.note.text() == NO_MODEL
+    buttons(desk)["2 lanes"].click()
+    assert asked == [("demo", "cpu-int8")]
+    assert desk.window.explore.recipe.lanes() == 2
