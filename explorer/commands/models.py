@@ -6,9 +6,15 @@ import argparse
 
 from explorer.commands.console import Progress
 from explorer.commands.opening import choose_build
+from explorer.errors import InputError
 from explorer.manifest import Manifest
 from explorer.paths import Paths
-from explorer.weights.downloads import Unfinished, discard_download, unfinished
+from explorer.weights.downloads import (
+    Unfinished,
+    discard_download,
+    find_repository,
+    unfinished,
+)
 from explorer.weights.meter import amount
 from explorer.weights.store import Installed, Store
 
@@ -44,13 +50,24 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
 
             return models_compare.run(args, paths)
         case _:
-            if any(begun.repository == args.name for begun in unfinished(paths)):
-                discard_download(paths, args.name)
-                print(f"What was downloaded of {args.name} was removed.")
+            if repository := _begun(args.name, store, paths):
+                discard_download(paths, repository)
+                print(f"What was downloaded of {repository} was removed.")
             else:
                 store.remove(args.name)
                 print(f"{args.name} was removed.")
     return 0
+
+
+def _begun(name: str, store: Store, paths: Paths) -> str:
+    """Return the repository of the unfinished download that ``name`` means; nothing where none."""
+    if any(installed.name == name for installed in store.list()):
+        return ""
+    try:
+        meant = {name, find_repository(paths, name)[0]}  # the catalogue's names are short
+    except InputError:
+        return ""
+    return next((begun.repository for begun in unfinished(paths) if begun.repository in meant), "")
 
 
 def _line(installed: Installed) -> str:

@@ -19,8 +19,10 @@ from explorer.paths import APP_NAME, Paths
 from explorer.weights.catalogue import FILE_NAME as CATALOGUE_FILE
 from explorer.weights.catalogue import read_catalogue
 from explorer.weights.downloads import Unfinished, download_model, find_repository, unfinished
+from explorer.weights.hub import check_revision
 from explorer.weights.meter import amount
-from explorer.weights.store import Installed
+from explorer.weights.names import check_name
+from explorer.weights.store import Installed, Store
 
 _POLL_SECONDS = 0.05
 
@@ -31,6 +33,11 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         _list(paths)
         return 0
     repository, pinned = find_repository(paths, args.name)
+    # What cannot be used is said here: a child has no exit code of its own to say it with.
+    if args.revision is not None:
+        check_revision(args.revision)
+    if args.called is not None:
+        Store(paths).check_new_name(check_name(args.called))
     begun = _begun(paths, repository)
     build = None
     if args.precision or begun is None:

@@ -70,7 +70,9 @@ class Staging:
                 lock = FileLock(self.folder.with_name(f".{self.folder.name}.lock"))
             except HeldError as error:
                 by = f" (process {error.holder})" if error.holder else ""
-                raise DownloadError(f"This model is being downloaded already{by}.") from error
+                raise DownloadError(
+                    f"This model is being downloaded already{by}; wait for it, or stop it first."
+                ) from error
         with lock:
             yield
 

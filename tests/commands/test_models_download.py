@@ -112,3 +112,44 @@ def test_what_is_available(capsys: pytest.CaptureFixture[str]) -> None:
         "openai-community/gpt2-xl at 15ea56d. "
     )
     assert len(lines) == 6
+
+
+def test_a_download_is_removed_by_the_name_that_the_catalogue_has(tmp_path: Path) -> None:
+    with HubServer() as hub:
+        begun = tmp_path / "downloads" / "openai-community--gpt2"
+        begun.mkdir(parents=True)
+        code, out, _ = run(hub, tmp_path, "remove", "gpt2")
+        assert (code, out) == (0, "What was downloaded of openai-community/gpt2 was removed.\n")
+        assert not begun.exists()
+        assert run(hub, tmp_path, "remove", "gpt2")[0] == 2
+
+
+def test_of_an_installed_model_and_a_download_the_model_is_removed_first(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    assert run(hub, tmp_path, "download", "me/model", "--name", "gpt2")[0] == 0
+    (tmp_path / "downloads" / "openai-community--gpt2").mkdir()
+    assert run(hub, tmp_path, "remove", "gpt2")[1] == "gpt2 was removed.\n"
+    assert run(hub, tmp_path, "remove", "gpt2")[1].startswith("What was downloaded")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--name", "demo"), "is reserved"),
+        (("--name", "a/b"), "may hold letters"),
+        (("--name", "there"), "already a model named 'there'"),
+        (("--revision", "../x"), "is no revision"),
+        (("--revision", ""), "is no revision"),
+    ],
+)
+def test_what_cannot_be_used_is_input_and_said_before_anything_is_asked(
+    hub: HubServer, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    source = make_tiny(tmp_path / "source", layers=1, width=8, context=16)
+    assert run(hub, tmp_path, "import", str(source), "--name", "there")[0] == 0
+    code, out, err = run(hub, tmp_path, "download", "me/model", *words)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert not hub.seen
+    assert not (tmp_path / "downloads").exists()
