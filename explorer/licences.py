@@ -58,15 +58,18 @@ def write(file: Path, found: Iterable[Licence]) -> None:
     file.write_text(text + "\n", encoding="utf-8")
 
 
-def collected(notices: Path, others: Iterable[Licence] = (), without: str = "$^") -> list[Licence]:
+def collected(
+    notices: Path, others: Iterable[Licence] = (), names: Iterable[str] | None = None
+) -> list[Licence]:
     """Return the program, Python, every distribution that it requires here, and ``others``.
 
-    ``notices`` holds the texts of licences that wheels name and do not bring; names that match
-    ``without`` are left out.
+    ``notices`` holds the texts of licences that wheels name and do not bring; ``names`` are the
+    distributions that are inside, where that is known better.
     """
-    names = (name for name in requirements(APP_NAME) if not re.fullmatch(without, name))
-    own, *rest = (of_distribution(name, notices) for name in names)
-    return [own, *sorted([python(), *rest, *others], key=lambda each: each.name.casefold())]
+    names = set(requirements(APP_NAME) if names is None else names) - {APP_NAME}
+    rest = [python(), *(of_distribution(name, notices) for name in names), *others]
+    own = of_distribution(APP_NAME, notices)
+    return [own, *sorted(rest, key=lambda each: each.name.casefold())]
 
 
 def requirements(name: str) -> list[str]:

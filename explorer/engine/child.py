@@ -12,6 +12,7 @@ logged, its sentence is the last message, and the other side starts a new proces
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import itertools
 import logging
@@ -57,6 +58,8 @@ Opener = Callable[[Load], "tuple[Session, Tokens]"]
 """Opens a model; given by name to the process, so that tests can give another."""
 
 MESSAGES_PER_SECOND = 60
+
+LOG_BYTES = 1_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -257,6 +260,14 @@ def _sentence(error: Exception) -> str:
     return str(error) if isinstance(error, ExplorerError) else f"{type(error).__name__}: {error}"
 
 
+def keep_small(log: Path) -> None:
+    """Put a log that has grown large aside, in the place of the one before."""
+    # At the start only: two engines may write to it, and on Windows neither can then move it.
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LOG_BYTES:
+            log.replace(log.with_name(f"{log.name}.1"))
+
+
 def _start_log(path: Path | None) -> None:
     """Log warnings, and the stack of a crash in native code, to ``path`` or to stderr."""
     shape = "%(asctime)s engine %(levelname)s %(message)s"
@@ -266,5 +277,6 @@ def _start_log(path: Path | None) -> None:
             faulthandler.enable()
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    keep_small(path)
     logging.basicConfig(filename=path, level=logging.WARNING, format=shape, encoding="utf-8")
     faulthandler.enable(path.open("a", encoding="utf-8"))

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from explorer.licences import Licence
@@ -22,8 +23,8 @@ EXCLUDED = [
     "PySide6.QtQuick", "PySide6.QtTest", "_pytest", "doctest", "hf_xet", "hypothesis",
     "lib2to3", "matplotlib", "mypy", "numpy.f2py", "numpy.testing", "onnx.backend",
     "onnx.reference", "onnxruntime.quantization", "onnxruntime.tools",
-    "onnxruntime.transformers", "pip", "pydoc_data", "pytest", "scipy", "setuptools", "sympy",
-    "tkinter", "torch", "unittest.mock",
+    "onnxruntime.transformers", "pip", "pydoc_data", "pygments", "pytest", "safetensors",
+    "scipy", "setuptools", "sympy", "tkinter", "torch", "unittest.mock",
 ]  # fmt: skip
 
 # Libraries and plugins that come along with what is needed and are not.
@@ -157,6 +158,16 @@ def report(program: Path, largest: float = float("inf")) -> None:
         print(f"{size / 1e6:8.1f}  {name}")
     if total > largest:
         sys.exit(f"That is more than the {largest / 1e6:.0f} MB that it may have.")
+
+
+def distributions(names: Iterable[str]) -> set[str]:
+    """Return the installed distributions that these modules and files are of.
+
+    ``names`` are as PyInstaller lists them: ``onnx.helper`` or ``onnx/onnx_cpp2py_export.so``.
+    """
+    owners = packages_distributions()
+    tops = {re.split(r"[./\\]", name)[0] for name in names}
+    return {owner for top in tops for owner in owners.get(top, ())}
 
 
 def system_licences(files: Iterable[str]) -> Iterator[Licence]:

@@ -3,7 +3,7 @@
 A ``.deb`` for everybody on a machine, and a ``.tar.xz`` whose ``install.sh`` needs no root. Both
 hold the same program and the same desktop files. What the .deb depends on is found by reading which
 libraries the program asks of the system; one that no table entry knows ends the work. Needs
-dpkg-deb, objdump, tar and xz. The same commit gives the same bytes: all times are the commit's.
+dpkg-deb, objdump, tar and xz. The same program gives the same bytes: times are the commit's.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def make_share(share: Path, when: datetime) -> None:
     icons.hicolor(ICONS / "collection-file.svg", theme, "mimetypes", MIME_ICON)
     man = share / "man" / "man1" / f"{NAME}.1.gz"
     man.parent.mkdir(parents=True)
-    man.write_bytes(gzip.compress(manpage.page(when).encode(), mtime=int(when.timestamp())))
+    man.write_bytes(gzip.compress(manpage.page(when).encode(), mtime=0))
 
 
 def make_deb(program: Path, target: Path, when: datetime) -> Path:
@@ -138,7 +138,7 @@ def make_deb(program: Path, target: Path, when: datetime) -> Path:
         words = "\n\n".join(part.read_text(encoding="utf-8") for part in parts)
         (notices / "copyright").write_text(words, encoding="utf-8")
         log = (ROOT / "CHANGELOG.md").read_bytes()
-        (notices / "changelog.gz").write_bytes(gzip.compress(log, mtime=int(when.timestamp())))
+        (notices / "changelog.gz").write_bytes(gzip.compress(log, mtime=0))
         _modes(root)
         _control(root, package, dependencies(needed_libraries(program), oldest_glibc(program)))
         _dated(root, when)

@@ -193,3 +193,16 @@ def test_steps_come_out_of_the_pipe_as_they_went_in():
                 assert np.array_equal(here, there)
             else:
                 assert here == there
+
+
+def test_a_log_that_has_grown_large_makes_room(tmp_path):
+    log, before = tmp_path / "engine.log", tmp_path / "engine.log.1"
+    child.keep_small(log)
+    log.write_text("small")
+    child.keep_small(log)
+    assert log.read_text() == "small"
+    before.write_text("the one before")
+    log.write_text("x" * (child.LOG_BYTES + 1))
+    child.keep_small(log)
+    assert not log.exists()
+    assert before.stat().st_size == child.LOG_BYTES + 1

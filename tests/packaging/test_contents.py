@@ -142,6 +142,11 @@ def test_a_library_is_packed_once_and_linked_where_the_loader_looks(monkeypatch)
     ]
 
 
+def test_the_licences_are_those_of_what_is_packed():
+    packed = ["numpy.random._philox", "PySide6/Qt/lib/libQt6Core.so.6", "yaml", "encodings.utf_8"]
+    assert contents.distributions(packed) == {"numpy", "PySide6_Essentials", "PyYAML"}
+
+
 def test_sizes_are_told_by_part_and_a_limit_is_kept(tmp_path, capsys):
     program = tmp_path / "sample-explorer"
     for name, size in (

@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -206,3 +208,52 @@ def test_words_that_make_no_sense_are_refused(archive, person, words):
     done = run(archive / "install.sh", person, *words)
     assert done.returncode == 2
     assert done.stderr.startswith("Usage: sh install.sh")
+
+
+# The packages, of a stand-in
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A built program, as small as one can be: a copy of an ELF file that is surely here."""
+    program = tmp_path / "dist" / "sample-explorer"
+    (program / "_internal" / "resources").mkdir(parents=True)
+    shutil.copy(shutil.which("true"), program / "sample-explorer")
+    (program / "_internal" / "resources" / "prompts.json").write_text("[]")
+    (program / "_internal" / "libreal.so.1").write_bytes(b"")
+    (program / "_internal" / "libreal.so").symlink_to("libreal.so.1")
+    return program
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not all(map(shutil.which, ("dpkg-deb", "objdump", "xz"))),
+    reason="needs dpkg-deb, objdump and xz on x86-64",
+)
+def test_packages_hold_the_program_and_are_the_same_each_time(program, tmp_path):
+    made = []
+    for turn in ("one", "two"):
+        target = tmp_path / turn
+        target.mkdir()
+        made.append([make(program, target, WHEN) for make in (linux.make_deb, linux.make_archive)])
+    for first, second in zip(*made, strict=True):
+        assert first.read_bytes() == second.read_bytes(), first.name
+    deb, archive = made[0]
+    assert deb.name == f"sample-explorer_{VERSION}_amd64.deb"
+    listed = checked("dpkg-deb", "--contents", deb)
+    for line in (
+        r"-rwxr-xr-x root/root .* \./usr/lib/sample-explorer/sample-explorer$",
+        r"-rw-r--r-- root/root .* \./usr/lib/sample-explorer/_internal/resources/prompts\.json$",
+        r"lrwx.* \./usr/lib/sample-explorer/_internal/libreal\.so -> libreal\.so\.1$",
+        r"lrwx.* \./usr/bin/sample-explorer -> \.\./lib/sample-explorer/sample-explorer$",
+        r"-rw-r--r-- .* \./usr/share/applications/sample-explorer\.desktop$",
+        r"-rw-r--r-- .* \./usr/share/doc/sample-explorer/copyright$",
+    ):
+        assert re.search(line, listed, re.MULTILINE), line
+    depends = checked("dpkg-deb", "--field", deb, "Depends")
+    assert re.search(r"\blibc6 \(>= 2\.\d+\)", depends)
+    assert "libx11-6" not in depends  # nothing here asks for it
+    names = checked("tar", "--list", "--file", archive).split()
+    top = f"sample-explorer-{VERSION}-linux-x86_64"
+    for name in ("install.sh", "uninstall.sh", "program/sample-explorer", "LICENSE"):
+        assert f"{top}/{name}" in names
+    assert [path.name for path in (tmp_path / "one").iterdir() if path.is_dir()] == []
