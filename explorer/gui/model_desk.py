@@ -64,6 +64,8 @@ class ModelDesk(QObject):
     """What a download would fetch."""
     verified = Signal(str, object)
     """``(name, outcome)`` of a check."""
+    arrived = Signal(str)
+    """The name of a model that was imported or downloaded."""
     damaged = Signal(str, str)
     """``(name, sentence)``: a model that could not be opened because of its files."""
     altered = Signal(str, str)
@@ -359,6 +361,7 @@ class ModelDesk(QObject):
 
         def finish(task: Task, model: Installed) -> None:
             self.listed.emit()
+            self.arrived.emit(model.name)
             if task.opens:
                 self.open(model.name, build)
             else:

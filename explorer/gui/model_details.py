@@ -235,7 +235,7 @@ class ModelDetails(QFrame):
         for widget in (self._problem, self.not_made, self._facts_box, self.builds):
             column.addWidget(widget)
         column.addWidget(self._findings_box)
-        column.addStretch()
+        column.addStretch(1)  # takes all that is left; the builds would like some of it
         area = self._area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)

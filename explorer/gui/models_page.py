@@ -145,6 +145,7 @@ class ModelsPage(QWidget):
         desk.tasks_changed.connect(self.show_tasks)
         desk.looked.connect(self._on_looked)
         desk.verified.connect(self._on_verified)
+        desk.arrived.connect(self._on_arrived)
         desk.altered.connect(self._on_altered)
 
     # What the window tells
@@ -299,6 +300,10 @@ class ModelsPage(QWidget):
     def _on_looked(self, found: Preview) -> None:
         self.show_tasks()  # what has just ended is in nobody's way any more
         self.catalogue.show_found(found)
+
+    def _on_arrived(self, name: str) -> None:
+        if not self.download_button.isChecked():  # somebody may be choosing another one there
+            self.list.choose(name)
 
     def _on_altered(self, name: str, _build: str) -> None:
         self._damage.pop(name, None)

@@ -369,6 +369,17 @@ def test_no_word_is_cut_where_there_is_little_width(page, qtbot, works):
     qtbot.waitUntil(lambda: whole(row.what) and whole(row.need), timeout=1000)
 
 
+def test_a_high_window_does_not_draw_the_builds_apart(page, qtbot):
+    page.list.choose("gpt2")
+    builds = page.details.builds
+    page.resize(1150, 700)
+    qtbot.wait(20)
+    before = builds.height()
+    page.resize(1150, 1400)
+    qtbot.wait(20)
+    assert builds.height() == before
+
+
 def test_what_was_found_of_a_model_goes_with_it(page, works):
     damaged(page, works, "cpu-int8")
     page._desk._released = lambda *_: True
@@ -483,6 +494,19 @@ def test_a_failure_goes_when_it_is_dismissed(page, qtbot, works):
     press(qtbot, card(page).dismiss)
     assert page.tasks.cards == {}
     assert not page.tasks.isVisible()
+
+
+@pytest.mark.parametrize("choosing", [False, True])
+def test_a_model_that_arrives_is_shown_unless_another_one_is_being_chosen(page, works, choosing):
+    page._desk.listed.connect(lambda: page.set_models([DEMO, GPT2, Bare("new")]))
+    if choosing:
+        page.show_catalogue()
+    page._desk._has_opened = True
+    page._desk.download("owner/new", "", "new")
+    works.last.finish(Bare("new"))
+    page._desk._on_tick()
+    assert page.catalogue.isVisible() is choosing
+    assert page.details.name.text() == ("demo" if choosing else "new")
 
 
 def test_many_cards_leave_the_list_its_room_and_can_be_scrolled_to(page, qtbot, works):
