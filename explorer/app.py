@@ -244,11 +244,13 @@ def wanted_build(memory: Memory) -> str:
 def memory_need(remembered: Memory, manifest: Manifest, build: str) -> Need | None:
     """Return what a build, made or not, would take with the present lanes, and what is free."""
     lanes = remembered.settings.lanes
-    free = free_memory(home(build, remembered.settings.device))
+    place = home(build, remembered.settings.device)
+    free = free_memory(place)
     estimate = needed(manifest, build, lanes)
     # On a machine without such a device there is nothing that it could fit into.
     verdict = fit(estimate, free) if free is not None else None
-    return Need(estimate.total, free, verdict, lanes)
+    why = device.decide(place, device.look(provider=True)).reason if device.is_gpu(place) else ""
+    return Need(estimate.total, free, verdict, lanes, why.partition(";")[0].rstrip("."))
 
 
 def quality_words(folder: Path) -> dict[str, str]:

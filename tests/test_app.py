@@ -11,7 +11,9 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from explorer import app as window_app
+from explorer.engine.device import Facts
 from explorer.errors import ModelError
+from explorer.gui import model_words
 from explorer.library.database import Database
 from explorer.paths import Paths
 from explorer.settings import Settings
@@ -300,3 +302,15 @@ def test_memory_is_asked_of_the_device_that_would_run_the_build(
     monkeypatch.setattr(window_app, "free_memory", seen.append)
     window_app.memory_need(window_app.Memory(paths.settings), demo(build).manifest, build)
     assert seen == [asked]
+
+
+def test_a_build_for_a_gpu_says_why_none_can_run_it(paths, monkeypatch):
+    monkeypatch.setattr(
+        "explorer.engine.device.look", lambda provider, load=None: Facts("Linux", provider)
+    )
+    memory = window_app.Memory(paths.settings)
+    manifest = demo("cuda-fp16").manifest
+    words = model_words.memory(window_app.memory_need(memory, manifest, "cuda-fp16"))
+    assert words.endswith(" for 4 lanes. No NVIDIA driver was found.")
+    on_cpu = window_app.memory_need(memory, demo().manifest, "cpu-int8")
+    assert on_cpu.obstacle == ""

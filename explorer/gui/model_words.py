@@ -41,6 +41,8 @@ class Need:
     """What is free on its device; None where nobody knows."""
     fit: Fit | None
     lanes: int
+    obstacle: str = ""
+    """Why nothing can run on its device here, as a sentence without its full stop."""
 
 
 def _unknown(_manifest: Manifest, _build: str) -> Need | None:
@@ -121,6 +123,6 @@ def memory(need: Need) -> str:
     lanes = "1 lane" if need.lanes == 1 else f"{need.lanes} lanes"
     needs = f"needs {size(need.total)} for {lanes}"
     if need.free is None or need.fit is None:
-        return f"{needs[0].upper()}{needs[1:]}"
+        return f"{needs[0].upper()}{needs[1:]}{f'. {need.obstacle}.' if need.obstacle else ''}"
     verdict = {"fits": "fits", "tight": "is tight", "too large": "is too large"}[need.fit]
     return f"{_SIGNS[need.fit]} {verdict}: {needs}, {size(need.free)} free"

@@ -531,7 +531,7 @@ def test_the_room_of_a_card_that_goes_is_the_lists_again(page, qtbot, works):
     qtbot.wait(20)
     alone = page.list.height()
     page._desk.convert("gpt2", "cpu-int4")
-    works.last.fail("No space is left. " * 12)
+    works.last.fail("No space is left. " * 40)
     page._desk._on_tick()
     qtbot.wait(20)
     failed = page.tasks.cards["convert gpt2"]
