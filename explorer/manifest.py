@@ -7,7 +7,9 @@ can be made) and one folder a build with ``model.onnx`` and ``weights.bin``.
 
 from __future__ import annotations
 
+import errno
 import json
+import stat
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,6 +21,7 @@ CONTRACT_VERSION = 1
 
 FILE_NAME = "model.json"
 
+_LARGEST = 10_000_000
 _AGAIN = "remove the model and import it again"
 
 DeviceClass = Literal["cpu", "cuda"]
@@ -104,16 +107,31 @@ class Manifest:
         """
         path = folder / FILE_NAME
         try:
-            if path.stat().st_size > 10_000_000:
-                raise ModelError(f"{path} is too large to be a model description; {_AGAIN}.")
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(read_bounded(path, _LARGEST))
         except FileNotFoundError as error:
             raise ModelError(
                 f"{folder} is not a model folder (no {FILE_NAME}); import a GPT-2 folder first."
             ) from error
         except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(f"{path} cannot be read ({error}); {_AGAIN}.") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ModelError(f"{path} cannot be read ({reason}); {_AGAIN}.") from error
         return _from_values(values, path)
+
+
+def read_bounded(path: Path, limit: int) -> str:
+    """Return the UTF-8 text of a file that somebody else may have put into a model folder.
+
+    Raises ``OSError`` where it is larger than ``limit`` bytes or no regular file: a pipe would be
+    waited for, and a device has no end.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit / 1e6:g} MB")
+    return data.decode("utf-8")
 
 
 def _from_values(values: Any, path: Path) -> Manifest:

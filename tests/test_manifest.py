@@ -3,13 +3,16 @@
 import contextlib
 import dataclasses
 import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from explorer.engine.tokens import Tokens
 from explorer.errors import ModelError
 from explorer.manifest import FILE_NAME, Build, Manifest
+from explorer.studies import quality
 
 HASHES = {"model.onnx": "c" * 64, "weights.bin": "d" * 64}
 BUILD = Build("cpu-int8", "cpu", "int8", "b" * 64, 16, 64, 8, 32, True, 12, HASHES)
@@ -52,6 +55,42 @@ def test_a_token_that_the_vocabulary_lacks_is_damage(tmp_path, entry, token):
     dataclasses.replace(MANIFEST, **{entry: token}).write(tmp_path)
     with pytest.raises(ModelError, match="vocabulary has no token"):
         Manifest.read(tmp_path)
+
+
+def stand_in(path, kind):
+    """Put something there that is no file, or has no end."""
+    path.unlink(missing_ok=True)
+    try:
+        os.mkfifo(path) if kind == "pipe" else path.symlink_to(kind)
+    except (AttributeError, OSError):
+        pytest.skip("this system has no such thing")
+    if kind != "pipe" and not path.exists():
+        pytest.skip("this system has no such thing")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "/dev/zero", "/"])
+def test_what_is_no_file_is_neither_waited_for_nor_read_to_its_end(tmp_path, kind):
+    MANIFEST.write(tmp_path)
+    stand_in(tmp_path / FILE_NAME, kind)
+    with pytest.raises(ModelError, match=r"cannot be read \(not a regular file\); remove"):
+        Manifest.read(tmp_path)
+    stand_in(tmp_path / "tokenizer.json", kind)
+    with pytest.raises(ModelError, match=r"cannot be read \(not a regular file\); import"):
+        Tokens.from_folder(tmp_path)
+    MANIFEST.write(tmp_path)
+    stand_in(tmp_path / quality.FILE_NAME, kind)
+    assert quality.read_quality(tmp_path) == {}
+
+
+def test_a_file_of_any_size_is_not_read(tmp_path):
+    for name, size in ((FILE_NAME, 1 << 31), ("tokenizer.json", 1 << 31)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+    with pytest.raises(ModelError, match="larger than 10 MB"):
+        Manifest.read(tmp_path)
+    with pytest.raises(ModelError, match="larger than 100 MB"):
+        Tokens.from_folder(tmp_path)
 
 
 def test_a_folder_without_one_says_what_to_do(tmp_path):

@@ -20,10 +20,12 @@ from typing import Any
 import tokenizers
 
 from explorer.errors import ModelError, PromptError
-from explorer.manifest import Manifest
+from explorer.manifest import Manifest, read_bounded
 
 END_OF_TEXT = "<|endoftext|>"
 FILE_NAME = "tokenizer.json"
+
+_LARGEST = 100_000_000
 
 
 class TextDecoder:
@@ -101,9 +103,13 @@ class Tokens:
         """Read a model folder's ``tokenizer.json``; :class:`ModelError` where it is not usable."""
         path = folder / FILE_NAME
         try:
-            return cls(path.read_text(encoding="utf-8"), end_of_text, start_of_text)
+            text = read_bounded(path, _LARGEST)
         except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"{path} cannot be read ({error}); import the model again.") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ModelError(
+                f"{path} cannot be read ({reason}); import the model again."
+            ) from error
+        return cls(text, end_of_text, start_of_text)
 
     @classmethod
     def of_model(cls, folder: Path, manifest: Manifest) -> Tokens:

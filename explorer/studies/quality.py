@@ -22,7 +22,7 @@ import numpy as np
 
 from explorer.engine.tokens import Tokens
 from explorer.errors import CheckpointError, DeviceError, InputError, ModelError
-from explorer.manifest import BUILD_NAMES, Manifest
+from explorer.manifest import BUILD_NAMES, Manifest, read_bounded
 from explorer.paths import Paths
 from explorer.studies import heldout, scratch, speed
 from explorer.studies.divergence import Divergence, compare
@@ -310,11 +310,7 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> tuple[str, dict[str, Quality]]:
     """Return the model's fingerprint and the figures in a file; raise where anything is odd."""
-    with path.open("rb") as file:
-        data = file.read(_LIMIT + 1)
-    if len(data) > _LIMIT:
-        raise ValueError("too large")
-    values = parse_json(data.decode("utf-8"), path.name)
+    values = parse_json(read_bounded(path, _LIMIT), path.name)
     builds = values.get("builds")
     if values.get("version") != _VERSION or not isinstance(builds, dict):
         raise ValueError("another version")
