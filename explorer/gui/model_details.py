@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
@@ -145,6 +145,13 @@ class ModelDetails(QFrame):
                 " It cannot be undone; to have it again you must import or download it again."
                 " Samples and hunts that were made with it stay.",
             )
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape removes nothing."""
+        if event.key() == Qt.Key.Key_Escape and self.confirm.isVisible():
+            self._on_spared()
+        else:
+            super().keyPressEvent(event)
 
     # Building
 

@@ -134,8 +134,12 @@ class ModelsPage(QWidget):
         self.details.convert_asked.connect(partial(self._follow, desk.convert))
         self.details.verify_asked.connect(partial(self._follow, desk.verify))
         self.details.measure_asked.connect(partial(self._follow, desk.measure))
-        self.details.remove_asked.connect(desk.remove)
-        self.details.remove_build_asked.connect(desk.remove_build)
+        for asked, remove in (
+            (self.details.remove_asked, desk.remove),
+            (self.details.remove_build_asked, desk.remove_build),
+        ):
+            asked.connect(self.take_focus)  # the question that had it is gone
+            asked.connect(remove)
         self.details.message.connect(self.message)
         self.tasks.pause_asked.connect(desk.pause)
         self.tasks.resume_asked.connect(desk.resume)

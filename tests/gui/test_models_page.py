@@ -272,9 +272,14 @@ def test_removing_asks_first_says_how_much_and_has_the_harmless_answer_ready(pag
     assert works.jobs == []
     assert details.remove.hasFocus()
     qtbot.keyClick(details.remove, Qt.Key.Key_Space)
+    qtbot.keyClick(details.spare_button, Qt.Key.Key_Escape)
+    assert not details.confirm.isVisible()
+    assert details.remove.hasFocus()
+    qtbot.keyClick(details.remove, Qt.Key.Key_Space)
     press(qtbot, details.confirm_button)
     assert works.asked() == [("remove", "gpt2")]
     assert not details.confirm.isVisible()
+    assert page.list.hasFocus()
 
 
 def test_a_question_is_not_answered_for_another_model(page, qtbot):
@@ -291,6 +296,7 @@ def test_one_build_goes_and_its_question_says_that_it_can_come_back(page, qtbot,
     assert "can be made again" in page.details.warning.text()
     press(qtbot, page.details.confirm_button)
     assert works.asked() == [("remove_build", "gpt2", "cpu-fp32")]
+    assert page.list.hasFocus()
 
 
 def test_the_folder_is_shown_or_named(page, qtbot, monkeypatch, tmp_path):
