@@ -33,7 +33,7 @@ from explorer.weights.openai import (
 )
 from explorer.weights.openai import weight_files as release_files
 from explorer.weights.safetensors import SafetensorsFile
-from explorer.weights.source import Source, shown, why_not_read
+from explorer.weights.source import Source, shown, why_not_found, why_not_read
 from explorer.weights.tensors import TensorFile
 from explorer.weights.tokenizer import TokenizerFile, read_tokenizer, tokenizer_files
 
@@ -366,7 +366,7 @@ def _explain_absence(source: Source) -> str:
             f"{source.folder} is a model of this program already; copy it into the folder of its "
             f"models, or import {source.folder / 'source'}."
         )
-    if reason := why_not_read(source):
+    if reason := why_not_found(source) or why_not_read(source):
         return f"{expected}, and {reason}."
     return (
         f"{expected}; choose a folder that holds a GPT-2 in safetensors format, as OpenAI "

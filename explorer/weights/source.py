@@ -23,6 +23,7 @@ SUB_FOLDER = "onnx"
 
 _PLAIN_NAME = re.compile(rf"(?:{SUB_FOLDER}/)?[A-Za-z0-9][A-Za-z0-9._-]{{0,199}}")
 _MAX_CONTAINERS = 1_000_000
+_SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.")
 _MAX_SHOWN = 300
 """Characters of a path in a sentence."""
 _BLOCK = 1 << 22
@@ -148,7 +149,7 @@ class Source:
                 f"{name} is a link that leads out of the model's folder; put the file itself there."
             )
         if not path.is_file():
-            raise CheckpointError(f"{name} is not a regular file.")
+            raise CheckpointError(f"{name} is not a regular file; put the file itself there.")
         return path
 
     def content(self, name: str, limit: int) -> bytes:
@@ -173,7 +174,9 @@ class Source:
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise CheckpointError(f"{name} is not UTF-8 text ({error}).") from error
+            raise CheckpointError(
+                f"{name} is not UTF-8 text ({error}); save it as such, or download it again."
+            ) from error
 
     def json(self, name: str, limit: int) -> dict[str, Any]:
         """Return the JSON object in a file of at most ``limit`` bytes."""
@@ -219,6 +222,27 @@ def why_not_read(source: Source) -> str:
         for ending in endings:
             if found := source.names(ending):
                 return f"{found[0]} {reason}; {remedy}"
+    return ""
+
+
+def why_not_found(source: Source) -> str:
+    """Return which file may be the weights under another name, and what to do; or nothing."""
+    try:
+        names = sorted(os.listdir(source.folder))
+    except OSError:
+        return ""
+    for ending, right in ((".safetensors", "model.safetensors"), (".onnx", "model.onnx")):
+        for name in names:
+            if not name.lower().endswith(ending):
+                continue
+            if _SHARD.search(name):
+                return f"only parts such as {shown(name)}; copy the index that names them there too"
+            if name.startswith("adapter"):
+                return (
+                    f"{shown(name)} is an adapter (LoRA), not a model; merge it into its model "
+                    "(merge_and_unload) and save that"
+                )
+            return f"{shown(name)} is not looked for; rename it to {right} if it holds the model"
     return ""
 
 

@@ -145,6 +145,24 @@ def test_a_file_that_is_something_else_is_called_by_its_name(
         open_checkpoint(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model (1).safetensors", r"'model \(1\)\.safetensors' .* rename it to model\.safetensors"),
+        ("GPT2.SafeTensors", "rename it to model.safetensors"),
+        ("modèle.onnx", r"'modèle\.onnx' .* rename it to model\.onnx"),
+        ("model-00001-of-00002.safetensors", "only parts .* copy the index"),
+        ("adapter_model.safetensors", "is an adapter .* merge it"),
+    ],
+)
+def test_weights_of_another_name_are_named(tmp_path: Path, name: str, words: str) -> None:
+    folder = make_tiny(tmp_path / "tiny")
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(CheckpointError, match=words) as caught:
+        open_checkpoint(folder)
+    assert str(caught.value).count(". ") == 0, "one sentence"
+
+
 def test_a_model_of_this_program_says_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(CheckpointError, match="is a model of this program already; copy it"):
