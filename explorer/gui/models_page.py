@@ -190,7 +190,7 @@ class ModelsPage(QWidget):
         errand = self._desk.busy()
         busy = errand.title if errand else ""
         before = set(self.tasks.cards)
-        had_focus = self.tasks.has_focus()
+        focused = self.tasks.focused()
         self.tasks.show_tasks(self._desk.tasks(), self._desk.unfinished())
         self._tasks.setVisible(bool(self.tasks.cards))
         if set(self.tasks.cards) - before:
@@ -200,7 +200,8 @@ class ModelsPage(QWidget):
         self.import_button.set_busy(busy)
         self.catalogue.set_state(self._fetched, self._models, busy)
         self.details.set_busy(errand, self._desk.busy("remove"))
-        if had_focus and not self.tasks.has_focus():  # the card that it was on is gone
+        if focused is not None and focused not in self.tasks.cards.values():
+            # Qt would go on to what is next: perhaps to Discard of another card.
             pressed, self._pressed = self._pressed, None
             if pressed is not None and pressed.isVisible() and pressed.isEnabled():
                 pressed.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -50,7 +50,7 @@ class TaskCard(QFrame):
         head = QHBoxLayout()
         head.setSpacing(UNIT)
         head.addWidget(self.title, 1)
-        for button in self._buttons():
+        for button in self.buttons():
             head.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(GAP, 2 * UNIT, 2 * UNIT, 2 * UNIT)
@@ -59,7 +59,8 @@ class TaskCard(QFrame):
         column.addWidget(self.bar)
         column.addWidget(self.words)
 
-    def _buttons(self) -> tuple[QPushButton, ...]:
+    def buttons(self) -> tuple[QPushButton, ...]:
+        """Return what can be pressed, hidden or not, in the order of the screen."""
         return self.pause, self.resume, self.cancel, self.discard, self.dismiss
 
     def show_task(self, task: Task, repository: str = "") -> None:
@@ -103,12 +104,12 @@ class TaskCard(QFrame):
 
     def _offer(self, **shown: bool) -> None:
         self.resume.setEnabled(True)
-        had_focus = any(button.hasFocus() for button in self._buttons())
-        for button in self._buttons():
+        had_focus = any(button.hasFocus() for button in self.buttons())
+        for button in self.buttons():
             word = button.text()
             button.setAccessibleName(f"{word}: {self.title.text()}")
             button.setVisible(shown.get(word.lower(), False))
-        still = [button for button in self._buttons() if button.isVisible()]
+        still = [button for button in self.buttons() if button.isVisible()]
         if had_focus and still and not any(button.hasFocus() for button in still):
             still[0].setFocus(Qt.FocusReason.OtherFocusReason)  # not somewhere else on the page
 
@@ -169,11 +170,12 @@ class TaskCards(QWidget):
     def buttons(self) -> list[QPushButton]:
         """Return what can be pressed, in the order of the screen."""
         cards = sorted(self.cards.values(), key=self._column.indexOf)
-        return [button for card in cards for button in card.findChildren(QPushButton)]
+        return [button for card in cards for button in card.buttons()]
 
-    def has_focus(self) -> bool:
-        """Return whether the keyboard is on one of the cards."""
-        return any(button.hasFocus() for button in self.buttons())
+    def focused(self) -> TaskCard | None:
+        """Return the card that has the keyboard."""
+        cards = self.cards.values()
+        return next((card for card in cards if any(b.hasFocus() for b in card.buttons())), None)
 
     def take_focus(self) -> None:
         """Give the keyboard to what can be done about the task that runs, else the first one."""
