@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from explorer.engine.memory import Fit, fit, gigabytes
+from explorer.engine.memory import Fit, fit
 from explorer.errors import ExplorerError
+from explorer.gui.model_words import size
 from explorer.gui.wording import number_of
 from explorer.manifest import Manifest
 from explorer.studies.fitting import needed
@@ -53,7 +54,7 @@ def doubt(manifest: Manifest, build: str, lanes: int, free: int | None) -> Doubt
     if answer == "fits" or free is None:
         return None
     name = f"{manifest.name} ({build}) with {number_of(lanes, 'lane')}"
-    numbers = f"needs about {gigabytes(wanted.total)} and {gigabytes(free)} is free"
+    numbers = f"needs about {size(wanted.total)} and {size(free)} is free"
     large = answer == "too large"
     end = "it may end for lack of memory" if large else "other programs may become slow"
     ways = []

@@ -1,5 +1,6 @@
 """Memory, devices and idle time in the window: warnings with ways out, loads that are cancelled."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -342,3 +343,11 @@ def test_fewer_lanes_start_an_engine_again_that_was_given_up(desk, free):
     buttons(desk)["2 lanes"].click()
     assert asked == [("demo", "cpu-int8")]
     assert desk.window.explore.recipe.lanes() == 2
+
+
+def test_small_numbers_are_told_apart(desk):
+    """0.2 GB of 0.2 GB would say nothing."""
+    found = doubt(demo().manifest, "cpu-int8", 4, 110_000_000)
+    numbers = re.search(r"needs about (\d+) MB and 110 MB is free", found.sentence)
+    assert numbers, found.sentence
+    assert int(numbers[1]) > 88
