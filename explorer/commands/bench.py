@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from time import perf_counter
 from typing import Any
 
@@ -56,7 +56,10 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         print(f"{model.session.device_name}{f' ({model.reason})' if model.reason else ''}")
         bandwidth = None
         if model.session.device == "cpu":
-            bandwidth = limits.read_bandwidth(device.physical_cores())
+            # To measure takes some memory, and without it the rest can be measured all the same.
+            with suppress(MemoryError):
+                bandwidth = limits.read_bandwidth(device.physical_cores())
+        if bandwidth is not None:
             weights = limits.weight_bytes(manifest, build)
             print(
                 f"memory reads {bandwidth / 1e9:.1f} GB/s here; "
