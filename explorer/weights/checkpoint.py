@@ -48,6 +48,8 @@ _MAX_SHARDS = 200
 _INDEX_LIMIT = 4 << 20
 _CHUNK = 1 << 22
 """Numbers compared or checked at a time."""
+_LARGEST = np.float32(1e9)
+"""No training gives a weight of this size; one flipped bit of an exponent does."""
 BLOCK_ROWS = 128
 """What the rows of a block are a multiple of, as the weights that share a scale may be."""
 _BLOCK = 1 << 22
@@ -119,12 +121,12 @@ class Checkpoint:
     def read(self, name: str) -> NDArray[np.float32]:
         """Return a tensor as fresh float32; of embedding and head only the V rows that have an id.
 
-        Raises :class:`CheckpointError` where a number is infinite or not a number.
+        Raises :class:`CheckpointError` where a number is infinite, not a number, or far too large.
         """
         file, stored_name = self._places[name]
         rows = self.tokenizer.vocabulary if name in (EMBEDDING, HEAD) else None
         values = file.read(stored_name, stop=rows)
-        _check_finite(values, stored_name, file.name)
+        _check_numbers(values, stored_name, file.name)
         if name not in self._digests:
             self._digests[name] = hashlib.sha256(values.data).hexdigest()
         return values
@@ -142,7 +144,7 @@ class Checkpoint:
         digest = None if name in self._digests else hashlib.sha256()
         for start in range(0, rows, step):
             values = file.read(stored_name, start, min(start + step, rows))
-            _check_finite(values, stored_name, file.name, start)
+            _check_numbers(values, stored_name, file.name, start)
             if digest is not None:
                 digest.update(values.data)
             yield values
@@ -374,16 +376,18 @@ def _explain_absence(source: Source) -> str:
     )
 
 
-def _check_finite(values: NDArray[np.float32], name: str, file: str, row: int = 0) -> None:
-    """Refuse what is not finite; the first row of ``values`` is number ``row`` of the tensor."""
+def _check_numbers(values: NDArray[np.float32], name: str, file: str, row: int = 0) -> None:
+    """Refuse what cannot be weights; ``values`` begin with row ``row`` of the tensor."""
     flat = values.reshape(-1)
     for start in range(0, flat.size, _CHUNK):
-        finite = np.isfinite(flat[start : start + _CHUNK])
-        if not finite.all():
-            place = start + int(np.argmin(finite))
+        part = flat[start : start + _CHUNK]
+        # A number that is none is neither; two passes without a temporary array.
+        if not (part.min() >= -_LARGEST and part.max() <= _LARGEST):
+            place = start + int(np.argmin(np.abs(part) <= _LARGEST))
             index = [int(i) for i in np.unravel_index(place, values.shape)]
             index[0] += row
+            kind = "at most 1e9 in size" if np.isfinite(flat[place]) else "finite"
             raise CheckpointError(
                 f"{file}: the tensor {name} holds {flat[place]} at {index}, but weights must be "
-                "finite; the file is damaged or its training had diverged."
+                f"{kind}; the file is damaged or its training had diverged."
             )

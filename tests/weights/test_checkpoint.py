@@ -306,6 +306,28 @@ def test_numbers_that_are_none_are_refused_with_their_place(folder: Path, value:
             checkpoint.fingerprint()
 
 
+@pytest.mark.parametrize("name", ["h.0.ln_1.weight", "h.1.attn.c_proj.weight", "wte.weight"])
+def test_a_flipped_bit_of_an_exponent_is_found(folder: Path, name: str) -> None:
+    weights = random_weights(**SIZES)
+    bits = weights[name].reshape(-1).view(np.uint32)
+    place = int(np.argmax(np.abs(weights[name].reshape(-1)) < 1))
+    bits[place] |= 1 << 30
+    write_weights(folder, weights)
+    with open_checkpoint(folder) as checkpoint:
+        with pytest.raises(CheckpointError, match=r"holds .*e\+3[0-9] at .* at most 1e9"):
+            checkpoint.read(name)
+        with pytest.raises(CheckpointError, match="is damaged"):
+            list(checkpoint.blocks(name))
+
+
+def test_large_weights_are_weights(folder: Path) -> None:
+    weights = random_weights(**SIZES)
+    weights["h.0.ln_1.weight"][3] = -1e9
+    write_weights(folder, weights)
+    with open_checkpoint(folder) as checkpoint:
+        assert checkpoint.read("h.0.ln_1.weight")[3] == -1e9
+
+
 def test_a_weight_of_another_type_is_refused(folder: Path) -> None:
     tensors = {name: encode(tensor, "fp32") for name, tensor in random_weights(**SIZES).items()}
     tensors["ln_f.bias"] = ("F64", (16,), bytes(128))
