@@ -144,10 +144,11 @@ class CataloguePanel(QFrame):
         first.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def begin(self) -> None:
-        """Take the keyboard."""
+        """Take the keyboard: the chosen row, or the field where no row is there to show it."""
         if not self.list.current() and not self.repository.text() and self._entries:
             self.list.choose(next(iter(self._entries)))
-        self.list.setFocus(Qt.FocusReason.OtherFocusReason)
+        first = self.list if self.list.current() else self.repository
+        first.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Escape closes."""

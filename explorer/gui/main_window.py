@@ -159,6 +159,7 @@ class MainWindow(QMainWindow):
         self.models_page.message.connect(self.status.say)
         self.settings.theme_changed.connect(self._set_theme)
         self.settings.text_size_asked.connect(self._set_text_size)
+        self.settings.message.connect(self.status.say)
         self.memory.failed.connect(self.status.say)
 
     # Commands: the same for keys, menus and buttons

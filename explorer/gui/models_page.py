@@ -227,9 +227,11 @@ class ModelsPage(QWidget):
 
     def take_focus(self) -> None:
         """Take the keyboard where the page comes up: the list, or the way to a first model."""
+        if self.catalogue.isVisible():
+            self.catalogue.begin()
+            return
         empty = self._pages.currentWidget() is self.nothing
         first = self.import_button if empty else self.list
-        first = self.catalogue.list if self.catalogue.isVisible() else first
         first.setFocus(Qt.FocusReason.OtherFocusReason)
 
     # Rows

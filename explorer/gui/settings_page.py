@@ -46,6 +46,7 @@ class SettingsPage(QScrollArea):
     """Idle minutes after which the model is unloaded; 0 = never."""
     threads_changed = Signal(int)
     """Threads on the CPU; 0 = one a physical core."""
+    message = Signal(str)
 
     def __init__(
         self, places: Sequence[tuple[str, Path]] = (), parent: QWidget | None = None
@@ -271,7 +272,9 @@ class SettingsPage(QScrollArea):
         self.text_size_asked.emit(self.sender().property("step"))
 
     def _on_show(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(self.sender().property("folder")))
+        folder = self.sender().property("folder")
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(folder)):
+            self.message.emit(f"No file manager was found; the folder is {folder}.")
 
 
 def about(option: Option) -> str:

@@ -132,9 +132,11 @@ QCheckBox, QRadioButton {
     background: transparent; spacing: 7px; border: 1px solid transparent; border-radius: 4px; padding: 1px 5px 1px 1px;
 }
 QCheckBox:focus, QRadioButton:focus { border-color: $accent; }
+QCheckBox:disabled, QRadioButton:disabled { color: $muted; }
 QCheckBox::indicator { width: 14px; height: 14px; border: 1px solid $muted; border-radius: 4px; background: $field; }
 QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url(icons:check-$tone.svg); }
 QRadioButton::indicator { width: 13px; height: 13px; border: 1px solid $muted; border-radius: 7px; background: $field; }
+QRadioButton::indicator:disabled, QCheckBox::indicator:disabled { border-color: $line; background: $background; }
 QRadioButton::indicator:checked { border: 4px solid $accent; width: 7px; height: 7px; }
 
 QSlider { min-height: 18px; background: transparent; }

@@ -652,6 +652,21 @@ def test_another_repository_is_not_asked_for_at_the_commit_of_the_one_before(pag
     assert works.asked() == [("look", "owner/tw", "v2")]
 
 
+def test_the_catalogue_shows_where_the_keyboard_is_when_it_comes_back(page, qtbot):
+    page.show_catalogue()
+    panel = page.catalogue
+    panel.repository.clear()
+    qtbot.keyClicks(panel.repository, "owner/one")
+    qtbot.keyClick(panel.repository, Qt.Key.Key_Escape)
+    page.show_catalogue()
+    assert panel.repository.hasFocus()  # no row is current, so that the list would show nothing
+    page.take_focus()
+    assert panel.repository.hasFocus()
+    panel.list.choose("distilbert/distilgpt2")
+    page.take_focus()
+    assert panel.list.hasFocus()
+
+
 def test_what_is_installed_is_not_offered_once_more(page, qtbot, works):
     page.show_catalogue()
     panel = page.catalogue

@@ -71,3 +71,11 @@ def test_a_file_is_shown_in_its_folder(page, tmp_path, monkeypatch):
         if button.text() == "Show":
             button.click()
     assert shown == [QUrl.fromLocalFile(str(Path(tmp_path)))] * 2
+
+
+def test_a_folder_that_nothing_can_show_is_named(page, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: False)
+    button = next(each for each in page.findChildren(QPushButton) if each.text() == "Show")
+    with qtbot.waitSignal(page.message) as message:
+        button.click()
+    assert str(tmp_path) in message.args[0]

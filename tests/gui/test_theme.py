@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QCheckBox, QLabel, QRadioButton
 
 from explorer.gui import theme
 
@@ -101,3 +101,14 @@ def test_an_icon_follows_the_theme(qapp):
 def test_a_missing_icon_is_an_empty_picture(qapp):
     theme.apply(qapp, theme.Theme(theme.LIGHT), ICONS)
     assert not theme.icon("no such icon").pixmap(16, 16).isNull()
+
+
+@pytest.mark.parametrize("palette", [theme.LIGHT, theme.DARK])
+@pytest.mark.parametrize("kind", [QRadioButton, QCheckBox])
+def test_a_choice_that_cannot_be_made_looks_so(qtbot, kind, palette):
+    button = kind("NVIDIA GPU")
+    qtbot.addWidget(button)
+    button.setStyleSheet(theme.stylesheet(theme.Theme(palette)))
+    can = button.grab().toImage()
+    button.setEnabled(False)
+    assert button.grab().toImage() != can
