@@ -13,6 +13,8 @@ from explorer.weights.convert import PART
 RESERVED = "demo"
 
 _MAX_NAME = 64
+_MAX_MADE = 40
+"""Characters of a name that the program makes; a number may come behind them."""
 _MAX_BYTES = 200
 """File systems take 255, and an ending is put behind the name while the model is made."""
 # Windows refuses these as file names, with any ending.
@@ -43,16 +45,28 @@ def check_name(name: str) -> str:
 
 
 def _allowed(char: str) -> bool:
-    return char.isalnum() or char in " ._-+"
+    # Marks are what many scripts write their vowels with.
+    return char.isalnum() or char in " ._-+" or unicodedata.category(char).startswith("M")
 
 
 def free_name(base: str, taken: set[str]) -> str:
     """Return a name made from ``base``, with a number where it is among ``taken``, casefolded."""
-    base = plain(re.sub(re.escape(PART) + "$", "", base, flags=re.IGNORECASE))
+    base = _usable(re.sub(re.escape(PART) + "$", "", base, flags=re.IGNORECASE))
     candidates = (f"{base}-{n}" if n > 1 else base for n in itertools.count(1))
     return next(
         name for name in candidates if name.casefold() not in taken and not _DEVICES.fullmatch(name)
     )
+
+
+def _usable(name: str) -> str:
+    """Return ``name`` with only what a model's name may hold, in whatever script it is."""
+    runs = itertools.groupby(
+        unicodedata.normalize("NFC", name), lambda char: char != " " and _allowed(char)
+    )
+    name = "".join("".join(run) if kept else "-" for kept, run in runs)
+    while name and not name[0].isalnum():
+        name = name[1:]
+    return name[:_MAX_MADE].rstrip("-._+") or "model"
 
 
 def folder_name(folder: Path) -> str:
@@ -64,4 +78,4 @@ def folder_name(folder: Path) -> str:
 
 def plain(name: str) -> str:
     """Return ``name`` with only what every file system takes."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:40] or "model"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:_MAX_MADE] or "model"

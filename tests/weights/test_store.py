@@ -207,6 +207,12 @@ def test_the_folder_gives_the_name_and_a_number_where_it_is_taken(
         ("models--openai-community--gpt2/snapshots/607a30d", "gpt2"),
         ("demo", "demo-2"),
         ("…", "model"),
+        ("模型", "模型"),
+        ("مدل زبان", "مدل-زبان"),
+        ("हिन्दी", "हिन्दी"),
+        ("-x.", "x"),
+        ("(modèle) №1", "modèle-1"),
+        ("ก" * 80, "ก" * 40),
         ("x.part", "x"),
         ("nul", "nul-2"),
     ],
@@ -238,7 +244,8 @@ def test_names_that_cannot_be_used(store: Store, source: Path, paths: Paths, nam
 
 
 @pytest.mark.parametrize(
-    "name", ["gpt2", "GPT-2 1.5B", "größe", " spaces around ", "a+b_c", "2", "模型" * 32]
+    "name",
+    ["gpt2", "GPT-2 1.5B", "größe", " spaces around ", "a+b_c", "2", "模型" * 32, "हिन्दी", "ไทย"],
 )
 def test_names_that_can_be_used(name: str) -> None:
     assert check_name(name) == name.strip()
