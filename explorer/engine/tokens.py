@@ -158,6 +158,11 @@ class Tokens:
         """Return the bytes that ``token`` stands for; empty for an id without a token."""
         return self._bytes[token]
 
+    @property
+    def start_words(self) -> str:
+        """How to name what a text without a prompt starts from; empty where nothing does."""
+        return "" if self.start_of_text is None else self.decode([self.start_of_text])
+
     def decoder(self) -> TextDecoder:
         """Return a decoder for one text that arrives token by token."""
         return TextDecoder(self._bytes)

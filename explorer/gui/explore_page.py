@@ -334,7 +334,7 @@ class ExplorePage(QSplitter):
             return
         room = loaded.manifest.context - max(len(ids), 1)
         problem = f"too long by {1 - room:,}; shorten it" if room < 1 else ""
-        self.prompt.set_count(len(ids), room, problem)
+        self.prompt.set_count(len(ids), room, problem, loaded.tokens.start_words)
 
     @Slot(str)
     def _on_paste_refused(self, text: str) -> None:

@@ -224,12 +224,17 @@ class PromptPanel(QWidget):
         """Tick or untick what :meth:`control_tokens` returns."""
         self.control.setChecked(on)
 
-    def set_count(self, tokens: int | None, room: int | None, problem: str = "") -> None:
-        """Show the tokens of the prompt and how many more fit; ``problem`` replaces the latter."""
+    def set_count(
+        self, tokens: int | None, room: int | None, problem: str = "", start: str = END_OF_TEXT
+    ) -> None:
+        """Show the tokens of the prompt and how many more fit; ``problem`` replaces the latter.
+
+        ``start`` names the token that a text without a prompt starts from.
+        """
         if tokens is None:
             self.tokens.setText("")
         elif tokens == 0:
-            self.tokens.setText(f"empty: starts from {END_OF_TEXT}")
+            self.tokens.setText(f"empty: starts from {start}")
         else:
             self.tokens.setText("1 token" if tokens == 1 else f"{tokens:,} tokens")
         room_text = "" if room is None or tokens == 0 else f"room for {max(room, 0):,} more"

@@ -123,6 +123,11 @@ def test_count_and_room_are_said(panel, tokens, room, problem, left, right):
     assert panel.room.property("role") == ("rejected" if problem else "muted")
 
 
+def test_a_model_with_a_token_of_its_own_starts_from_that(panel):
+    panel.set_count(0, 1023, start="<|begin|>")
+    assert panel.tokens.text() == "empty: starts from <|begin|>"
+
+
 def test_the_control_token_is_ordinary_text_until_ticked(panel, qtbot):
     assert not panel.control.isVisible()
     panel.set_text(f"a{END_OF_TEXT}b")
