@@ -24,6 +24,7 @@ class Screen:
         self._outbox: list[Command] = []
         self._changed: set[int] = set()
         self._notices: list[str] = []
+        self._problems: list[str] = []
         self._trouble = ""
         self.enter(None, lanes)
 
@@ -76,6 +77,11 @@ class Screen:
         """Return the sentences left since the last call."""
         notices, self._notices = self._notices, []
         return notices
+
+    def take_problems(self) -> list[str]:
+        """Return what went wrong since the last call."""
+        problems, self._problems = self._problems, []
+        return problems
 
     # What the engine is told
 
@@ -166,7 +172,7 @@ class Screen:
         except LibraryError as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
-                self.say(self._trouble)
+                self._problems.append(self._trouble)
             return
         self._trouble = ""
         for candidate in passing:

@@ -119,3 +119,7 @@ class Showing:
     def take_notices(self) -> list[str]:
         """Return sentences that a person should see, since the last call."""
         return self._screen.take_notices()
+
+    def take_problems(self) -> list[str]:
+        """Return sentences about what went wrong, since the last call."""
+        return self._screen.take_problems()

@@ -500,7 +500,7 @@ def test_where_the_library_cannot_be_written_for_a_while_streaming_goes_on(desk,
         patch.setattr(desk.database, "transaction", _full)
         desk.stream()
         desk.stream()
-        assert desk.review.take_notices() == ["The disk is full."]  # said once
+        assert desk.review.take_problems() == ["The disk is full."]  # said once
         with pytest.raises(LibraryError, match="disk is full"):
             desk.review.judge(0, "rejected")
     assert desk.states() == ["streaming"] * 4

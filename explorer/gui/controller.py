@@ -57,7 +57,7 @@ class Controller(QObject):
     prefill = Signal(int, int)
     """(done, total) tokens of a long prompt."""
     message = Signal(str, str)
-    """(sentence, level): ``news`` passes, ``problem`` stays until it is dismissed."""
+    """(sentence, level): ``news`` passes, ``notice`` and ``problem`` stay until dismissed."""
 
     def __init__(
         self,
@@ -256,6 +256,8 @@ class Controller(QObject):
         if commands:
             self.engine.send(*commands)
         for sentence in self.review.take_notices():
+            self.message.emit(sentence, "notice")
+        for sentence in self.review.take_problems():
             self.message.emit(sentence, "problem")
 
     def _leave(self) -> bool:

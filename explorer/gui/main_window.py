@@ -291,10 +291,10 @@ class MainWindow(QMainWindow):
 
     @Slot(str, str)
     def _on_message(self, sentence: str, level: str) -> None:
-        if level == "problem":
-            self.explore.notices.say(sentence)
-        else:
+        if level == "news":
             self.status.say(sentence)
+        else:
+            self.explore.notices.say(sentence, role=level)
 
     @Slot(bool)
     def _on_running(self, running: bool) -> None:

@@ -38,17 +38,23 @@ class Notices(QWidget):
         """Return what is shown, oldest first."""
         return list(self._strips)
 
-    def say(self, sentence: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
+    def say(
+        self,
+        sentence: str,
+        actions: Sequence[tuple[str, Callable[[], object]]] = (),
+        role: str = "problem",
+    ) -> None:
         """Show a sentence; one that is already there is not repeated.
 
         ``actions`` are (words, what happens): buttons below it. One that is pressed ends it.
+        ``role`` colours it: "problem", or "notice" for what is as it should be.
         """
         if not sentence or sentence in self._strips:
             return
         while len(self._strips) >= MOST:
             self.dismiss(next(iter(self._strips)))
         strip = QFrame()
-        strip.setProperty("role", "problem")
+        strip.setProperty("role", role)
         rows = QVBoxLayout(strip)
         rows.setContentsMargins(14, 8, 8, 8)
         rows.setSpacing(theme.UNIT)

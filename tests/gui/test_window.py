@@ -653,3 +653,15 @@ def test_a_folder_that_cannot_be_imported_is_refused_in_sight(desk, tmp_path, qt
     picker = desk.window.explore.models
     assert "llama" in picker.problem.text()
     assert picker.problem.isVisible()
+
+
+def test_rule_11_another_build_is_said_as_news_and_not_as_an_error(desk):
+    desk.generate("Once upon a time")
+    desk.step()
+    desk.window.controller.loading.load(demo("cpu-int4"), "auto")
+    desk.tick()
+    desk.generate("Once upon a time")
+    (sentence,) = desk.window.explore.notices.sentences()
+    assert sentence.startswith("demo runs as cpu-int4 now")
+    (strip,) = desk.window.explore.notices._strips.values()
+    assert strip.property("role") == "notice"
