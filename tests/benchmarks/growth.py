@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 """Told apart by people who do not see all colours (Okabe and Ito, 2008); lines are named too."""
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 420, 280, 62, 40, 78, 44
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 440, 280, 62, 40, 98, 44
 
 
 def main() -> None:
