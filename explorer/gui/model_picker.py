@@ -202,6 +202,8 @@ class ModelPicker(QFrame):
         fraction = task.fraction if task else None
         self._working.setVisible(running)
         self.pause.setVisible(task is not None and task.pausable)
+        # Throwing away what was fetched is asked about, which the Models page has the room for.
+        self.cancel.setVisible(task is not None and not task.pausable)
         self.import_button.set_busy(busy.title if busy else "")
         self.bar.setRange(0, 0 if running and fraction is None else 1000)
         self.bar.setValue(0 if fraction is None else round(1000 * min(max(fraction, 0), 1)))

@@ -1,12 +1,14 @@
 """What goes on with models: one card a task, with one bar, its words, and what can be done.
 
 A download that was paused, or that an earlier start of the program left, has a card as well, and so
-has a task that failed, until it is dismissed.
+has a task that failed, until it is dismissed. Only a second press throws away what was fetched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Literal
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
@@ -19,6 +21,8 @@ from explorer.gui.theme import GAP, UNIT, set_role
 from explorer.weights.downloads import Unfinished
 
 STEPS = 1000
+
+_QUESTION = "Delete what has arrived? It would have to be fetched again from its start."
 
 
 class TaskCard(QFrame):
@@ -37,6 +41,9 @@ class TaskCard(QFrame):
         self.setProperty("role", "card")
         self._task: Task | None = None
         self._repository = ""
+        self._asked: Literal["", "cancel", "discard"] = ""
+        """What waits for a second press."""
+        self._show_again: Callable[[], None] = lambda: None
         self.title = Elided()
         self.title.setProperty("role", "title")
         self.bar = QProgressBar()
@@ -47,6 +54,8 @@ class TaskCard(QFrame):
         self.cancel = _button("Cancel", self._on_cancel)
         self.discard = _button("Discard", self._on_discard)
         self.dismiss = _button("Dismiss", self._on_dismiss)
+        self.delete = _button("Delete", self._on_delete)
+        self.keep = _button("Keep", self._on_keep)
         head = QHBoxLayout()
         head.setSpacing(UNIT)
         head.addWidget(self.title, 1)
@@ -61,12 +70,18 @@ class TaskCard(QFrame):
 
     def buttons(self) -> tuple[QPushButton, ...]:
         """Return what can be pressed, hidden or not, in the order of the screen."""
-        return self.pause, self.resume, self.cancel, self.discard, self.dismiss
+        return (
+            *(self.pause, self.resume, self.cancel, self.discard, self.dismiss),
+            *(self.delete, self.keep),
+        )
 
     def show_task(self, task: Task, repository: str = "") -> None:
         """Show a task that runs or failed; ``repository`` is where a failed download can go on."""
-        self._task, self._repository = task, repository
         failed = bool(task.problem)
+        if self._asked == ("discard" if not failed else "cancel"):
+            self._asked = ""  # it was about something that is over
+        self._task, self._repository = task, repository
+        self._show_again = partial(self.show_task, task, repository)
         set_role(self, "problem" if failed else "card")
         words = task.problem or task.words or "Starting …"
         self._show(f"✕ {task.title} failed" if failed else task.title, words)
@@ -84,7 +99,10 @@ class TaskCard(QFrame):
 
     def show_unfinished(self, left: Unfinished, busy: str = "") -> None:
         """Show a download that can go on, unless something else is busy just now."""
+        if self._asked == "cancel":
+            self._asked = ""
         self._task, self._repository = None, left.repository
+        self._show_again = partial(self.show_unfinished, left, busy)
         set_role(self, "card")
         rest = f"{size(left.done)} of {size(left.total)} are here" if left.total else "Begun"
         self._show(f"{left.name or left.repository}: download not finished", f"{rest}.")
@@ -99,7 +117,7 @@ class TaskCard(QFrame):
     def _show(self, title: str, words: str) -> None:
         self.title.setText(title)
         self.title.setAccessibleName(title)
-        self.words.setText(words)
+        self.words.setText(_QUESTION if self._asked else words)
         self.bar.setAccessibleName(f"Progress: {title}")
 
     def _offer(self, **shown: bool) -> None:
@@ -108,19 +126,38 @@ class TaskCard(QFrame):
         for button in self.buttons():
             word = button.text()
             button.setAccessibleName(f"{word}: {self.title.text()}")
-            button.setVisible(shown.get(word.lower(), False))
+            offered = word in ("Delete", "Keep") if self._asked else shown.get(word.lower(), False)
+            button.setVisible(offered)
         still = [button for button in self.buttons() if button.isVisible()]
         if had_focus and still and not any(button.hasFocus() for button in still):
-            still[0].setFocus(Qt.FocusReason.OtherFocusReason)  # not somewhere else on the page
+            # Not somewhere else on the page, and on the harmless answer of two.
+            still[-1 if self._asked else 0].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _on_resume(self) -> None:
         self.resume_asked.emit(self._repository)
 
     def _on_discard(self) -> None:
-        self.discard_asked.emit(self._repository)
+        self._ask("discard")
 
     def _on_cancel(self) -> None:
-        self.cancel_asked.emit(self._task)
+        if self._task is not None and self._task.pausable:
+            self._ask("cancel")
+        else:
+            self.cancel_asked.emit(self._task)
+
+    def _ask(self, what: Literal["", "cancel", "discard"]) -> None:
+        self._asked = what
+        self._show_again()
+
+    def _on_keep(self) -> None:
+        self._ask("")
+
+    def _on_delete(self) -> None:
+        asked, self._asked = self._asked, ""
+        if asked == "discard":
+            self.discard_asked.emit(self._repository)
+        elif asked == "cancel":
+            self.cancel_asked.emit(self._task)
 
     def _on_dismiss(self) -> None:
         self.dismiss_asked.emit(self._task)

@@ -458,7 +458,33 @@ def test_a_download_is_one_card_with_bar_words_pause_and_cancel(page, qtbot, wor
     assert card(page).words.text() == "412 MB of 548 MB are here."
     press(qtbot, card(page).resume)
     assert works.asked()[-1][0] == "download"
+    count = len(works.asked())
     press(qtbot, card(page).cancel)
+    assert card(page).words.text().startswith("Delete what has arrived?")
+    assert card(page).keep.hasFocus()  # a second Enter must not delete
+    works.last.say(0.8, "440 of 548 MB, 12.3 MB/s, 9 s left")  # it goes on meanwhile
+    page._desk._on_tick()
+    assert card(page).words.text().startswith("Delete what has arrived?")
+    assert not card(page).cancel.isVisible()
+    press(qtbot, card(page).keep)
+    assert card(page).words.text() == "440 of 548 MB, 12.3 MB/s, 9 s left"
+    assert len(works.asked()) == count
+    press(qtbot, card(page).cancel)
+    press(qtbot, card(page).delete)
+    assert works.asked()[-1] == ("discard", "openai-community/gpt2")
+
+
+def test_a_question_about_a_download_goes_when_the_download_fails(page, qtbot, works):
+    page._desk.download("openai-community/gpt2", "", "gpt2")
+    press(qtbot, card(page).cancel)
+    works.leave("openai-community/gpt2")
+    works.last.fail("The hub does not answer.")
+    page._desk._on_tick()
+    assert card(page).words.text() == "The hub does not answer."
+    assert card(page).resume.isVisible()
+    assert not card(page).delete.isVisible()
+    press(qtbot, card(page).discard)
+    press(qtbot, card(page).delete)
     assert works.asked()[-1] == ("discard", "openai-community/gpt2")
 
 
@@ -569,6 +595,7 @@ def test_the_keyboard_goes_to_the_task_that_begins_and_back_to_the_list(page, qt
     assert download.pause.hasFocus()
     qtbot.keyClick(page.catalogue, Qt.Key.Key_Escape)
     press(qtbot, download.cancel)
+    press(qtbot, download.delete)
     works.last.finish()
     page._desk._on_tick()
     assert page.list.hasFocus()  # and not the card of the failure, which is next
