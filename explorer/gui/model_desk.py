@@ -384,7 +384,7 @@ class ModelDesk(QObject):
     def _on_folder(self, folder: Path, build: str) -> None:
         try:
             manifest = Manifest.read(folder)
-            tokens = Tokens.from_folder(folder, manifest.end_of_text)
+            tokens = Tokens.of_model(folder, manifest)
             loaded = Loaded(folder, manifest, build, tokens)
         except ExplorerError as error:
             there = (model.name for model in self.models() if model.folder == folder)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeyEvent, QResizeEvent
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui.build_rows import BuildRows
 from explorer.gui.controls import label
+from explorer.gui.desktop import open_file, show_folder
 from explorer.gui.model_tasks import Task
 from explorer.gui.model_words import Insight, card, last_used, origin, parameters, size
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
@@ -411,13 +412,13 @@ class ModelDetails(QFrame):
         if model is None:
             return
         folder = model.folder if model.folder.is_dir() else model.source or model.folder.parent
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(folder)))):
-            self.message.emit(f"No file manager was found; the folder is {folder}.")
+        if said := show_folder(Path(folder)):
+            self.message.emit(said)
 
     def _on_card(self) -> None:
         path = card(self._model) if self._model is not None else None
-        if path is not None and not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
-            self.message.emit(f"No program for it was found; the card is {path}.")
+        if path is not None and (said := open_file(path, "the card")):
+            self.message.emit(said)
 
     def _on_remove_build(self, build: str) -> None:
         manifest = self._model.manifest if self._model else None

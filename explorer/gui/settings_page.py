@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -25,6 +24,7 @@ from PySide6.QtWidgets import (
 from explorer.engine.device import Option
 from explorer.engine.memory import gigabytes
 from explorer.gui.controls import Number, label, tab_to_checked
+from explorer.gui.desktop import show_folder
 from explorer.gui.theme import GAP, PADDING, UNIT
 from explorer.settings import MOST_MINUTES
 
@@ -273,8 +273,8 @@ class SettingsPage(QScrollArea):
 
     def _on_show(self) -> None:
         folder = self.sender().property("folder")
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(folder)):
-            self.message.emit(f"No file manager was found; the folder is {folder}.")
+        if said := show_folder(Path(folder)):
+            self.message.emit(said)
 
 
 def about(option: Option) -> str:

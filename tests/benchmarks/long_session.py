@@ -14,7 +14,6 @@ import argparse
 import os
 import random
 import sys
-import tempfile
 from collections.abc import Iterator
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -26,7 +25,7 @@ from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
 from explorer.recipe import Recipe
 from tests.benchmarks.memory import resident
-from tests.benchmarks.models import add_model, open_model
+from tests.benchmarks.models import add_model, opened
 
 ALLOWED = 1.05
 LONGEST = 200
@@ -48,14 +47,12 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=100_000)
     parser.add_argument("--lanes", type=int, default=8)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        session, tokens = open_model(args, Path(scratch))
+    with opened(args) as (session, tokens):
         begun = 0
         print("   tokens  resident")
         for done, held in run(session, tokens, args.lanes, args.tokens):
             begun = begun or held
             print(f"{done:9,} {held / 1e6:6.1f} MB", flush=True)
-        session.close()
     print(f"{held / begun:.3f} times what it was")
     if held > ALLOWED * begun:
         sys.exit("Memory grew.")

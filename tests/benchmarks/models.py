@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from explorer.engine.session import Session
@@ -27,8 +30,16 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=Path, help="where the build is kept for the next time")
 
 
-def open_model(args: argparse.Namespace, scratch: Path) -> tuple[Session, Tokens]:
-    """Open the build that was asked for; it is made below ``scratch`` or ``--keep``."""
+@contextlib.contextmanager
+def opened(args: argparse.Namespace) -> Iterator[tuple[Session, Tokens]]:
+    """Open the build that was asked for; it is made below ``--keep``, or for this time only."""
+    with tempfile.TemporaryDirectory() as scratch:
+        session, tokens = _open(args, Path(scratch))
+        with contextlib.closing(session):
+            yield session, tokens
+
+
+def _open(args: argparse.Namespace, scratch: Path) -> tuple[Session, Tokens]:
     if args.model and (args.model / "model.json").is_file():  # as the program keeps them
         folder = args.model
     else:
@@ -40,7 +51,7 @@ def open_model(args: argparse.Namespace, scratch: Path) -> tuple[Session, Tokens
             shutil.copy(source / FILE_NAME, folder)
             make_builds(source, folder, args.build)
     session = Session(folder, args.build, "cpu", args.threads)
-    return session, Tokens.from_folder(folder, session.manifest.end_of_text)
+    return session, Tokens.of_model(folder, session.manifest)
 
 
 def _made(folder: Path, *, tiny: bool) -> Path:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
 from explorer.recipe import Recipe
 from explorer.studies.speed import random_prompt
-from tests.benchmarks.models import add_model, open_model
+from tests.benchmarks.models import add_model, opened
 
 BLOCK = 8
 """Steps of one thing before the next has its turn; the first of them is not counted."""
@@ -88,10 +87,8 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=8)
     parser.add_argument("--turns", type=int, default=25)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        session, tokens = open_model(args, Path(scratch))
+    with opened(args) as (session, tokens):
         measure(session, tokens, args.lanes, args.turns)
-        session.close()
 
 
 def measure(session: Session, tokens: Tokens, lanes: int, turns: int) -> None:

@@ -118,6 +118,17 @@ def test_cancel_ends_an_import_at_once_and_leaves_no_model(desk, source, qtbot):
         desk.import_folder(source)
 
 
+def test_an_opened_model_has_the_tokens_of_its_own(desk, tmp_path, qtbot):
+    # Of 300 tokens 297 is <|endoftext|>; the two that were added come behind it.
+    config = {"eos_token_id": 298, "bos_token_id": 299}
+    own = make_tiny(tmp_path / "own", added=("<|end|>", "<|begin|>"), config=config)
+    with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
+        desk.import_folder(own)
+    (loaded,) = opened.args
+    assert (loaded.tokens.end_of_text, loaded.tokens.start_of_text) == (298, 299)
+    assert loaded.tokens.start_words == "<|begin|>"
+
+
 def test_a_build_is_made_and_removed_and_the_model_goes_last(desk, source, qtbot):
     with qtbot.waitSignal(desk.opened, timeout=60_000):
         desk.import_folder(source)
