@@ -44,15 +44,29 @@ class Build:
     top: int
     """K: entries of ``top_logits``, min(64, drawable vocabulary)."""
     bits: int | None = None
-    """Bits a weight of the quantised matrices, None where they are floating point."""
+    """Bits a weight of the layers' matrices, None where they are floating point."""
     block: int | None = None
-    """Weights that share one scale, None where they are floating point."""
+    """Weights that share one scale; None where a whole output does, or where none is needed."""
+    head_bits: int | None = None
+    """Bits a weight of the head, with one scale an output; None where it is like the layers."""
     even_rows: bool = False
     """Whether the kernels give row-independent bits only for an even number of rows."""
     bytes: int = 0
     """Size of ``model.onnx`` and ``weights.bin`` together."""
     hashes: dict[str, str] = field(default_factory=dict)
     """Hex SHA-256 of ``model.onnx`` and ``weights.bin``, by file name."""
+
+    def quantized_bytes(self, layers: int, head: int, scale: int = 4) -> int:
+        """Return what so many weights of layers and head take; not for floating point.
+
+        ``scale`` is the bytes of a block beside its weights.
+        """
+        if self.bits is None:
+            raise ValueError(f"{self.name} is not quantised")
+        if self.head_bits is None:
+            layers, head = layers + head, 0
+        blocks = layers // self.block if self.block else 0  # the scales of whole outputs are few
+        return (layers * self.bits + head * (self.head_bits or 0)) // 8 + blocks * scale
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,9 @@ def make_builds(
             "0" * 64,
             spec.kv_head_size,
             spec.top,
-            used.bits,
-            used.block,
+            used.layers.bits,
+            used.layers.block,
+            used.head_bits,
             used.even_rows,
         )
         manifest = manifest.with_build(build)

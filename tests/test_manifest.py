@@ -15,7 +15,7 @@ from explorer.manifest import FILE_NAME, Build, Manifest
 from explorer.studies import quality
 
 HASHES = {"model.onnx": "c" * 64, "weights.bin": "d" * 64}
-BUILD = Build("cpu-int8", "cpu", "int8", "b" * 64, 16, 64, 8, 32, True, 12, HASHES)
+BUILD = Build("cpu-int4", "cpu", "int4", "b" * 64, 16, 64, 4, 128, 8, True, 12, HASHES)
 MANIFEST = Manifest("tiny", "a" * 64, 2, 2, 16, 64, 300, 0, 7000).with_build(BUILD)
 
 
@@ -29,10 +29,10 @@ def test_a_build_of_before_there_were_hashes_is_read(tmp_path):
     MANIFEST.write(tmp_path)
     path = tmp_path / FILE_NAME
     values = json.loads(path.read_text())
-    del values["builds"]["cpu-int8"]["hashes"]
+    del values["builds"]["cpu-int4"]["hashes"]
     path.write_text(json.dumps(values))
     build = dataclasses.replace(BUILD, hashes={})
-    assert Manifest.read(tmp_path).builds["cpu-int8"] == build
+    assert Manifest.read(tmp_path).builds["cpu-int4"] == build
 
 
 @pytest.mark.parametrize("value", [None, 7, ["c" * 64], {}])

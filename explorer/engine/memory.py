@@ -108,11 +108,11 @@ def _weights(manifest: Manifest, build: Build, columns: int, tokens: int) -> int
     width = manifest.width
     layers = manifest.layers * (4 * heads * width + 8 * width * width)
     head = columns * width
-    if build.bits is None or build.block is None:
+    if build.bits is None:
         tied = build.bytes < 4 * (layers + 2 * head)
         return build.bytes + (4 * head if tied else 0)
-    stored = (layers + head) * build.bits // 8
-    packed = stored + (layers + head) * 8 // build.block
+    stored = build.quantized_bytes(layers, head, scale=0)
+    packed = build.quantized_bytes(layers, head, scale=8)
     table = 2 * manifest.vocabulary * width  # half precision
     # Tokens from all over the vocabulary; those of a real text lie closer together.
     unread = table * (1 - min(READ_AROUND / table, 1.0)) ** tokens

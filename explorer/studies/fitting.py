@@ -6,6 +6,7 @@ packed; the estimate of memory itself is the engine's.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from explorer.engine.memory import Estimate, estimate
@@ -32,23 +33,20 @@ def expected_build(manifest: Manifest, name: str) -> Build:
     packing = PACKINGS[kind]
     embedding = manifest.vocabulary * manifest.width
     rest = max(manifest.parameters - embedding, 0)
-    if packing.bits is None or packing.block is None:
-        size: float = _NUMBER[kind] * rest + _HEAD * embedding
-    else:
-        positions = manifest.context * manifest.width
-        packed = max(rest - positions, 0) + embedding
-        scales = _NUMBER[kind] / packing.block
-        size = packed * (packing.bits / 8 + scales)
-        size += _NUMBER[kind] * positions + _LOOKED_UP * embedding
-    return Build(
+    build = Build(
         name,
         cast(DeviceClass, device_class),
         kind,
         "",
         -(-manifest.head_size // 8) * 8,
         min(64, manifest.vocabulary),
-        packing.bits,
-        packing.block,
+        packing.layers.bits,
+        packing.layers.block,
+        packing.head_bits,
         packing.even_rows,
-        round(size),
     )
+    if build.bits is None:
+        return replace(build, bytes=_NUMBER[kind] * rest + _HEAD * embedding)
+    positions = manifest.context * manifest.width
+    packed = build.quantized_bytes(max(rest - positions, 0), embedding)
+    return replace(build, bytes=packed + _NUMBER[kind] * positions + _LOOKED_UP * embedding)

@@ -15,20 +15,15 @@ import numpy as np
 
 from explorer.engine import memory
 from explorer.manifest import Build, Manifest, Precision
+from explorer.studies.fitting import expected_build
 
 _BUFFER = 256 << 20
 """Bytes that are read to measure memory: more than processors keep in their caches."""
 
 _PASSES = 8
 
-_SCALE = 4
-"""Bytes of the scale that a block of integer weights shares."""
-
-_SMALLER: dict[Precision, tuple[Precision, int, int]] = {
-    "fp32": ("int8", 8, 32),
-    "int8": ("int4", 4, 32),
-}
-"""Precision with fewer bytes on a CPU, its bits, and the weights that share a scale there."""
+_SMALLER: dict[Precision, Precision] = {"fp32": "int8", "int8": "int4"}
+"""Precision with fewer bytes on a CPU."""
 
 
 def step_bytes(manifest: Manifest, build: Build, lanes: int, position: int) -> int:
@@ -43,8 +38,8 @@ def step_bytes(manifest: Manifest, build: Build, lanes: int, position: int) -> i
 def weight_bytes(manifest: Manifest, build: Build) -> int:
     """Return the bytes of the matrices of all layers and of the head."""
     layers, head = _matrices(manifest, build)
-    if build.bits is not None and build.block is not None:
-        return _packed(layers + head, build.bits, build.block)
+    if build.bits is not None:
+        return build.quantized_bytes(layers, head)
     return layers * (2 if build.precision == "fp16" else 4) + head * 4
 
 
@@ -53,10 +48,6 @@ def _matrices(manifest: Manifest, build: Build) -> tuple[int, int]:
     width, heads = manifest.width, manifest.heads * build.kv_head_size
     layer = 4 * heads * width + 8 * width * width
     return manifest.layers * layer, manifest.vocabulary * width
-
-
-def _packed(weights: int, bits: int, block: int) -> int:
-    return weights * bits // 8 + weights // block * _SCALE
 
 
 def read_bandwidth(threads: int) -> float:
@@ -79,11 +70,13 @@ def faster(manifest: Manifest, build: Build, rates: Mapping[int, float], *, gpu:
     ``rates`` are tokens a second by number of lanes, ``gpu`` says whether there is one to use.
     """
     ways = []
-    if build.device_class == "cpu" and build.precision in _SMALLER:
-        name, bits, block = _SMALLER[build.precision]
-        layers, head = _matrices(manifest, build)
-        less = _packed(layers + head, bits, block) / weight_bytes(manifest, build)
-        ways.append(f"fewer bytes (--precision {name} reads {less:.0%} of these)")
+    name = _SMALLER.get(build.precision) if build.device_class == "cpu" else None
+    # With several lanes the processor is the bound, and unpacking four bits costs it more.
+    if name and (name != "int4" or 1 in rates):
+        smaller = expected_build(manifest, f"cpu-{name}")
+        less = weight_bytes(manifest, smaller) / weight_bytes(manifest, build)
+        when = " for one lane" if name == "int4" else ""
+        ways.append(f"fewer bytes{when} (--precision {name} reads {less:.0%} of these)")
     few, most = min(rates), max(rates, key=lambda lanes: rates[lanes])
     if rates[most] > 1.1 * rates[few]:
         gain = rates[most] / rates[few]

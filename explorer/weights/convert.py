@@ -190,7 +190,10 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
     flush(folder / GRAPH_FILE)
     flush(folder)
     packing = written.packing
-    parts = (checkpoint.fingerprint(), name, CONTRACT_VERSION, packing.bits, packing.block)
+    bits, block = packing.layers
+    parts = [checkpoint.fingerprint(), name, CONTRACT_VERSION, bits, block]
+    if packing.head_bits is not None:
+        parts.append(packing.head_bits)
     return Build(
         name=name,
         device_class=device_class,
@@ -198,8 +201,9 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
         fingerprint=hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest(),
         kv_head_size=spec.kv_head_size,
         top=spec.top,
-        bits=packing.bits,
-        block=packing.block,
+        bits=bits,
+        block=block,
+        head_bits=packing.head_bits,
         even_rows=packing.even_rows,
         bytes=_size(folder),
         hashes=written.hashes,
@@ -350,13 +354,13 @@ def _check_room(
         needed += sum(checkpoint.source.path(name).stat().st_size for name in checkpoint.files())
     for build in builds:
         _, precision = _split(build)
-        bits = PACKINGS[precision].bits
+        bits = PACKINGS[precision].layers.bits
         if bits is None:
             needed += checkpoint.parameters * (2 if precision == "fp16" else 4)
         else:
-            # One scale a block of at least 32 weights; the embedding is kept apart, in fp16.
+            # The embedding is kept apart, in fp16; the head may have twice as many bits.
             table = checkpoint.tokenizer.vocabulary * checkpoint.config.width
-            needed += checkpoint.parameters * (bits + 1) / 8 + 2 * table
+            needed += checkpoint.parameters * (bits + 1) / 8 + 3 * table
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -6,7 +6,8 @@ Matrices come in the form that the precision asks for; whoever adds a layer need
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -15,8 +16,8 @@ from onnx import TensorProto, helper
 
 from explorer.errors import CheckpointError
 from explorer.manifest import Precision
-from explorer.weights.plan import Packing
-from explorer.weights.quantize import Packed, empty, quantize_into
+from explorer.weights.plan import COLUMNS, FLOATING, Packing, Storage
+from explorer.weights.quantize import LEVELS, Packed, empty, quantize_columns, quantize_into
 from explorer.weights.writing import WeightWriter
 
 Array = NDArray[np.float32]
@@ -26,10 +27,37 @@ Read = Callable[[str], Iterable[Array]]
 In parts of whole rows; all but the last have a multiple of 128 rows."""
 
 _STANDARD = frozenset(
-    {"Add", "Cast", "Gather", "GatherElements", "Gemm", "LayerNormalization", "LogSoftmax"}
-    | {"MatMul", "Reshape", "Slice", "Sub", "TopK"}
+    {"Abs", "Add", "Cast", "Div", "Gather", "GatherElements", "Gemm", "LayerNormalization"}
+    | {
+        "LogSoftmax",
+        "MatMul",
+        "MatMulInteger",
+        "Max",
+        "Mul",
+        "QuantizeLinear",
+        "ReduceMax",
+        "Reshape",
+        "Slice",
+    }
+    | {"Sub", "TopK"}
 )
 """Operators of ONNX itself; the others are ONNX Runtime's own."""
+
+_AT_ONCE = 1 << 9
+"""Outputs that are quantised at a time where each has one scale."""
+_LEAST = 1e-30
+"""A row of which no number is larger counts as one of zeros."""
+
+
+class _Columns(NamedTuple):
+    """A matrix of whole numbers with one scale an output."""
+
+    data: NDArray[np.int8]  # [inputs, outputs]
+    scales: Array  # [outputs]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int]) -> _Columns:
+        return cls(np.empty(shape, np.int8), np.empty(shape[1], np.float32))
 
 
 class Nodes:
@@ -49,7 +77,7 @@ class Nodes:
     @property
     def quantizes(self) -> bool:
         """Whether matrices are stored in few bits."""
-        return self._packing.bits is not None
+        return self._packing.layers != FLOATING
 
     def node(
         self, op: str, inputs: Sequence[str], outputs: Sequence[str] = (), **attributes: Any
@@ -107,15 +135,29 @@ class Nodes:
             self._initializers.append(onnx.numpy_helper.from_array(array, name))
         return name
 
+    def number(self, name: str, value: np.generic) -> str:
+        """Add a number, inside the graph file; once under each name."""
+        name = f"const_{name}"
+        if all(tensor.name != name for tensor in self._initializers):
+            self._initializers.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+        return name
+
     def linear(
         self, x: str, name: str, rows: Iterable[Array], shape: tuple[int, int], bias: str = ""
     ) -> str:
         """Return ``x @ weight (+ bias)``; weight [inputs, outputs], as GPT-2 keeps them."""
         inputs, outputs = shape
-        if not self.quantizes:
+        storage = self._packing.layers
+        if storage == FLOATING:
             product = self.node("MatMul", [x, self.floating(name, rows, shape)])
             return self.node("Add", [product, bias]) if bias else product
-        bits, block = self._bits
+        if storage == COLUMNS:
+            columns = _Columns.empty(shape)
+            parts = list(_exactly(rows, shape))
+            whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            done = self._quantize_columns(columns, whole)
+            return self._by_columns(x, name, columns, done, bias)
+        bits, block = _blocks(storage)
         packed = empty(outputs, inputs, bits, block)
         done, start = [], 0  # block of inputs
         for part in _exactly(rows, shape):
@@ -125,14 +167,22 @@ class Nodes:
             start = stop
         self._begin(name, packed.data.dtype, packed.data.shape)
         self._weights.put(packed.data, done)
-        return self._by_bits(x, name, packed.scales, shape, bias)
+        return self._by_blocks(x, name, packed.scales, shape, storage, bias)
 
     def transposed(
         self, x: str, name: str, rows: Iterable[Array], shape: tuple[int, int], bias: str, out: str
     ) -> str:
         """Return ``x @ weight.T + bias`` as ``out``, quantised; weight [outputs, inputs]."""
         outputs, inputs = shape
-        bits, block = self._bits
+        storage = self._packing.head
+        if storage == COLUMNS:
+            columns = _Columns.empty((inputs, outputs))
+            done, start = [], 0
+            for part in _exactly(rows, shape):
+                done += self._quantize_columns(columns, part.T, start)
+                start += len(part)
+            return self._by_columns(x, name, columns, done, bias, out)
+        bits, block = _blocks(storage)
         done, scales = [], []
         like = empty(0, inputs, bits, block).data
         shape3 = (outputs, *like.shape[1:])
@@ -145,7 +195,9 @@ class Nodes:
             scales.append(packed.scales)
         for work in done:
             work.result()
-        return self._by_bits(x, name, np.concatenate(scales), (inputs, outputs), bias, out)
+        return self._by_blocks(
+            x, name, np.concatenate(scales), (inputs, outputs), storage, bias, out
+        )
 
     def _begin(self, name: str, kind: np.dtype[Any], shape: Sequence[int]) -> None:
         """Start a tensor in the external file, and point to it from inside the graph."""
@@ -159,24 +211,64 @@ class Nodes:
             tensor.external_data.add(key=key, value=str(value))
         self._initializers.append(tensor)
 
-    @property
-    def _bits(self) -> tuple[int, int]:
-        bits, block = self._packing.bits, self._packing.block
-        if bits is None or block is None:
-            raise ValueError("this precision has no quantised matrices")
-        return bits, block
+    def _quantize_columns(
+        self, columns: _Columns, weight: Array, start: int = 0
+    ) -> list[Future[None]]:
+        """Have the columns of ``weight`` quantised, which are those from ``start`` on."""
+        done = []
+        for first in range(0, weight.shape[1], _AT_ONCE):
+            part = weight[:, first : first + _AT_ONCE]
+            place = slice(start + first, start + first + part.shape[1])
+            room = columns.data[:, place], columns.scales[place]
+            done.append(self._weights.work(quantize_columns, *room, part))
+        return done
 
-    def _by_bits(
+    def _by_columns(
+        self,
+        x: str,
+        name: str,
+        columns: _Columns,
+        done: Sequence[Future[None]],
+        bias: str = "",
+        output: str = "",
+    ) -> str:
+        """Append the product with a matrix of whole numbers, which are ready once ``done`` is.
+
+        Every row of ``x`` is divided by its largest number, rounded to -127..127 of 127 and, after
+        the product, multiplied by that number again. So no row sees another, and the product itself
+        is exact: neither the number of rows nor the processor changes a bit of it.
+        """
+        self._begin(name, columns.data.dtype, columns.data.shape)
+        self._weights.put(columns.data, done)
+        scales = self.weight(f"{name}.scales", columns.scales)
+        size = self.node("ReduceMax", [self.node("Abs", [x]), self.constant(-1)], keepdims=1)
+        size = self.node("Max", [size, self.number("least", np.float32(_LEAST))])
+        level, zero = (
+            self.number("level", np.float32(1 / LEVELS)),
+            self.number("zero", np.uint8(128)),
+        )
+        numbers = self.node("QuantizeLinear", [self.node("Div", [x, size]), level, zero])
+        # MatMulIntegerToFloat would do this and the next two at once, and takes longer.
+        product = self.node("MatMulInteger", [numbers, name, zero])
+        product = self.node("Cast", [product], to=TensorProto.FLOAT)
+        product = self.node("Mul", [product, scales])
+        last = [output] if output else ()
+        if not bias:
+            return self.node("Mul", [product, size], last)
+        return self.node("Add", [self.node("Mul", [product, size]), bias], last)
+
+    def _by_blocks(
         self,
         x: str,
         name: str,
         scales: Array,
         shape: tuple[int, int],
+        storage: Storage,
         bias: str,
         output: str = "",
     ) -> str:
         """Append the product with a quantised matrix whose data were written last."""
-        bits, block = self._bits
+        bits, block = _blocks(storage)
         inputs = [x, name, self.weight(f"{name}.scales", scales)]
         if bias:
             inputs += ["", "", bias]
@@ -212,6 +304,13 @@ def _exactly(rows: Iterable[Array], shape: tuple[int, ...]) -> Iterator[Array]:
             left -= min(left, len(part))
     if left:
         yield np.zeros((left, *shape[1:]), np.float32)
+
+
+def _blocks(storage: Storage) -> tuple[int, int]:
+    """Return bits and block of a matrix that is stored in blocks."""
+    if storage.bits is None or storage.block is None:
+        raise ValueError(f"{storage} has no blocks")
+    return storage.bits, storage.block
 
 
 def _cast(name: str, values: Array, target: NDArray[Any]) -> None:

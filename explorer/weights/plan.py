@@ -18,22 +18,39 @@ LOGIT_BLOCK = 64
 """Logits come in whole blocks of this many columns, so that every row starts aligned."""
 
 
+class Storage(NamedTuple):
+    """How the weights of a matrix are stored."""
+
+    bits: int | None = None
+    """Bits a weight, None where they are floating point."""
+    block: int | None = None
+    """Inputs whose weights share a scale; None where it is all of an output's, or no integers."""
+
+
+FLOATING = Storage()
+COLUMNS = Storage(8)
+"""8 bits with one scale an output."""
+
+
 class Packing(NamedTuple):
     """How the matrices of a build are stored."""
 
-    bits: int | None
-    """Bits a weight, None where they are floating point."""
-    block: int | None
-    """Weights that share a scale, None where they are floating point."""
-    even_rows: bool
+    layers: Storage = FLOATING
+    head: Storage = FLOATING
+    even_rows: bool = False
     """Whether the kernels give row-independent bits only for an even number of rows."""
+
+    @property
+    def head_bits(self) -> int | None:
+        """Bits a weight of the head, with one scale an output; None where it is like the layers."""
+        return self.head.bits if self.head != self.layers else None
 
 
 PACKINGS: dict[Precision, Packing] = {
-    "fp32": Packing(None, None, False),
-    "fp16": Packing(None, None, False),
-    "int8": Packing(8, 32, False),
-    "int4": Packing(4, 32, True),
+    "fp32": Packing(),
+    "fp16": Packing(),
+    "int8": Packing(COLUMNS, COLUMNS),
+    "int4": Packing(Storage(4, 128), COLUMNS, even_rows=True),
 }
 """Chosen by measuring speed, divergence from fp32 and row independence: docs/precision.md."""
 

@@ -1,6 +1,9 @@
-"""Weights in few bits, packed the way ``com.microsoft.MatMulNBits`` reads them.
+"""Weights in few bits, as the two integer products of ONNX Runtime read them.
 
-A matrix is cut along its inputs into blocks; the weights of one block share one scale. Quantising
+Either all weights of one output share a scale, for ``MatMulInteger``: :func:`quantize_columns`.
+
+Or a matrix is cut along its inputs into blocks, for ``com.microsoft.MatMulNBits``; the weights of
+one block share one scale. Quantising
 is symmetric: a stored number q stands for ``(q - 2**(bits-1)) * scale``, so there are no zero
 points to read. The kernels quantise activations by row and block in the same way, which is why one
 row never sees another.
@@ -21,10 +24,21 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+COLUMN_LEVELS = 64
+"""Weights that share a scale with their whole column are -64..64 of them.
+
+Processors without an instruction for it (AVX2, and AVX-512 before VNNI) add two products of an
+activation, 0..255, and a weight in 16 bits with a sign, and cut off what does not fit. So few
+levels do fit, 2 * 255 * 64, and every processor computes the same, exactly."""
+LEVELS = 127
+"""Activations are -127..127 of the largest number of their row."""
+
 _TILE = 1 << 18
 """Weights quantised at a time, a megabyte: less makes the calls count, more leaves the cache."""
 _COLUMNS = 1 << 13
 """Outputs of a tile at most."""
+_ROWS = 1 << 8
+"""Inputs of a column that are quantised at a time."""
 
 # Fractions of the plain scale that are tried for every block of 4-bit weights: clipping its one
 # largest weight a little often costs less than coarser steps for all the others.
@@ -58,6 +72,21 @@ def quantize(weight: Array, bits: int, block: int) -> Packed:
     packed = empty(outputs, inputs, bits, block)
     quantize_into(packed, weight, bits, block)
     return packed
+
+
+def quantize_columns(data: NDArray[np.int8], scales: Array, weight: Array) -> None:
+    """Quantise ``weight`` [K, n], of any strides, into ``data`` [K, n] with ``scales`` [n].
+
+    A stored number q, times one of :data:`LEVELS` of an activation, stands for ``q * scale``. A
+    column of zeros gets scale 0.
+    """
+    reach = np.maximum(weight.max(axis=0), -weight.min(axis=0))
+    step = np.abs(reach) / np.float32(COLUMN_LEVELS)  # a zero has no sign
+    inverse = _inverse(step)
+    scales[...] = step / np.float32(LEVELS)
+    for start in range(0, len(weight), _ROWS):
+        part = slice(start, start + _ROWS)
+        data[part] = np.rint(weight[part] * inverse)
 
 
 def empty(outputs: int, inputs: int, bits: int, block: int) -> Packed:

@@ -12,17 +12,17 @@ build, and the most that it ever was.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from explorer.manifest import Build, Manifest
+from explorer.manifest import Manifest
+from explorer.studies.fitting import expected_build
 from explorer.weights.checkpoint import open_checkpoint
 from explorer.weights.convert import TOKENIZER_FILE, graph_spec
-from explorer.weights.plan import PACKINGS
 from tests.benchmarks.shapes import SHAPES
 
 _BUILDS = ("cpu-fp32", "cpu-int8", "cpu-int4")
@@ -99,13 +99,8 @@ def _describe(source: Path, folder: Path, names: list[str]) -> None:
         )
         (folder / TOKENIZER_FILE).write_bytes(checkpoint.tokenizer.json.encode())
     for name in names:
-        precision = name.removeprefix("cpu-")
-        packing = PACKINGS[precision]  # type: ignore[index]
         size = sum(path.stat().st_size for path in (folder / name).iterdir())
-        build = Build(
-            name, "cpu", precision, "0" * 64, spec.kv_head_size, spec.top, bytes=size,  # type: ignore[arg-type]
-        )  # fmt: skip
-        manifest = manifest.with_build(dataclasses.replace(build, **packing._asdict()))
+        manifest = manifest.with_build(replace(expected_build(manifest, name), bytes=size))
     manifest.write(folder)
 
 

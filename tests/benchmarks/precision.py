@@ -30,15 +30,19 @@ from explorer.paths import Paths
 from explorer.studies import heldout
 from explorer.studies.divergence import compare
 from explorer.studies.heldout import HeldOut, shipped
-from explorer.weights.plan import Packing
+from explorer.weights.plan import COLUMNS, Packing, Storage
 from tests.builds import make_builds
 from tests.tiny import random_weights, write_weights
 
+_BLOCKS = (16, 32, 64, 128)
 PACKINGS = {
-    "fp32": Packing(None, None, False),
-    **{f"int8/{block}": Packing(8, block, False) for block in (16, 32, 64, 128)},
-    **{f"int4/{block}": Packing(4, block, False) for block in (16, 32, 64, 128)},
+    "fp32": Packing(),
+    "int8": Packing(COLUMNS, COLUMNS),
+    **{f"int8/{block}": Packing(Storage(8, block), Storage(8, block)) for block in _BLOCKS},
+    **{f"int4/{block}": Packing(Storage(4, block), COLUMNS) for block in _BLOCKS},
+    **{f"int4/{block}/int4": Packing(Storage(4, block), Storage(4, block)) for block in _BLOCKS},
 }
+"""What stands behind the second stroke is the head, where it is not int8 by columns."""
 
 WIDEST = 16
 

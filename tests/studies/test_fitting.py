@@ -12,7 +12,7 @@ from tests.tiny import make_tiny
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("fitting")
-    make_tiny(place / "tiny", layers=3, heads=4, width=128, context=128, vocabulary=1200)
+    make_tiny(place / "tiny", layers=3, heads=4, width=256, context=128, vocabulary=1200)
     convert(place / "tiny", place / "made", list(BUILD_NAMES), "tiny", lambda *_: None)
     return place / "made"
 

@@ -49,8 +49,10 @@ def test_the_advice_names_bytes_lanes_and_device(folder):
     def said(name, rates, gpu=False):
         return faster(manifest, manifest.builds[name], rates, gpu=gpu)
 
-    assert "--precision int8 reads 28% of these" in said("cpu-fp32", {1: 10.0})
-    assert "--precision int4 reads 56% of these" in said("cpu-int8", {1: 10.0})
+    assert "--precision int8 reads 25% of these" in said("cpu-fp32", {1: 10.0})
+    fewer = "fewer bytes for one lane (--precision int4 reads 68% of these)"
+    assert fewer in said("cpu-int8", {1: 10.0, 8: 20.0})
+    assert "fewer bytes" not in said("cpu-int8", {8: 20.0})
     assert "fewer bytes" not in said("cpu-int4", {1: 10.0})
     assert "(8 make 2.5 times as many tokens as 1)" in said("cpu-int8", {1: 10.0, 8: 25.0})
     assert "more lanes" not in said("cpu-int8", {1: 10.0, 8: 10.5})

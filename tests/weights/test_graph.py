@@ -1,6 +1,7 @@
 """The graph writer: what it writes, where, and how it stops."""
 
 import tracemalloc
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -8,7 +9,7 @@ import pytest
 
 from explorer.errors import CheckpointError
 from explorer.weights.graph import write_graph
-from explorer.weights.plan import GraphSpec, Packing
+from explorer.weights.plan import COLUMNS, FLOATING, GraphSpec, Packing, Storage
 from tests.builds import reader, spec_of
 from tests.tiny import make_tiny
 
@@ -52,10 +53,24 @@ def test_a_graph_is_valid_and_its_weights_lie_in_one_plain_file(source, tmp_path
 
 
 def test_it_says_how_matrices_are_packed(source, tmp_path):
-    assert write(source, tmp_path) == Packing(None, None, False)
-    bits, block, even_rows = write(source, tmp_path, "int4")
-    assert (bits, block, even_rows) == (4, 32, True)
-    assert write(source, tmp_path, "int8")[0] == 8
+    assert write(source, tmp_path) == Packing(FLOATING, FLOATING, even_rows=False)
+    assert write(source, tmp_path, "int8") == Packing(COLUMNS, COLUMNS, even_rows=False)
+    assert write(source, tmp_path, "int4") == Packing(Storage(4, 128), COLUMNS, even_rows=True)
+
+
+@pytest.mark.parametrize(
+    ("precision", "products"),
+    [
+        ("fp32", {"MatMul": 8, "Gemm": 1}),
+        ("int8", {"MatMulInteger": 9}),
+        ("int4", {"MatMulNBits": 8, "MatMulInteger": 1}),
+    ],
+)
+def test_the_products_are_those_of_the_packing(source, tmp_path, precision, products):
+    write(source, tmp_path, precision)  # two layers with four matrices each, and the head
+    model = onnx.load_model(tmp_path / "model.onnx", load_external_data=False)
+    found = Counter(node.op_type for node in model.graph.node)
+    assert {op: n for op, n in found.items() if op.startswith(("MatMul", "Gemm"))} == products
 
 
 def test_a_tied_table_is_written_once(source, tmp_path):
