@@ -152,8 +152,8 @@ def draw(
     unsettled = np.flatnonzero(positions < 0).tolist() if positions.min() < 0 else []
     for row in unsettled:
         full = logits(row)
-        token = _draw_full(full, settings, row, float(uniform[row]))
-        tokens[row], chosen[row], ranks[row] = token, full[token], rank(full, token)
+        token, ranks[row] = _draw_full(full, settings, row, float(uniform[row]))
+        tokens[row], chosen[row] = token, full[token]
     return Draws(
         tokens,
         _logprobs(chosen, logsumexp),
@@ -167,11 +167,11 @@ def draw_one(
     logits: Floats, recipe: Recipe, uniform: float, end_of_text: int | None = None
 ) -> Draw:
     """Draw one token from the logits [V] of one position; the plain form of :func:`draw`."""
-    token = _draw_full(logits, Settings([recipe], end_of_text), 0, uniform)
+    token, place = _draw_full(logits, Settings([recipe], end_of_text), 0, uniform)
     values = logits.astype(np.float64)
     peak = values.max()
     logsumexp = peak + np.log(np.exp(values - peak).sum())
-    return Draw(token, float(values[token] - logsumexp), rank(logits, token))
+    return Draw(token, float(values[token] - logsumexp), place)
 
 
 def rank(logits: Floats, token: int) -> int:
@@ -304,25 +304,28 @@ def _count(cumulative: Doubles, target: Doubles, side: Literal["left", "right"])
     return count
 
 
-def _draw_full(logits: Floats, settings: Settings, row: int, uniform: float) -> int:
-    """Draw from the full logits [V] of one of the rows."""
+def _draw_full(logits: Floats, settings: Settings, row: int, uniform: float) -> tuple[int, int]:
+    """Draw from the full logits [V] of one of the rows: the token, and its rank among all."""
     banned, top_k, size = int(settings.banned[row]), int(settings.top_k[row]), len(logits)
     if top_k == 0:
         temperature, top_p = float(settings.temperature[row]), float(settings.top_p[row])
         openai = bool(settings.openai[row])
         return draw_whole(logits, temperature, top_p, uniform, openai=openai, banned=banned)
+    whole = logits
     if banned >= 0:
         logits = logits.copy()
         logits[banned] = -np.inf
     if top_k == 1:
-        return int(logits.argmax())
+        token = int(logits.argmax())
+        return token, rank(whole, token)
     if top_k < size:
         values = _likeliest(logits, top_k)
         ties = np.count_nonzero(logits >= values[-1]) - top_k
         values = np.concatenate([values, np.full(ties, values[-1])])
     else:
         values = np.sort(logits)[::-1]
-    return _id_at(logits, values, _listed(values, settings, row, uniform))
+    token = _id_at(logits, values, _listed(values, settings, row, uniform))
+    return token, rank(whole, token)
 
 
 def _listed(values: Floats, settings: Settings, row: int, uniform: float) -> int:

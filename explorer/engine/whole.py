@@ -13,6 +13,7 @@ are drawn again in float64.
 from __future__ import annotations
 
 import math
+import threading
 from typing import Literal
 
 import numpy as np
@@ -43,8 +44,36 @@ error of one of them has beyond this depth."""
 _SUM_ERROR = 1e-8
 """Bound on what all that lies deep is off, and a sum of float64, relative to the sum."""
 
-Weights = NDArray[np.float32] | NDArray[np.float64]
 Doubles = NDArray[np.float64]
+
+
+class Room:
+    """Arrays [V] that one draw after the other fills.
+
+    New ones are pages that the system clears first, which may take longer than the draw; and
+    ``bincount`` makes such a copy of whatever has other types than ``weights`` and ``wide``.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Make room for ``size`` tokens."""
+        self.fall, self.quick = np.empty(size, np.float32), np.empty(size, np.float32)
+        self.weights, self.buckets = np.empty(size), np.empty(size, np.int32)
+        self.wide = np.empty(size, np.intp)
+
+
+class _Rooms(threading.local):
+    """The room of each thread, for the vocabulary that it drew from last."""
+
+    def __init__(self) -> None:
+        self._room = Room(0)
+
+    def of(self, size: int) -> Room:
+        if len(self._room.fall) != size:
+            self._room = Room(size)
+        return self._room
+
+
+_rooms = _Rooms()
 
 
 def draw_whole(
@@ -55,37 +84,53 @@ def draw_whole(
     *,
     openai: bool,
     banned: int = -1,
-) -> int:
-    """Return the token that ``uniform`` means; ``openai`` says which rule top-p follows.
+) -> tuple[int, int]:
+    """Return the token that ``uniform`` means, and its rank among all, the banned one included.
 
-    ``banned`` is an id that is never drawn, -1 = none.
+    ``openai`` says which rule top-p follows; ``banned`` is an id that is never drawn, -1 = none.
     """
+    room = _rooms.of(len(logits))
     least, most = _QUICK_TEMPERATURES
-    if least <= temperature <= most:
-        token = Whole(logits, temperature, banned, quick=True).draw(top_p, uniform, openai=openai)
-        if token is not None:
-            return token
-    token = Whole(logits, temperature, banned, quick=False).draw(top_p, uniform, openai=openai)
-    assert token is not None  # nothing is left open where nothing is off
-    return token
+    for quick in (True, False) if least <= temperature <= most else (False,):
+        whole = Whole(logits, temperature, banned, quick=quick, room=room)
+        drawn = whole.draw(top_p, uniform, openai=openai)
+        if drawn is not None:
+            return drawn
+    raise AssertionError("nothing is left open where nothing is off")
 
 
 class Whole:
     """The weights of one row, and as much of their order as a draw needs."""
 
     def __init__(
-        self, logits: NDArray[np.float32], temperature: float, banned: int = -1, *, quick: bool
+        self,
+        logits: NDArray[np.float32],
+        temperature: float,
+        banned: int = -1,
+        *,
+        quick: bool,
+        room: Room | None = None,
     ) -> None:
-        """Weigh the tokens of one row [V] in float32 (``quick``) or float64, and sort coarsely."""
+        """Weigh the tokens of one row [V] in float32 (``quick``) or float64, and sort coarsely.
+
+        ``room`` is used until the next one uses it.
+        """
+        room = room or Room(len(logits))
         peak = logits.max()
+        self._taken: tuple[float, int] | None = None  # logit and id of the likeliest, if banned
         if banned >= 0 and logits[banned] == peak:
+            self._taken = float(peak), banned
             logits = logits.copy()
             logits[banned] = -np.inf
             peak = logits.max()
         self._logits = logits
-        fall = logits - peak  # 0 at the peak; rounding keeps the order
+        fall = np.subtract(logits, peak, out=room.fall)  # 0 at the peak; rounding keeps the order
         deepest, far = -float(fall.min()), _FAR * temperature
-        self._weights = _quick(fall, temperature) if quick else _exact(logits, temperature)  # [V]
+        self._weights = room.weights  # [V]
+        if quick:
+            self._weights[...] = _quick(fall, temperature, room.quick)
+        else:
+            _exact(logits, temperature, self._weights)
         if banned >= 0:
             self._weights[banned] = 0
         self._error = _error(deepest, temperature) if quick else 0.0
@@ -95,11 +140,13 @@ class Whole:
             fall *= np.float32(-1 / width if width > _FLAT else 0)
         if deepest > far:  # a slow operation
             np.minimum(fall, count, out=fall)
-        self._buckets = fall.astype(np.int32)  # [V]
-        self._reach = np.cumsum(np.bincount(self._buckets, self._weights))  # [count + 1]
+        self._buckets = room.buckets  # [V]
+        self._buckets[...] = fall
+        room.wide[...] = self._buckets  # from float32 at once there is no instruction
+        self._reach = np.cumsum(np.bincount(room.wide, self._weights))  # [count + 1]
 
-    def draw(self, top_p: float, uniform: float, *, openai: bool) -> int | None:
-        """Return the token that ``uniform`` means; None where the error leaves it open."""
+    def draw(self, top_p: float, uniform: float, *, openai: bool) -> tuple[int, int] | None:
+        """Return the token that ``uniform`` means, and its rank; None where it is left open."""
         total = self._kept(top_p, openai=openai)
         if total is None:
             return None
@@ -109,7 +156,13 @@ class Whole:
         if found is None:
             return None
         ids, running, at, _ = found
-        return int(ids[min(at, int(running.searchsorted(running[-1])))])
+        at = min(at, int(running.searchsorted(running[-1])))
+        token = int(ids[at])
+        rank = int(np.count_nonzero(self._buckets < self._buckets[token])) + at
+        if self._taken is not None:
+            peak, banned = self._taken
+            rank += banned < token or bool(self._logits[token] < peak)
+        return token, rank
 
     def _kept(self, top_p: float, *, openai: bool) -> float | None:
         """Return the weight of the tokens that top-p keeps; None where it is open which."""
@@ -142,7 +195,7 @@ class Whole:
         ids = np.flatnonzero(self._buckets == bucket)
         ids = ids[np.argsort(-self._logits[ids], kind="stable")]  # ties by lower id
         before = float(self._reach[bucket - 1]) if bucket else 0.0
-        running = before + np.cumsum(self._weights[ids], dtype=np.float64)
+        running = before + np.cumsum(self._weights[ids])
         at = int(running.searchsorted(target, side))
         if self._error:
             # An error that all weights have in common changes no share. At worst those before the
@@ -154,20 +207,20 @@ class Whole:
         return ids, running, at, before
 
 
-def _exact(logits: NDArray[np.float32], temperature: float) -> Doubles:
-    weights = logits.astype(np.float64)
-    weights -= logits.max()
+def _exact(logits: NDArray[np.float32], temperature: float, weights: Doubles) -> None:
+    np.subtract(logits, logits.max(), out=weights, dtype=np.float64)
     if temperature != 1:
         weights /= temperature
-    return np.exp(weights, out=weights)
+    np.exp(weights, out=weights)
 
 
-def _quick(fall: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    if temperature == 1:
-        weights: NDArray[np.float32] = np.exp(fall)
-        return weights
-    weights = fall * np.float32(1 / temperature)
-    return np.exp(weights, out=weights)
+def _quick(
+    fall: NDArray[np.float32], temperature: float, weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Fill ``weights`` with the exponentials of ``fall`` / ``temperature`` and return it."""
+    if temperature != 1:
+        fall = np.multiply(fall, np.float32(1 / temperature), out=weights)
+    return np.exp(fall, out=weights)
 
 
 def _error(deepest: float, temperature: float) -> float:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.engine import whole
+from explorer.engine.sampling import rank
 from explorer.engine.whole import Whole, draw_whole
 
 
@@ -38,9 +39,10 @@ def test_float32_draws_what_float64_does(
     near = rng.choice(edges, 20) * (1 + rng.normal(0, 1e-7, 20))
     for uniform in np.clip([*near, *rng.random(20), 0, 1 - 2**-53], 0, 1 - 2**-53):
         settings = (logits, temperature, top_p, float(uniform))
-        token = draw_whole(*settings, openai=openai, banned=banned)
-        assert token == exact(*settings, openai=openai, banned=banned)
+        token, place = draw_whole(*settings, openai=openai, banned=banned)
+        assert (token, place) == exact(*settings, openai=openai, banned=banned)
         assert token != banned
+        assert place == rank(logits, token)
 
 
 def test_a_banned_token_is_one_that_has_no_logit():
@@ -51,9 +53,8 @@ def test_a_banned_token_is_one_that_has_no_logit():
         without[banned] = -np.inf
         uniform = (seed + 0.5) / 40
         for top_p in (0.8, 1.0):
-            assert draw_whole(logits, 1.0, top_p, uniform, openai=False, banned=banned) == (
-                draw_whole(without, 1.0, top_p, uniform, openai=False)
-            )
+            drawn, _ = draw_whole(logits, 1.0, top_p, uniform, openai=False, banned=banned)
+            assert drawn == draw_whole(without, 1.0, top_p, uniform, openai=False)[0]
 
 
 @pytest.mark.parametrize("spread", [0.5, 2.5])
