@@ -12,7 +12,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from safetensors import safe_open
 
+from explorer.weights.config import read_config
+from explorer.weights.source import Source
+from tests.benchmarks.shapes import Shape, write_shape
 from tests.builds import make_builds
 from tests.tiny import make_tiny
 
@@ -60,8 +64,21 @@ def test_every_script_is_run_here() -> None:
         if "__main__" in path.read_text(encoding="utf-8")
     }
     here = Path(__file__).read_text(encoding="utf-8")
-    assert {name for name in scripts if f'run("{name}"' not in here} == {"shapes"}  # 500 MB
+    assert {name for name in scripts if f'run("{name}"' not in here} == {"shapes"}  # see below
     assert len(scripts) > 6
+
+
+def test_shapes(tmp_path: Path) -> None:
+    """The smallest release is 500 MB, so what writes it is given a narrower one."""
+    for name in ("encoder.json", "vocab.bpe"):
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    write_shape(tmp_path / "narrow", Shape(layers=1, heads=1, width=8), tmp_path)
+    source = Source(tmp_path / "narrow")
+    config = read_config(source)
+    assert (config.layers, config.heads, config.width, config.inner) == (1, 1, 8, 32)
+    with safe_open(tmp_path / "narrow" / "model.safetensors", "np") as tensors:
+        assert tensors.get_tensor("wte.weight").shape == (config.rows, 8)
+        assert tensors.get_tensor("h.0.mlp.c_fc.weight").std() == pytest.approx(0.02, rel=0.2)
 
 
 def test_overhead() -> None:

@@ -92,7 +92,8 @@ def _write_weights(path: Path, shape: Shape) -> None:
         rows=VOCABULARY,
         inner=4 * shape.width,
         epsilon=1e-5,
-        end_of_text=None,
+        ends=(VOCABULARY - 1,),
+        start=VOCABULARY - 1,
         own_head=False,
     )
     shapes = expected_shapes(config)
