@@ -19,6 +19,20 @@ BUILD = Build("cpu-int4", "cpu", "int4", "b" * 64, 16, 64, 4, 128, 8, True, 12, 
 MANIFEST = Manifest("tiny", "a" * 64, 2, 2, 16, 64, 300, 0, 7000).with_build(BUILD)
 
 
+def test_bytes_of_quantised_weights():
+    layers, head = 128_000, 32_000
+    replace = dataclasses.replace
+    in_blocks = replace(BUILD, bits=8, block=32, head_bits=None)
+    assert in_blocks.quantized_bytes(layers, head) == 160_000 + 4 * 5_000
+    assert in_blocks.quantized_bytes(layers, head, scale=0) == 160_000
+    by_outputs = replace(BUILD, bits=8, block=None, head_bits=None)
+    assert by_outputs.quantized_bytes(layers, head, scale=8) == 160_000
+    mixed = replace(BUILD, bits=4, block=128, head_bits=8)
+    assert mixed.quantized_bytes(layers, head, scale=8) == 64_000 + 8 * 1_000 + 32_000
+    with pytest.raises(ValueError, match="not quantised"):
+        replace(BUILD, bits=None, block=None, head_bits=None).quantized_bytes(1, 1)
+
+
 def test_round_trip(tmp_path):
     MANIFEST.write(tmp_path)
     assert Manifest.read(tmp_path) == MANIFEST

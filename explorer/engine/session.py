@@ -360,7 +360,8 @@ def _choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, int, str, 
 def _open(graph: Path, device: str, index: int, threads: int) -> Any:
     ort.disable_telemetry_events()  # on Windows, where only this is heard
     options = ort.SessionOptions()
-    # The graph is written in its fused form; higher levels would only take time.
+    # The graph is written in its fused form. Higher levels would take time, and put together what
+    # is quicker and more exact apart (weights/nodes.py).
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from explorer.engine import memory
 from explorer.engine import session as module
 from explorer.engine.session import InterruptedPrefillError, Session
 from explorer.errors import DeviceError, EngineError, ModelError, OutOfMemoryError
 from explorer.manifest import Manifest
+from explorer.weights.plan import Packing, Storage
 from tests.builds import make_builds, reader, spec_of
 from tests.reference import load_reference, log_softmax
 from tests.tiny import make_tiny
@@ -209,6 +211,24 @@ def test_quantised_builds_stay_near(plain, build, bound):
     assert 0 < divergence.mean() < bound
 
 
+@pytest.mark.parametrize(
+    ("build", "storage", "bound"),
+    [("cpu-int8", Storage(8, 32), 0.01), ("cpu-int4", Storage(4, 32), 0.5)],
+)
+def test_a_build_in_an_earlier_packing_runs_as_it_is(tmp_path, build, storage, bound):
+    """All in blocks, as both were before 8 bits had one scale an output."""
+    source = make_tiny(tmp_path / "source", width=64, heads=4)
+    packing = Packing(storage, storage, even_rows=True)
+    folder = make_builds(source, tmp_path / "made", build, packing=packing)
+    session = Session(folder, build, "cpu", 2)
+    ids = np.random.default_rng(0).integers(0, 300, 40)
+    exact = log_softmax(load_reference(source).logits(ids))
+    output = session.prefill(session.cache(1), ids.tolist(), rows="all")
+    found = all_logits(output) - output.logsumexp[:, None]
+    assert 0 < (np.exp(exact) * (exact - found)).sum(axis=1).mean() < bound
+    assert memory.estimate(session.manifest, build, 4).total > 0
+
+
 # Rows do not see each other
 
 
@@ -267,6 +287,10 @@ def test_every_number_of_rows_gives_the_same_bits(tmp_path, build, shape):
     widest = run(16)
     for rows in range(1, 16):
         assert run(rows) == [step[:rows] for step in widest], rows
+
+
+def test_products_of_whole_numbers_never_need_padding(plain):
+    assert plain.session("cpu-int8")._rows_agree()
 
 
 def test_a_cpu_whose_kernels_count_rows_gets_padding(plain, monkeypatch):
