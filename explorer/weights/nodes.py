@@ -28,18 +28,8 @@ In parts of whole rows; all but the last have a multiple of 128 rows."""
 
 _STANDARD = frozenset(
     {"Abs", "Add", "Cast", "Div", "Gather", "GatherElements", "Gemm", "LayerNormalization"}
-    | {
-        "LogSoftmax",
-        "MatMul",
-        "MatMulInteger",
-        "Max",
-        "Mul",
-        "QuantizeLinear",
-        "ReduceMax",
-        "Reshape",
-        "Slice",
-    }
-    | {"Sub", "TopK"}
+    | {"LogSoftmax", "MatMul", "MatMulInteger", "Max", "Mul", "QuantizeLinear", "ReduceMax"}
+    | {"Reshape", "Slice", "Sub", "TopK"}
 )
 """Operators of ONNX itself; the others are ONNX Runtime's own."""
 
