@@ -233,10 +233,8 @@ class Nodes:
         scales = self.weight(f"{name}.scales", columns.scales)
         size = self.node("ReduceMax", [self.node("Abs", [x]), self.constant(-1)], keepdims=1)
         size = self.node("Max", [size, self.number("least", np.float32(_LEAST))])
-        level, zero = (
-            self.number("level", np.float32(1 / LEVELS)),
-            self.number("zero", np.uint8(128)),
-        )
+        level = self.number("level", np.float32(1 / LEVELS))
+        zero = self.number("zero", np.uint8(128))
         numbers = self.node("QuantizeLinear", [self.node("Div", [x, size]), level, zero])
         # MatMulIntegerToFloat would do this and the next two at once, and takes longer.
         product = self.node("MatMulInteger", [numbers, name, zero])

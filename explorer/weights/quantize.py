@@ -3,15 +3,14 @@
 Either all weights of one output share a scale, for ``MatMulInteger``: :func:`quantize_columns`.
 
 Or a matrix is cut along its inputs into blocks, for ``com.microsoft.MatMulNBits``; the weights of
-one block share one scale. Quantising
-is symmetric: a stored number q stands for ``(q - 2**(bits-1)) * scale``, so there are no zero
-points to read. The kernels quantise activations by row and block in the same way, which is why one
-row never sees another.
+one block share a scale. Quantising is symmetric: a stored number q stands for
+``(q - 2**(bits-1)) * scale``, so there are no zero points to read. The kernels quantise activations
+by row and block in the same way, which is why one row never sees another.
 
-The work goes through tiles that stay in the processor's cache, with a block's inputs along the
-first axis: then everything that is done for each block is one operation on long rows. In four bits
-the best of several scales is looked for. Its errors are compared in float32, and whatever is too
-close to call there is decided in float64, so that the result is that of float64.
+The work on blocks goes through tiles that stay in the processor's cache, with a block's inputs
+along the first axis: then everything that is done for each block is one operation on long rows. In
+four bits the best of several scales is looked for. Its errors are compared in float32, and whatever
+is too close to call there is decided in float64, so that the result is that of float64.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from explorer.weights import quantize as module
-from explorer.weights.quantize import dequantize, quantize
+from explorer.weights.quantize import dequantize, quantize, quantize_columns
 
 WEIGHTS = arrays.arrays(
     np.float32,
@@ -22,6 +22,17 @@ def test_int8_is_off_by_half_a_step_at_most(weight, block):
     found = dequantize(packed, 8, weight.shape[1])
     step = np.repeat(np.abs(packed.scales), block, axis=1)[:, : weight.shape[1]]
     assert (np.abs(found - weight) <= 0.5001 * step + 1e-36).all()
+
+
+@given(WEIGHTS, st.booleans())
+def test_columns_are_off_by_half_a_step_at_most(weight, turned):
+    weight = weight.T if turned else weight  # of any strides
+    data, scales = np.full(weight.shape, 99, np.int8), np.empty(weight.shape[1], np.float32)
+    quantize_columns(data, scales, weight)
+    step = scales * module.LEVELS
+    assert np.abs(data.astype(int)).max() <= module.COLUMN_LEVELS
+    assert (np.abs(data * step - weight) <= 0.5001 * step + 1e-36).all()
+    assert not scales[~weight.any(axis=0)].any()
 
 
 @given(WEIGHTS, st.sampled_from([16, 32]))
