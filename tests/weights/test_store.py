@@ -23,6 +23,7 @@ from explorer.lock import FileLock
 from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.weights.names import check_name
+from explorer.weights.plan import PACKINGS, Packing, Storage
 from explorer.weights.source import Source
 from explorer.weights.store import Store
 from tests.tiny import make_tiny
@@ -96,6 +97,19 @@ def test_a_new_bundled_model_replaces_the_old_one_in_the_cache(store: Store, pat
     new = store.ensure("demo")
     assert new != old
     assert cached(paths) == [new.name]
+
+
+def test_a_program_that_packs_otherwise_makes_its_own_builds_in_the_cache(
+    store: Store, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = store.ensure("demo", "cpu-int8")
+    blocks = Packing(Storage(8, 32), Storage(8, 32))
+    monkeypatch.setitem(PACKINGS, "int8", blocks)
+    other = Store(paths)
+    assert other.find("demo").manifest is None
+    new = other.ensure("demo", "cpu-int8")
+    assert Manifest.read(new).builds["cpu-int8"].block == 32
+    assert cached(paths) == [new.name] != [old.name]
 
 
 def test_a_source_that_nobody_touched_is_hashed_once(
