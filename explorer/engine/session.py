@@ -33,7 +33,7 @@ from numpy.typing import DTypeLike, NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from explorer.engine import device as devices
-from explorer.engine import memory, system_memory
+from explorer.engine import huge_pages, memory, system_memory
 from explorer.engine.buffers import Array, Cache, Output, Place
 from explorer.engine.build_folder import find_build, graph_file, read_sizes
 from explorer.engine.messages import CHUNK
@@ -369,12 +369,14 @@ def _open(graph: Path, device: str, index: int, threads: int) -> Any:
     if device == "cuda":
         return _open_cuda(graph, index, options)
     try:
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except _ORT_ERRORS as error:
         raise ModelError(
             f"{graph.parent.name}/{graph.name} cannot be opened ({_why(error, graph)}); make the"
             " build again, on the Models page or with: sample-explorer models convert."
         ) from error
+    huge_pages.gather()
+    return session
 
 
 def _open_cuda(graph: Path, index: int, options: Any) -> Any:

@@ -28,15 +28,13 @@ In parts of whole rows; all but the last have a multiple of 128 rows."""
 
 _STANDARD = frozenset(
     {"Abs", "Add", "Cast", "Div", "Gather", "GatherElements", "Gemm", "LayerNormalization"}
-    | {"LogSoftmax", "MatMul", "MatMulInteger", "Max", "Mul", "QuantizeLinear", "ReduceMax"}
+    | {"LogSoftmax", "MatMul", "MatMulInteger", "Mul", "QuantizeLinear", "ReduceMax"}
     | {"Reshape", "Slice", "Sub", "TopK"}
 )
 """Operators of ONNX itself; the others are ONNX Runtime's own."""
 
 _AT_ONCE = 1 << 9
 """Outputs that are quantised at a time where each has one scale."""
-_LEAST = 1e-30
-"""A row of which no number is larger counts as one of zeros."""
 
 
 class _Columns(NamedTuple):
@@ -226,13 +224,13 @@ class Nodes:
 
         Every row of ``x`` is divided by its largest number, rounded to -127..127 of 127 and, after
         the product, multiplied by that number again. So no row sees another, and the product itself
-        is exact: neither the number of rows nor the processor changes a bit of it.
+        is exact: neither the number of rows nor the processor changes a bit of it. A row of zeros
+        is divided by zero; whatever integers it gets are multiplied by zero in the end.
         """
         self._begin(name, columns.data.dtype, columns.data.shape)
         self._weights.put(columns.data, done)
         scales = self.weight(f"{name}.scales", columns.scales)
         size = self.node("ReduceMax", [self.node("Abs", [x]), self.constant(-1)], keepdims=1)
-        size = self.node("Max", [size, self.number("least", np.float32(_LEAST))])
         level = self.number("level", np.float32(1 / LEVELS))
         zero = self.number("zero", np.uint8(128))
         numbers = self.node("QuantizeLinear", [self.node("Div", [x, size]), level, zero])
