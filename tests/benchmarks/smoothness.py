@@ -5,9 +5,10 @@
 Prints the gaps between frames with a scripted engine: a frame is a turn of the event loop in which
 a 16 ms timer could run and everything that was asked to be painted is painted. With ``--engine`` it
 then runs the real engine, in turn polled by a bare loop and by the whole window, and prints the
-ratio of the two speeds: by the clock, which counts only on an idle machine with a core for each,
-and by the processor time that the engine itself used, which other programs disturb less. Uses
-whatever platform Qt finds; set QT_QPA_PLATFORM=offscreen without one.
+ratio of the two speeds: by the clock, which counts only on an idle machine, and by the processor
+time that the engine itself used, which other programs disturb less. First with the engine on one
+core and the window on the others, then with both on all. Uses whatever platform Qt finds; set
+QT_QPA_PLATFORM=offscreen without one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ from explorer.settings import Settings  # noqa: E402
 from explorer.weights.store import Store  # noqa: E402
 from tests.gui.scripted_engine import ScriptedEngine  # noqa: E402
 
-ROUNDS = 3
+ROUNDS = 5
+SETTLE = 0.5
+"""Seconds of streaming that do not count."""
 PROMPT = "Once upon a time there was a miller who had three daughters and a donkey."
 
 
@@ -108,28 +111,31 @@ def measure_gaps(lanes: int, rate: float, seconds: float) -> None:
     )
 
 
-def measure_cost(model: str, lanes: int, seconds: float) -> None:
+def measure_cost(model: str, lanes: int, seconds: float, rounds: int, apart: bool) -> None:
     """Print the engine's speed with the window over its speed without one."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = Store(Paths.default(folder)).ensure(model, "cpu-int8")
         loaded = Loaded(path, Manifest.read(path), "cpu-int8", Tokens.from_folder(path))
-        alone, shown = [], []
-        for _ in range(ROUNDS):  # in turn, so that what else the machine does hits both alike
-            alone.append(bare_run(loaded, lanes, seconds))
-            shown.append(window_run(folder, loaded, lanes, seconds))
-    speeds = [statistics.median(run.by_clock for run in runs) for runs in (alone, shown)]
-    print(
-        f"{model}, {lanes} lanes: {speeds[0]:,.0f} tokens/s alone, {speeds[1]:,.0f} with the"
-        f" window: ratio {speeds[1] / speeds[0]:.3f}"
-        " (wanted: at least 0.95 when the engine has a core of its own)"
-    )
-    if all(run.processor for run in alone + shown):
-        costs = [statistics.median(run.by_processor for run in runs) for runs in (alone, shown)]
-        print(
-            f"tokens a second of the engine's processor time: {costs[0]:,.0f} alone,"
-            f" {costs[1]:,.0f} with the window: ratio {costs[1] / costs[0]:.3f}"
-        )
+        pairs = []
+        # In turn, and the other one first each time, so that what else the machine does hits both
+        # alike; a pair is compared with itself, because machines have slow minutes.
+        for turn in range(rounds):
+            runs = [lambda: bare_run(loaded, lanes, seconds, apart=apart)]
+            runs.append(lambda: window_run(folder, loaded, lanes, seconds, apart=apart))
+            first, second = (run() for run in (runs[::-1] if turn % 2 else runs))
+            pairs.append((second, first) if turn % 2 else (first, second))
+    where = "on a core of its own" if apart else "on all cores, like the window"
+    for what, rate in (("", Run.by_clock), (" of the engine's processor time", Run.by_processor)):
+        if all(run.processor for pair in pairs for run in pair):
+            speeds = [[rate.fget(run) for run in pair] for pair in pairs]
+            alone, shown = (statistics.median(column) for column in zip(*speeds, strict=True))
+            ratios = sorted(with_window / bare for bare, with_window in speeds)
+            print(
+                f"{model}, {lanes} lanes, engine {where}: {alone:,.0f} tokens a second{what} alone,"
+                f" {shown:,.0f} with the window; ratio {statistics.median(ratios):.3f}"
+                f" (pairs: {', '.join(f'{ratio:.3f}' for ratio in ratios)})"
+            )
 
 
 @dataclass(frozen=True)
@@ -160,31 +166,37 @@ def processor_time(engine: EngineProcess) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def own_core(engine: EngineProcess) -> None:
-    """Give the engine one core and keep this process off it, where the system allows that."""
+def place(engine: EngineProcess, *, apart: bool) -> None:
+    """Give the engine one core and keep this process off it, or both all; where that is possible.
+
+    What draws for this process, such as a display server, stays where the system puts it.
+    """
     if hasattr(os, "sched_setaffinity"):
-        *rest, last = sorted(os.sched_getaffinity(os.getppid()))
-        if rest:
-            os.sched_setaffinity(0, rest)
-            os.sched_setaffinity(engine.pid or 0, {last})
+        cores = sorted(os.sched_getaffinity(os.getppid()))
+        rest, last = (cores[:-1], cores[-1:]) if apart and len(cores) > 1 else (cores, cores)
+        os.sched_setaffinity(0, rest)
+        os.sched_setaffinity(engine.pid or 0, last)
 
 
-def bare_run(loaded: Loaded, lanes: int, seconds: float) -> Run:
+def bare_run(loaded: Loaded, lanes: int, seconds: float, *, apart: bool = True) -> Run:
     """Run the engine process with nothing drawn."""
     engine = EngineProcess()
-    own_core(engine)
+    place(engine, apart=apart)
     recipe = Recipe(max_tokens=400, end_of_text="never")
     prompt = tuple(loaded.tokens.encode(PROMPT))
-    engine.send(Load(loaded.folder, loaded.build, "cpu", 1))
+    engine.send(Load(loaded.folder, loaded.build, "cpu", 1 if apart else 0))
     index = lanes
     engine.send(*(Start((1, n), n, 7, prompt, recipe) for n in range(lanes)))
-    tokens, began, used = 0, 0.0, 0.0
-    while not began or time.monotonic() - began < seconds:
+    tokens, began, used = 0, float("inf"), 0.0
+    while time.monotonic() - began < seconds:
         for event in engine.poll(0.016):
             if isinstance(event, Steps):
-                if not began:
+                if began == float("inf"):
+                    began = time.monotonic() + SETTLE
+                if not used and time.monotonic() >= began:
                     began, used = time.monotonic(), processor_time(engine)
-                tokens += len(event.tokens)
+                elif used:
+                    tokens += len(event.tokens)
             elif hasattr(event, "reason") and hasattr(event, "lane"):
                 engine.send(Start((1, index), event.lane, 7, prompt, recipe))
                 index += 1
@@ -193,21 +205,23 @@ def bare_run(loaded: Loaded, lanes: int, seconds: float) -> Run:
     return run
 
 
-def window_run(folder: Path, loaded: Loaded, lanes: int, seconds: float) -> Run:
+def window_run(
+    folder: Path, loaded: Loaded, lanes: int, seconds: float, *, apart: bool = True
+) -> Run:
     """Run the engine process while the window shows what it says."""
     engine = EngineProcess()
-    own_core(engine)
+    place(engine, apart=apart)
     program = open_window(folder, lanes, engine, 400)
     window = program.window
     recipe = Recipe(max_tokens=400, end_of_text="never")
     window.explore.recipe.set_recipe(recipe)
     window.explore.recipe.set_policy(True, False)  # finished tries make room: it never pauses
     window.explore.recipe.policy_changed.emit(True, False)
-    window.controller.loading.load(loaded, "cpu", 1)
+    window.controller.loading.load(loaded, "cpu", 1 if apart else 0)
     while window.controller.ready is None:
         spin(0.05)
     window.do("generate")
-    spin(0.5)
+    spin(SETTLE)
     counted = [0]
     taking = window.controller.review.receive
 
@@ -222,6 +236,7 @@ def window_run(folder: Path, loaded: Loaded, lanes: int, seconds: float) -> Run:
     run = Run(counted[0], time.monotonic() - began, processor_time(engine) - used)
     window.close()
     program.close()
+    window.deleteLater()
     return run
 
 
@@ -232,11 +247,13 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2000)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--engine", metavar="MODEL", help="also measure with the real engine")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     args = parser.parse_args()
     QApplication([])
     measure_gaps(args.lanes, args.rate, args.seconds)
     if args.engine:
-        measure_cost(args.engine, args.lanes, args.seconds)
+        measure_cost(args.engine, args.lanes, args.seconds, args.rounds, apart=True)
+        measure_cost(args.engine, args.lanes, args.seconds, args.rounds, apart=False)
 
 
 if __name__ == "__main__":
