@@ -366,6 +366,8 @@ def _open(graph: Path, device: str, index: int, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what matters is raised
+    # Between two steps the window may have the cores: threads that wait there would hold them.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if device == "cuda":
         return _open_cuda(graph, index, options)
     try:

@@ -47,6 +47,7 @@ class LaneText(QTextEdit):
         self._prompt = ""
         self._machine = ""
         self._caret = False
+        self._end = QTextCursor(self.document())  # stays behind what it inserts
         self.setProperty("role", "machine")
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setReadOnly(True)
@@ -81,9 +82,7 @@ class LaneText(QTextEdit):
         if not text:
             return
         self._machine += text
-        cursor = QTextCursor(self.document())
-        cursor.movePosition(QTextCursor.MoveOperation.End)
-        cursor.insertText(text, self._format("text"))
+        self._end.insertText(text)
 
     def set_caret(self, shown: bool) -> None:
         """Show or hide the caret that says more text is coming."""
@@ -96,10 +95,8 @@ class LaneText(QTextEdit):
         super().paintEvent(event)
         if not self._caret:
             return
-        end = QTextCursor(self.document())
-        end.movePosition(QTextCursor.MoveOperation.End)
-        place = self.cursorRect(end)
         height = QFontMetricsF(self.font()).height()
+        place = self.cursorRect(self._end)
         bar = QRectF(place.left() + 1, place.bottom() - height + 1, 2, height)
         painter = QPainter(self.viewport())
         painter.fillRect(bar, theme.colour("accent"))
@@ -153,6 +150,8 @@ class LaneText(QTextEdit):
         cursor.setBlockFormat(spacing)
         cursor.insertText(self._prompt, self._format("human"))
         cursor.insertText(self._machine, self._format("text"))
+        cursor.setCharFormat(self._format("text"))  # where no text is yet, the prompt's would go on
+        self._end = cursor
         self.moveCursor(QTextCursor.MoveOperation.Start)
 
     @staticmethod

@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QElapsedTimer, Qt, QTimer
+from PySide6.QtCore import QElapsedTimer, QEventLoop, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +67,14 @@ def open_window(folder: Path, lanes: int, engine: object, max_tokens: int) -> wi
     return program
 
 
-def spin(seconds: float) -> list[float]:
+def spin(seconds: float) -> None:
+    """Run the event loop, which sleeps where nothing happens, as in the program."""
+    loop = QEventLoop()
+    QTimer.singleShot(round(1000 * seconds), loop.quit)
+    loop.exec()
+
+
+def frame_gaps(seconds: float) -> list[float]:
     """Run the event loop and return the gaps between turns of a 16 ms timer, in ms."""
     gaps: list[float] = []
     clock = QElapsedTimer()
@@ -76,10 +83,7 @@ def spin(seconds: float) -> list[float]:
     timer.setTimerType(Qt.TimerType.PreciseTimer)
     timer.timeout.connect(lambda: gaps.append(clock.nsecsElapsed() / 1e6) or clock.restart())
     timer.start(16)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        QCoreApplication.processEvents()
-        time.sleep(0.0005)
+    spin(seconds)
     timer.stop()
     return gaps[1:]
 
@@ -96,7 +100,7 @@ def measure_gaps(lanes: int, rate: float, seconds: float) -> None:
         spin(0.5)
         before = sum(seat.tokens for seat in window.controller.review.seats)
         began, cpu = time.monotonic(), time.process_time()
-        gaps = spin(seconds)
+        gaps = frame_gaps(seconds)
         cpu = time.process_time() - cpu
         took = time.monotonic() - began
         shown = sum(seat.tokens for seat in window.controller.review.seats) - before

@@ -68,6 +68,19 @@ def test_prompt_and_machine_text_have_their_own_colours(lane):
     assert colours == [human, human, machine, machine]
 
 
+@pytest.mark.parametrize("text", ["\n\nThe", "The\nsea", "\n"])
+def test_streamed_text_has_the_colour_of_the_machine_from_its_first_word(lane, text):
+    lane.show_seat(replace(STREAMING, text=""), "…once")
+    lane.show_seat(replace(STREAMING, text=text), "…once")
+    lane.show_seat(replace(STREAMING, text=text + " end"), "…once")
+    cursor = QTextCursor(lane.text.document())
+    for position in range(1, cursor.document().characterCount()):
+        cursor.setPosition(position)
+        if not cursor.atBlockStart():  # a line end has no colour
+            expected = theme.LIGHT.human if position <= len("…once") else theme.LIGHT.text
+            assert cursor.charFormat().foreground().color().name().upper() == expected
+
+
 def test_a_change_of_theme_recolours_what_is_there(lane):
     lane.show_seat(STREAMING, "…once")
     theme.apply(QApplication.instance(), theme.Theme(theme.DARK))
