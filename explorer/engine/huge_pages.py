@@ -20,7 +20,9 @@ _COLLAPSE = 25
 """MADV_COLLAPSE of <linux/mman.h>: copy to large pages now. Linux 6.1 is the first to know it."""
 _FILLED = 0.9
 """Share of a mapping that must be in memory: what was never touched would be made real."""
-_MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) .w.p \S+ \S+ 0 *(\[heap\])?\n")
+
+_MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) .w.p \S+ \S+ 0 *(?:\[heap\])?\n")
+
 Advise = Callable[[int, int], object]
 """Is given the address and the bytes of a range."""
 
@@ -28,7 +30,7 @@ Advise = Callable[[int, int], object]
 def gather(proc: Path = Path("/proc/self/smaps"), advise: Advise | None = None) -> None:
     """Move the memory of this process into large pages where the system can; else do nothing.
 
-    What is moved was filled already, so the process does not grow.
+    What is moved was nearly all filled already, so the process hardly grows.
     """
     if advise is None:
         if not sys.platform.startswith("linux") or _forbidden():

@@ -14,6 +14,9 @@ from explorer.manifest import Precision
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.bin"
 
+FORM = 2
+"""Counts the ways in which graphs were written: one more has builds in the cache made anew."""
+
 LOGIT_BLOCK = 64
 """Logits come in whole blocks of this many columns, so that every row starts aligned."""
 

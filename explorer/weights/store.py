@@ -4,9 +4,9 @@ Three kinds live side by side. *Imported* models are folders in the person's dat
 (the demonstration model) are plain GPT-2 folders that ship with the program, read-only; their
 builds are made at first use, in the cache. Any *other folder* may be named by its path and is
 treated likewise. What is in the cache is found by the content of its source and by how builds are
-packed, so a changed source, or a program that packs otherwise, simply has another entry. One lock a
-folder of models keeps two programs from making the same thing at once, and whoever holds it may
-clear away what a killed conversion left.
+made, so a changed source, or a program that makes them otherwise, simply has another entry. One
+lock a folder of models keeps two programs from making the same thing at once, and whoever holds it
+may clear away what a killed conversion left.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from explorer.weights.convert import (
     has_build,
 )
 from explorer.weights.names import RESERVED, check_name, folder_name, free_name, plain
-from explorer.weights.plan import PACKINGS
+from explorer.weights.plan import FORM, PACKINGS
 from explorer.weights.source import Source, folder_of, looks_like_model, shown
 
 DEFAULT_BUILD = "cpu-int8"
@@ -313,7 +313,7 @@ class Store:
         return Installed(source.name, folder, _manifest(folder), "", bundled, source)
 
     def _content_key(self, folder: Path) -> str:
-        """Return 16 hex digits that depend on every byte of a GPT-2 folder, and on the packings.
+        """Return 16 hex digits that depend on every byte of a GPT-2 folder, and on how builds are made.
 
         Files that nobody has touched since the last call are not read again.
         """
@@ -323,7 +323,7 @@ class Store:
         known, key = self._keys.get(folder, ((), ""))
         if stamps != known:
             hashes = {name: source.sha256(name) for name in names}
-            parts = json.dumps([hashes, PACKINGS], sort_keys=True)
+            parts = json.dumps([hashes, PACKINGS, FORM], sort_keys=True)
             key = hashlib.sha256(parts.encode()).hexdigest()[:16]
             self._keys[folder] = (stamps, key)
         return key

@@ -23,7 +23,7 @@ from explorer.lock import FileLock
 from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.weights.names import check_name
-from explorer.weights.plan import PACKINGS, Packing, Storage
+from explorer.weights.plan import FORM, PACKINGS, Packing, Storage
 from explorer.weights.source import Source
 from explorer.weights.store import Store
 from tests.tiny import make_tiny
@@ -109,6 +109,16 @@ def test_a_program_that_packs_otherwise_makes_its_own_builds_in_the_cache(
     assert other.find("demo").manifest is None
     new = other.ensure("demo", "cpu-int8")
     assert Manifest.read(new).builds["cpu-int8"].block == 32
+    assert cached(paths) == [new.name] != [old.name]
+
+
+def test_a_program_that_writes_other_graphs_makes_its_own_builds_in_the_cache(
+    store: Store, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = store.ensure("demo")
+    assert Store(paths).find("demo").folder == old
+    monkeypatch.setattr("explorer.weights.store.FORM", FORM + 1)
+    new = Store(paths).ensure("demo")
     assert cached(paths) == [new.name] != [old.name]
 
 
