@@ -313,7 +313,7 @@ class Store:
         return Installed(source.name, folder, _manifest(folder), "", bundled, source)
 
     def _content_key(self, folder: Path) -> str:
-        """Return 16 hex digits that depend on every byte of a GPT-2 folder, and on how builds are made.
+        """Return 16 hex digits that depend on every byte of a folder, and on how builds are made.
 
         Files that nobody has touched since the last call are not read again.
         """
