@@ -53,9 +53,14 @@ class Showing:
         return self._refill.until_keep, self._refill.hold
 
     @property
+    def lanes(self) -> int:
+        """How many lanes there are."""
+        return len(self._screen.seating)
+
+    @property
     def seats(self) -> list[Seat]:
         """What every lane shows."""
-        return [self.seat(lane) for lane in range(len(self._screen.seating))]
+        return [self.seat(lane) for lane in range(self.lanes)]
 
     def seat(self, lane: int) -> Seat:
         """Return what one lane shows."""

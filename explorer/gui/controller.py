@@ -239,7 +239,9 @@ class Controller(QObject):
                     self.prefill.emit(event.done, event.total)
                 case Steps():
                     for lane in event.lanes:
-                        history = self._rates.setdefault(lane, deque(maxlen=4096))
+                        history = self._rates.setdefault(lane, deque())
+                        while history and now - history[0][0] > RATE_WINDOW_S:
+                            history.popleft()
                         if history and history[-1][0] == now:
                             history[-1] = (now, history[-1][1] + 1)
                         else:
@@ -286,7 +288,7 @@ class Controller(QObject):
         due = sorted(self._dirty, key=lambda lane: self._painted.get(lane, 0.0))
         if not at_once:
             late = now - REPAINT_S
-            most = max(LANES_A_FRAME, len(self.review.seats) // 4)
+            most = max(LANES_A_FRAME, self.review.lanes // 4)
             due = [lane for lane in due if self._painted.get(lane, 0.0) <= late][:most]
         if due:
             self._dirty.difference_update(due)

@@ -1,18 +1,25 @@
 """The text of one candidate: the end of the prompt in its own colour, then what the machine wrote.
 
-A real, read-only text widget, so that selecting, copying, scrolling and screen readers work. New
-text is appended to the document and never laid out twice; while it streams, a caret is painted at
-its end.
+A real, read-only text widget, so that selecting, copying, scrolling and screen readers work. While
+text streams, a caret is painted at its end.
+
+Qt lays out and paints the whole block that a letter is added to. So a paragraph that grows is cut
+where lines of it are full, and only its last lines are a block that still changes. The cuts look
+like the wrapped lines that they are, and they are gone as soon as the lane stands still, gets
+another width, or is copied from.
 """
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QRectF, Qt, Slot
+from unicodedata import bidirectional
+
+from PySide6.QtCore import QEvent, QMimeData, QRectF, Qt, Slot
 from PySide6.QtGui import (
     QFontMetricsF,
     QKeyEvent,
     QPainter,
     QPaintEvent,
+    QResizeEvent,
     QTextBlockFormat,
     QTextCharFormat,
     QTextCursor,
@@ -24,6 +31,11 @@ from explorer.gui import theme
 
 PROMPT_END = 40
 """Characters of the prompt that a lane repeats; the whole of it stands in the prompt panel."""
+
+_MOST_LINES, _LINES_LEFT = 4, 2
+"""Lines of a growing block at most, and after a cut; what follows may still pull the last ones
+about, such as a full stop that its word takes with it into the next line."""
+_RIGHT_TO_LEFT = {"R", "AL", "AN", "RLE", "RLO", "RLI"}
 
 _SCROLL_KEYS = {Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End}
 
@@ -38,6 +50,11 @@ def prompt_end(prompt: str) -> str:
     return "…" + (tail[space + 1 :] if 0 <= space < PROMPT_END - 1 else tail)
 
 
+def _runs_both_ways(text: str) -> bool:
+    """Return whether the order of its letters on the screen depends on the whole paragraph."""
+    return any(bidirectional(letter) in _RIGHT_TO_LEFT for letter in text)
+
+
 class LaneText(QTextEdit):
     """Read-only, growing text; single letters pass through to whoever handles verdict keys."""
 
@@ -47,6 +64,7 @@ class LaneText(QTextEdit):
         self._prompt = ""
         self._machine = ""
         self._caret = False
+        self._cuts: list[QTextCursor] = []  # where a block goes on with the paragraph before it
         self._end = QTextCursor(self.document())  # stays behind what it inserts
         self.setProperty("role", "machine")
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -60,6 +78,8 @@ class LaneText(QTextEdit):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.document().setDocumentMargin(0)
+        # Behind it nothing is painted, and what is scrolled need not be painted again.
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setCursorWidth(0)  # the only caret is the one that says more is coming
         self._follow = True
         self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
@@ -83,15 +103,22 @@ class LaneText(QTextEdit):
             return
         self._machine += text
         self._end.insertText(text)
+        if self._caret and not self.textCursor().hasSelection():
+            self._cut()
 
     def set_caret(self, shown: bool) -> None:
         """Show or hide the caret that says more text is coming."""
         if shown != self._caret:
             self._caret = shown
             self.viewport().update()
+            if not shown:
+                self._rejoin()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the text, and the caret behind it."""
+        painter = QPainter(self.viewport())
+        painter.fillRect(event.rect(), theme.colour("panel"))
+        painter.end()
         super().paintEvent(event)
         if not self._caret:
             return
@@ -101,6 +128,16 @@ class LaneText(QTextEdit):
         painter = QPainter(self.viewport())
         painter.fillRect(bar, theme.colour("accent"))
         painter.end()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Wrap the text anew."""
+        self._rejoin()
+        super().resizeEvent(event)
+
+    def createMimeDataFromSelection(self) -> QMimeData:
+        """Return what is copied or dragged away: as the machine wrote it."""
+        self._rejoin()
+        return super().createMimeDataFromSelection()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Scroll by page, select and copy here; leave arrows, letters and space to the lanes."""
@@ -142,9 +179,11 @@ class LaneText(QTextEdit):
 
     def _rewrite(self) -> None:
         spacing = QTextBlockFormat()
-        spacing.setLineHeight(
-            theme.LINE_HEIGHT, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value
-        )
+        # The same for every line: a letter of another font would make all lines of its paragraph
+        # higher, and the text would jump when it comes.
+        height = QFontMetricsF(self.font()).lineSpacing() * theme.LINE_HEIGHT / 100
+        spacing.setLineHeight(round(height), QTextBlockFormat.LineHeightTypes.FixedHeight.value)
+        self._cuts.clear()
         self.document().clear()
         cursor = QTextCursor(self.document())
         cursor.setBlockFormat(spacing)
@@ -153,6 +192,26 @@ class LaneText(QTextEdit):
         cursor.setCharFormat(self._format("text"))  # where no text is yet, the prompt's would go on
         self._end = cursor
         self.moveCursor(QTextCursor.MoveOperation.Start)
+
+    def _cut(self) -> None:
+        """Keep the block that grows short."""
+        block = self._end.block()
+        layout = block.layout()
+        if layout.lineCount() > _MOST_LINES and not _runs_both_ways(block.text()):
+            first_left = layout.lineAt(layout.lineCount() - _LINES_LEFT)
+            cursor = QTextCursor(self.document())
+            cursor.setPosition(block.position() + first_left.textStart())
+            cursor.insertBlock()
+            self._cuts.append(cursor)
+
+    def _rejoin(self) -> None:
+        """Make whole paragraphs again; a selection and the place of the view stay."""
+        if self._cuts:
+            self._cuts[0].beginEditBlock()
+            for cursor in self._cuts:
+                cursor.deletePreviousChar()
+            self._cuts[0].endEditBlock()
+            self._cuts.clear()
 
     @staticmethod
     def _format(colour: str) -> QTextCharFormat:

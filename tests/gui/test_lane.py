@@ -1,10 +1,10 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QTextCursor
+from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtGui import QKeyEvent, QTextCursor
 from PySide6.QtWidgets import QApplication
 
 from explorer.gui import theme
@@ -103,6 +103,171 @@ def test_text_that_comes_in_pieces_is_the_text_that_comes_at_once(qapp, pieces):
         assert grown.toPlainText() == whole.toPlainText()
     for text in (whole, grown):
         text.deleteLater()
+
+
+PLAIN = (
+    *("the", "a", "unicorn,", "scientists", "well-known", "(again)", ".", "3,141", "i.e.", "--"),
+    *("\n", "\n\n", "\t", "x" * 70, "/a/very/long/path/to/some/file/of/no/use.txt", "\u00a0"),
+)
+FOREIGN = (
+    "“Yes.”",
+    "…",
+    "é",
+    "\U0001f984",
+    "日本語の文章",
+    "。",
+    "שלום",
+    "مرحبا",
+    "नमस्ते",
+    "\u200b",
+)
+
+
+@pytest.fixture
+def pair(qtbot):
+    """Two streaming lanes' texts: one grows, one is given all at once."""
+    theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
+    texts = LaneText(), LaneText()
+    for text in texts:
+        qtbot.addWidget(text)
+        text.resize(170, 200)
+        text.show()
+    begin(*texts)
+    return texts
+
+
+def begin(*texts):
+    for text in texts:
+        text.set_text("…once", "", follow=True)
+        text.set_caret(True)
+
+
+def lines(text):
+    """Every line on the screen: where it is and what it says."""
+    found, block = [], text.document().begin()
+    while block.isValid():
+        layout, words = block.layout(), block.text().encode("utf-16-le")
+        top = text.document().documentLayout().blockBoundingRect(block).top()
+        for line in map(layout.lineAt, range(layout.lineCount())):
+            start, length = 2 * line.textStart(), 2 * line.textLength()
+            found.append((top + line.y(), words[start : start + length].decode("utf-16-le")))
+        block = block.next()
+    return found
+
+
+def pieces_of(words):
+    return st.lists(
+        st.tuples(st.sampled_from(words), st.sampled_from([" ", " ", ""])).map("".join),
+        min_size=20,
+        max_size=100,
+    )
+
+
+growing = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@growing
+@given(pieces_of(PLAIN))
+def test_text_that_grows_looks_like_text_that_is_there(pair, pieces):
+    grown, whole = pair
+    begin(*pair)
+    for at, piece in enumerate(pieces, 1):
+        grown.append(piece)
+        if at % 16 == 0 or at == len(pieces):
+            whole.set_text("…once", grown.machine_text(), follow=True)
+            assert lines(grown) == lines(whole)
+            assert grown.document().size() == whole.document().size()
+            assert grown.grab().toImage() == whole.grab().toImage()
+    for text in pair:
+        text.set_caret(False)
+    assert grown.toPlainText() == whole.toPlainText()
+    assert grown.grab().toImage() == whole.grab().toImage()
+
+
+@growing
+@given(pieces_of(PLAIN + FOREIGN))
+def test_text_in_many_scripts_has_the_same_lines_however_it_comes(pair, pieces):
+    grown, whole = pair
+    begin(*pair)
+    for at, piece in enumerate(pieces, 1):
+        grown.append(piece)
+        if at % 16 == 0 or at == len(pieces):
+            whole.set_text("…once", grown.machine_text(), follow=True)
+            # Not where: a letter of another font moves all lines of its block by a pixel.
+            assert [words for _, words in lines(grown)] == [words for _, words in lines(whole)]
+            assert grown.document().size() == whole.document().size()
+    for text in pair:
+        text.set_caret(False)
+    assert grown.toPlainText() == whole.toPlainText()
+    assert lines(grown) == lines(whole)
+
+
+LONG = " ".join(f"word{n}" for n in range(120))
+
+
+def grow(text):
+    for word in LONG.split(" "):
+        text.append(word + " ")
+
+
+def test_a_paragraph_that_grows_is_short_blocks_and_whole_in_the_end(pair):
+    grown, _ = pair
+    grow(grown)
+    document = grown.document()
+    assert document.blockCount() > 5
+    lines = [document.findBlockByNumber(n).layout().lineCount() for n in range(1, 6)]
+    assert max(lines) <= 4
+    grown.set_caret(False)
+    assert (document.blockCount(), grown.toPlainText()) == (1, f"…once{LONG} ")
+
+
+def test_what_is_copied_while_text_grows_has_no_line_ends_of_the_screen(pair):
+    grown, _ = pair
+    grow(grown)
+    grown.selectAll()
+    grown.copy()
+    assert QApplication.clipboard().text() == f"…once{LONG} "
+    grow(grown)  # while something is selected nothing is cut
+    assert grown.document().blockCount() == 1
+
+
+def test_a_part_that_is_selected_is_copied_as_it_was_written(pair):
+    grown, _ = pair
+    grow(grown)
+    cursor = QTextCursor(grown.document())
+    cursor.setPosition(2)
+    cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
+    grown.setTextCursor(cursor)
+    grown.keyPressEvent(
+        QKeyEvent(QEvent.Type.KeyPress, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    )
+    assert QApplication.clipboard().text() == f"…once{LONG} "[2:]
+
+
+def test_another_width_wraps_whole_paragraphs(pair):
+    grown, whole = pair
+    grow(grown)
+    whole.set_text("…once", grown.machine_text(), follow=True)
+    for text in pair:
+        text.resize(290, 200)
+    assert grown.document().blockCount() == 1
+    assert grown.document().size() == whole.document().size()
+    grow(grown)
+    assert grown.document().blockCount() > 5
+
+
+def test_the_view_stays_where_a_person_has_scrolled_to(pair):
+    grown, _ = pair
+    grow(grown)
+    bar = grown.verticalScrollBar()
+    assert bar.value() == bar.maximum() > 200
+    bar.setValue(100)
+    grow(grown)
+    assert bar.value() == 100
+    grown.set_caret(False)
+    assert bar.value() == 100
 
 
 def test_only_new_text_is_added(lane, monkeypatch):
