@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from unicodedata import bidirectional
 
-from PySide6.QtCore import QEvent, QMimeData, QRectF, Qt, Slot
+from PySide6.QtCore import QEvent, QMargins, QMimeData, QRectF, Qt, Slot
 from PySide6.QtGui import (
     QFontMetricsF,
     QKeyEvent,
@@ -130,8 +130,9 @@ class LaneText(QTextEdit):
         painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Wrap the text anew."""
+        """Wrap the text anew, and show whole lines."""
         self._rejoin()
+        self._fit_lines()
         super().resizeEvent(event)
 
     def createMimeDataFromSelection(self) -> QMimeData:
@@ -167,6 +168,8 @@ class LaneText(QTextEdit):
         looks = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
         if event.type() in looks and (self._prompt or self._machine):
             self._rewrite()
+        if event.type() in looks:
+            self._fit_lines()
 
     @Slot(int)
     def _on_scrolled(self, value: int) -> None:
@@ -181,8 +184,8 @@ class LaneText(QTextEdit):
         spacing = QTextBlockFormat()
         # The same for every line: a letter of another font would make all lines of its paragraph
         # higher, and the text would jump when it comes.
-        height = QFontMetricsF(self.font()).lineSpacing() * theme.LINE_HEIGHT / 100
-        spacing.setLineHeight(round(height), QTextBlockFormat.LineHeightTypes.FixedHeight.value)
+        height = self._line_height()
+        spacing.setLineHeight(height, QTextBlockFormat.LineHeightTypes.FixedHeight.value)
         self._cuts.clear()
         self.document().clear()
         cursor = QTextCursor(self.document())
@@ -192,6 +195,18 @@ class LaneText(QTextEdit):
         cursor.setCharFormat(self._format("text"))  # where no text is yet, the prompt's would go on
         self._end = cursor
         self.moveCursor(QTextCursor.MoveOperation.Start)
+
+    def _line_height(self) -> int:
+        """Pixels from one line to the next."""
+        return round(QFontMetricsF(self.font()).lineSpacing() * theme.LINE_HEIGHT / 100)
+
+    def _fit_lines(self) -> None:
+        """Leave room below, so that no line is cut in two at the top of what is followed."""
+        room, line = self.contentsRect().height(), self._line_height()
+        margins = QMargins(0, 0, 0, room % line if room > line else 0)
+        if self.viewportMargins() != margins:
+            self.setViewportMargins(margins)
+        self.verticalScrollBar().setSingleStep(line)
 
     def _cut(self) -> None:
         """Keep the block that grows short."""

@@ -258,6 +258,20 @@ def test_another_width_wraps_whole_paragraphs(pair):
     assert grown.document().blockCount() > 5
 
 
+@pytest.mark.parametrize("height", [20, 90, 151, 200, 222])
+def test_only_whole_lines_are_shown(pair, height):
+    grown, _ = pair
+    grown.resize(170, height)
+    grow(grown)
+    bar = grown.verticalScrollBar()
+    line = bar.singleStep()
+    assert grown.document().size().height() % line == 0
+    assert bar.value() % line == 0 or height < 2 * line
+    assert height - line < grown.viewport().height() <= height
+    bar.triggerAction(bar.SliderAction.SliderSingleStepSub)
+    assert bar.maximum() - bar.value() == line
+
+
 def test_the_view_stays_where_a_person_has_scrolled_to(pair):
     grown, _ = pair
     grow(grown)
