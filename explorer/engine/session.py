@@ -395,7 +395,7 @@ def _open_cuda(graph: Path, index: int, options: Any) -> Any:
     for capture in ("1", "0"):
         provider = (
             "CUDAExecutionProvider",
-            {"device_id": str(index), "enable_cuda_graph": capture},
+            {"device_id": str(index), "enable_cuda_graph": capture, "enable_cudnn": "0"},
         )
         try:
             session = ort.InferenceSession(graph, options, providers=[provider])
