@@ -9,16 +9,17 @@ REASONS = pyproject.toml resources/install/environment.sh
 SUITE = bookworm
 AS_ROOT = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run test lint build build-cuda packages package clean
+.PHONY: help run test lint build build-cuda packages package package-cuda clean
 
 help:
-	@echo "make run         open the window"
-	@echo "make test        run every test"
-	@echo "make lint        check format, lint and types"
-	@echo "make build       build the one-folder program into dist/ and let it test itself"
-	@echo "make build-cuda  the same for NVIDIA GPUs"
-	@echo "make package     make the Linux packages and prove them in a clean $(SUITE), which needs root"
-	@echo "make clean       remove everything that was made here, .venv too"
+	@echo "make run           open the window"
+	@echo "make test          run every test"
+	@echo "make lint          check format, lint and types"
+	@echo "make build         build the one-folder program into dist/ and let it test itself"
+	@echo "make build-cuda    the same for NVIDIA GPUs"
+	@echo "make package       make the Linux packages and prove them in a clean $(SUITE), which needs root"
+	@echo "make package-cuda  the same for NVIDIA GPUs"
+	@echo "make clean         remove everything that was made here, .venv too"
 
 run: .venv/ready-run
 	$(VENV_PYTHON) main.py
@@ -45,6 +46,10 @@ packages: build
 
 package: packages .venv/ready-test
 	$(AS_ROOT) $(VENV_PYTHON) -m tests.installed dist/sample-explorer_*.deb --suite $(SUITE)
+
+package-cuda: build-cuda .venv/ready-test
+	$(VENV_PYTHON) resources/install/linux.py dist/sample-explorer-cuda
+	$(AS_ROOT) $(VENV_PYTHON) -m tests.installed dist/sample-explorer-cuda_*.deb --suite $(SUITE)
 
 .venv/ready-%: $(REASONS)
 	$(PREPARE) $*
