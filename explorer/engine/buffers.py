@@ -75,6 +75,8 @@ class Sizes:
     columns: int
     """Columns of ``logits``: the vocabulary in whole blocks."""
     vocabulary: int
+    probabilities: bool
+    """Whether the graph hands over ``probabilities``; the first ones that were written do not."""
 
     @property
     def context(self) -> int:
@@ -137,6 +139,10 @@ class Output:
         self._top_ids = Array((padded, sizes.top), np.int64, place)
         self._logsumexp = Array((padded, 1), np.float32, place)
         self._logits = Array((padded, sizes.columns), np.float32, place)
+        self._probabilities: Array | None = None
+        if sizes.probabilities and place.make is None:
+            # On a GPU to fetch them takes longer than to compute them.
+            self._probabilities = Array((padded, sizes.columns), np.float32, place)
         self._vocabulary = sizes.vocabulary
         self._fetched = False
         self.top_logits = self._top_logits.host[:rows]
@@ -151,12 +157,20 @@ class Output:
         full: NDArray[np.float32] = self._logits.host[row, : self._vocabulary]
         return full
 
+    def probabilities(self, row: int) -> NDArray[np.float32] | None:
+        """Return the softmax [V] of the logits of one row, where it is at hand."""
+        if self._probabilities is None:
+            return None
+        return self._probabilities.host[row, : self._vocabulary]
+
     def bind(self, binding: Binding) -> None:
         """Bind to the graph's outputs."""
         self._top_logits.bind_output(binding, "top_logits")
         self._top_ids.bind_output(binding, "top_ids")
         self._logsumexp.bind_output(binding, "logsumexp")
         self._logits.bind_output(binding, "logits")
+        if self._probabilities is not None:
+            self._probabilities.bind_output(binding, "probabilities")
 
     def pull(self) -> None:
         """Fetch the small results from the device."""

@@ -73,6 +73,7 @@ def read_sizes(graph: Graph, manifest: Manifest, build: Build, folder: Path) -> 
             outputs["top_logits"].shape[1],
             outputs["logits"].shape[1],
             manifest.vocabulary,
+            "probabilities" in outputs,
         )
         right = (
             sizes.kv_shape == expected

@@ -291,6 +291,7 @@ class Lanes:
             self._vocabulary,
             crew.settings,
             np.array([candidate.uniforms[candidate.count] for candidate in crew.rows]),
+            output.probabilities,
         )
         end_of_text = self._tokens.end_of_text
         texts: list[str] = []
@@ -337,3 +338,6 @@ class _FirstLogits:
         logits = self._prompts[row].logits
         assert logits is not None
         return logits
+
+    def probabilities(self, row: int) -> None:
+        """Say that they are not kept: a prompt is drawn from once for each of its candidates."""

@@ -74,8 +74,10 @@ def estimate(
     length = min(length or manifest.context, manifest.context)
     row = position_bytes(manifest, build)
     columns = -(-manifest.vocabulary // _LOGIT_BLOCK) * _LOGIT_BLOCK
-    # Logits of two kept prompts and of steps with 1 to ``lanes`` rows, each with its own buffer.
-    logits = 4 * columns * (2 + lanes * (lanes + 1) // 2)
+    # Logits of two kept prompts and of steps with 1 to ``lanes`` rows, each with its own buffer; on
+    # a CPU those of steps with their probabilities.
+    kinds = 1 if build.device_class == "cuda" else 2
+    logits = 4 * columns * (2 + kinds * lanes * (lanes + 1) // 2)
     tokens = min(CHUNK, length)
     # Queries, keys and values; the inner layer before and after its gelu; residual and norms.
     number = 2 if build.precision == "fp16" else 4

@@ -17,6 +17,7 @@ Inputs and outputs; V is the drawable vocabulary, V' is V rounded up to whole bl
     top_ids     [R, K] int64
     logsumexp   [R, 1] fp32
     logits      [R, V'] fp32  -inf for ids that are never drawn
+    probabilities  [R, V'] fp32  their softmax
     present.{i}.key/value     the same buffers as past
 
 Nothing here mixes rows: every kernel chosen computes a row from that row alone.
@@ -41,6 +42,10 @@ from explorer.weights.writing import WeightWriter
 
 Progress = Callable[[float], None]
 """Is told how much is done, 0 to 1; may raise to cancel."""
+
+
+_REGISTER = 16
+"""Numbers in the widest register that there is."""
 
 
 class Written(NamedTuple):
@@ -218,16 +223,19 @@ def _head_name(spec: GraphSpec) -> str:
 
 
 def _selection(spec: GraphSpec, g: Nodes) -> None:
-    """The K likeliest tokens of each row, and the logarithm of the sum of all exponentials."""
+    """The K likeliest tokens of each row, all probabilities, and logsumexp."""
     outputs = ["top_logits", "top_ids"]
     g.node("TopK", ["logits", g.constant(spec.top)], outputs, axis=-1, largest=1, sorted=1)
-    # The log-softmax of the likeliest token is minus the logarithm of the sum of exponentials
-    # relative to it. ReduceSum would add up in an order that depends on the address of a row.
-    relative = g.node("LogSoftmax", ["logits"], axis=-1)
+    # The probability of the likeliest token is one over the sum of exponentials relative to it.
+    # ReduceSum would add up in an order that depends on the address of a row.
+    g.node("Softmax", ["logits"], ["probabilities"], axis=-1)
     ends = [g.constant(0), g.constant(1), g.constant(1)]
     first_logit, first_id = (g.node("Slice", [name, *ends]) for name in outputs)  # [R, 1]
-    found = g.node("GatherElements", [relative, first_id], axis=1)
-    g.node("Sub", [first_logit, found], ["logsumexp"])
+    share = g.node("GatherElements", ["probabilities", first_id], axis=1)
+    # Whole registers of it: what is left over at the end of an array gets another logarithm, with
+    # other last bits, and a row's would depend on how many rows there are.
+    logarithms = g.node("Log", [g.node("Expand", [share, g.constant(1, _REGISTER)])])
+    g.node("Sub", [first_logit, g.node("Slice", [logarithms, *ends])], ["logsumexp"])
 
 
 def _signature(
@@ -251,6 +259,7 @@ def _signature(
         value("top_ids", int64, ["R", spec.top]),
         value("logsumexp", fp32, ["R", 1]),
         value("logits", fp32, ["R", spec.logit_columns]),
+        value("probabilities", fp32, ["R", spec.logit_columns]),
         *(value(f"present.{name}", kind, kv) for name in caches),
     ]
     return inputs, outputs

@@ -27,9 +27,9 @@ Read = Callable[[str], Iterable[Array]]
 In parts of whole rows; all but the last have a multiple of 128 rows."""
 
 _STANDARD = frozenset(
-    {"Abs", "Add", "Cast", "Div", "Gather", "GatherElements", "Gemm", "LayerNormalization"}
-    | {"LogSoftmax", "MatMul", "MatMulInteger", "Mul", "QuantizeLinear", "ReduceMax"}
-    | {"Reshape", "Slice", "Sub", "TopK"}
+    {"Abs", "Add", "Cast", "Div", "Expand", "Gather", "GatherElements", "Gemm", "Log"}
+    | {"LayerNormalization", "MatMul", "MatMulInteger", "Mul", "QuantizeLinear", "ReduceMax"}
+    | {"Reshape", "Slice", "Softmax", "Sub", "TopK"}
 )
 """Operators of ONNX itself; the others are ONNX Runtime's own."""
 

@@ -14,7 +14,7 @@ from explorer.manifest import Precision
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.bin"
 
-FORM = 2
+FORM = 3
 """Counts the ways in which graphs were written: one more has builds in the cache made anew."""
 
 LOGIT_BLOCK = 64

@@ -55,6 +55,11 @@ class FakeOutput:
         self._session.full_rows += 1
         return self._session.table[self._at[row]]
 
+    def probabilities(self, row: int) -> np.ndarray:
+        logits = self._session.table[self._at[row]].astype(np.float64)
+        exponentials = np.exp(logits - logits.max())
+        return (exponentials / exponentials.sum()).astype(np.float32)
+
 
 class FakeSession:
     """Deterministic logits with the interface of a real session."""

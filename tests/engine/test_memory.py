@@ -128,7 +128,7 @@ def test_a_cache_takes_memory_only_where_it_is_written():
     def resident():
         return int(STATUS.read_text().split()[1]) * 4096
 
-    sizes = Sizes(2, (8, 1024, 64), np.dtype(np.float32), 64, 320, 300)
+    sizes = Sizes(2, (8, 1024, 64), np.dtype(np.float32), 64, 320, 300, True)
     before = resident()
     cache = Cache(16, sizes, Place("cpu"))  # 2 x 33 MB
     for array in cache._arrays:

@@ -17,9 +17,13 @@ from hypothesis import strategies as st
 
 from explorer.engine import memory
 from explorer.engine import session as module
+from explorer.engine.lanes import Lanes
+from explorer.engine.messages import Start, Steps
 from explorer.engine.session import InterruptedPrefillError, Session
+from explorer.engine.tokens import Tokens
 from explorer.errors import DeviceError, EngineError, ModelError, OutOfMemoryError
 from explorer.manifest import Manifest
+from explorer.recipe import Recipe
 from explorer.weights.plan import Packing, Storage
 from tests.builds import make_builds, reader, spec_of
 from tests.reference import load_reference, log_softmax
@@ -70,11 +74,29 @@ def check(found, expected):
     )
 
 
+def check_probabilities(output):
+    """Compare the probabilities of every row with its logits, and what is left out with nothing."""
+    for row in range(len(output.logsumexp)):
+        logits = output.logits(row).astype(np.float64)
+        exponentials = np.exp(logits - logits.max())
+        assert (output.probabilities(row)[logits == -np.inf] == 0).all()
+        np.testing.assert_allclose(
+            output.probabilities(row), exponentials / exponentials.sum(), rtol=3e-6, atol=1e-30
+        )
+
+
 def all_logits(output):
     return np.array([output.logits(row).copy() for row in range(len(output.logsumexp))])
 
 
 # Truth
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_probabilities_are_those_of_the_logits(model, build):
+    session = model.session(build)
+    check_probabilities(session.prefill(session.cache(1), model.ids(20).tolist(), rows="all"))
+    check_probabilities(session.step(session.cache(4), model.ids(3), np.ones(3, np.int64)))
 
 
 def test_a_prompt_in_one_go(model):
@@ -227,6 +249,37 @@ def test_a_build_in_an_earlier_packing_runs_as_it_is(tmp_path, build, storage, b
     found = all_logits(output) - output.logsumexp[:, None]
     assert 0 < (np.exp(exact) * (exact - found)).sum(axis=1).mean() < bound
     assert memory.estimate(session.manifest, build, 4).total > 0
+
+
+def test_a_build_without_probabilities_draws_the_same(tmp_path):
+    """As builds were before their graphs handed them over."""
+    import onnx
+
+    source = make_tiny(tmp_path / "source")
+    folder = make_builds(source, tmp_path / "made", "cpu-fp32")
+    tokens, found = Tokens.from_folder(source), []
+    for _ in range(2):
+        session = Session(folder, "cpu-fp32", "cpu", 1)
+        lanes, drawn = Lanes(session, tokens), []
+        for index in range(3):
+            recipe = Recipe(
+                top_k=0, top_p=(1.0, 0.9, 0.5)[index], max_tokens=30, end_of_text="never"
+            )
+            lanes.start(Start((1, index), index, 7, (10, 20, 30), recipe))
+        while lanes.running:
+            for event in lanes.step():
+                if isinstance(event, Steps):
+                    figures = event.logprobs.tolist(), event.ranks.tolist()
+                    drawn.append((event.keys, event.tokens.tolist(), *figures))
+        found.append(drawn)
+        model = onnx.load(folder / "cpu-fp32" / "model.onnx", load_external_data=False)
+        outputs = [each for each in model.graph.output if each.name != "probabilities"]
+        assert len(outputs) == len(model.graph.output) - (len(found) == 1)
+        del model.graph.output[:]
+        model.graph.output.extend(outputs)
+        onnx.save(model, folder / "cpu-fp32" / "model.onnx")
+    assert sum(len(tokens) for _, tokens, *_ in found[0]) == 3 * 30
+    assert found[0] == found[1]
 
 
 # Rows do not see each other

@@ -15,6 +15,12 @@ def logits_of(vocabulary, spread, seed, step=0.0):
     return (np.round(logits / step) * step if step else logits).astype(np.float32)
 
 
+def softmax(logits):
+    """As a graph hands them over: in float32, each off by a little."""
+    exponentials = np.exp(logits - logits.max())
+    return exponentials * np.float32(1 / exponentials.sum())
+
+
 def exact(logits, temperature, top_p, uniform, *, openai, banned=-1):
     return Whole(logits, temperature, banned, quick=False).draw(top_p, uniform, openai=openai)
 
@@ -41,6 +47,9 @@ def test_float32_draws_what_float64_does(
         settings = (logits, temperature, top_p, float(uniform))
         token, place = draw_whole(*settings, openai=openai, banned=banned)
         assert (token, place) == exact(*settings, openai=openai, banned=banned)
+        shares = softmax(logits)
+        again = draw_whole(*settings, openai=openai, banned=banned, probabilities=shares)
+        assert again == (token, place)
         assert token != banned
         assert place == rank(logits, token)
 
@@ -58,9 +67,10 @@ def test_a_banned_token_is_one_that_has_no_logit():
 
 
 @pytest.mark.parametrize("spread", [0.5, 2.5])
-def test_few_draws_need_float64(spread):
+@pytest.mark.parametrize("given", [False, True])
+def test_few_draws_need_float64(spread, given):
     logits = logits_of(50257, spread, 3)
-    row = Whole(logits, 1.0, quick=True)
+    row = Whole(logits, 1.0, quick=True, probabilities=softmax(logits) if given else None)
     uniforms = np.random.default_rng(0).random(500).tolist()
     left_open = [row.draw(1.0, uniform, openai=False) is None for uniform in uniforms]
     assert sum(left_open) < 50

@@ -47,7 +47,7 @@ def test_a_graph_is_valid_and_its_weights_lie_in_one_plain_file(source, tmp_path
         "input_ids", "positions", "seqlens_k", "total_sequence_length", "rows",
     ]  # fmt: skip
     assert {value.name for value in model.graph.output} == {
-        "top_logits", "top_ids", "logsumexp", "logits",
+        "top_logits", "top_ids", "logsumexp", "logits", "probabilities",
         *(name.replace("past", "present") for name in names[5:]),
     }  # fmt: skip
 
