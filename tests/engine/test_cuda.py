@@ -6,13 +6,15 @@ import pytest
 from explorer.engine import session as module
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Start, Steps
+from explorer.engine.score import score
 from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
 from explorer.errors import DeviceError, OutOfMemoryError
 from explorer.recipe import Recipe
+from explorer.studies import parity
 from tests.builds import make_builds
 from tests.engine.cuda_stand_in import NAME, plug_in
-from tests.reference import load_reference
+from tests.reference import load_reference, log_softmax
 from tests.tiny import make_tiny
 
 CONTEXT = 32
@@ -137,10 +139,22 @@ def test_a_seed_repeats_alone_and_among_neighbours(cuda, folder, source):
                         found.setdefault(key[1], []).append(int(token))
         return found
 
-    together = tokens_of(range(6))
+    together = tokens_of(range(10))  # more than eight: the cache grows, with all that is in it
     assert {len(tokens) for tokens in together.values()} == {20}
-    for index in (0, 3, 5):
+    for index in (0, 3, 9):
         assert tokens_of([index]) == {index: together[index]}
+
+
+def test_checks_and_scores_run_there_too(session, source, ids):
+    exact = load_reference(source).logits(ids)
+    assert np.abs(parity.logits_of(session, ids.tolist()) - exact).max() < 0.05
+    tokens = Tokens.from_folder(source)
+    scores = score(session, tokens, "Once upon a time there was a king.")
+    given = [tokens.start_of_text, *scores.ids]
+    log_odds = log_softmax(load_reference(source).logits(np.array(given[:-1])))
+    expected = log_odds[np.arange(len(scores.ids)), scores.ids]
+    assert len(scores.ids) > 5
+    assert np.abs(scores.logprobs - expected).max() < 0.05
 
 
 # What a provider may do instead
