@@ -97,5 +97,6 @@ def _open(name: str, build: str, wish: DeviceWish, paths: Paths) -> tuple[Path, 
     store = Store(paths)
     with Progress() as progress:
         folder = store.ensure(name, build, progress)
+    session = Session(folder, build, wish)
     store.mark_used(folder)
-    return folder, Session(folder, build, wish)
+    return folder, session

@@ -109,6 +109,11 @@ class ModelDesk(QObject):
             self.failed.emit(str(error))
             return []
 
+    def note_used(self, folder: Path) -> None:
+        """Note that the model in ``folder`` runs now."""
+        self._store.mark_used(folder)
+        self.listed.emit()
+
     def tasks(self) -> tuple[Task, ...]:
         """Return what runs, what is on its way to being opened first, then what failed."""
         running = (self._runs[place].task for place in sorted(self._runs, reverse=True))
@@ -393,6 +398,5 @@ class ModelDesk(QObject):
             self.failed.emit(f"{name} cannot be opened. {error}")
             return
         self._has_opened = True
-        self._store.mark_used(folder)
         self.listed.emit()
         self.opened.emit(loaded)

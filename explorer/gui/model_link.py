@@ -201,6 +201,7 @@ class ModelLink(QObject):
         self._status.show_model(words, ready)
         if loaded is not None and ready is not None:
             self._models.forget_damage(loaded.manifest.name, loaded.build)
+            self.desk.note_used(loaded.folder)
         if ready is not None:
             name = ready.device_name or ready.device.upper()
             note = f"Runs on {name}. {ready.reason}".strip()

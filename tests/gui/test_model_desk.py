@@ -105,6 +105,10 @@ def test_a_build_that_is_there_opens_without_a_job(desk, source, qtbot, monkeypa
     with qtbot.waitSignal(desk.opened, timeout=0):
         desk.open("tiny", "cpu-fp32")
     (model,) = desk.models()
+    assert model.used is None  # only who runs it knows whether it could be opened
+    with qtbot.waitSignal(desk.listed, timeout=0):
+        desk.note_used(model.folder)
+    (model,) = desk.models()
     assert model.used is not None
 
 

@@ -206,6 +206,7 @@ def test_a_build_that_cannot_be_opened_is_marked_until_it_is_made_again(desk, wo
     desk.window.show_page(MODELS)
     page.list.choose("old")
     assert row(desk, "old").notes.startswith("cpu-int8 ✕ damaged")
+    assert row(desk, "old").end == "not used yet"
     assert page.details.problem.text() == sentence
     build = page.details.builds.rows["cpu-int8"]
     assert build.amount.text() == "✕ damaged"
