@@ -223,9 +223,10 @@ class Store:
             )
 
     def mark_used(self, folder: Path) -> None:
-        """Note that a model is being used now; where that cannot be written, it is not."""
-        with contextlib.suppress(OSError):
-            (folder / _USED_FILE).touch()
+        """Note that a model of this store is in use now, where that can be written."""
+        if folder.parent in (self._paths.models, self._paths.model_cache):
+            with contextlib.suppress(OSError):
+                (folder / _USED_FILE).touch()
 
     def remove(self, name: str) -> None:
         """Remove an imported model with all its builds.

@@ -473,7 +473,9 @@ def test_size_use_and_single_builds(store: Store, source: Path) -> None:
     assert model.used is None
     store.mark_used(model.folder)
     assert model.used == pytest.approx(time.time(), abs=60)
-    store.mark_used(model.folder / "nowhere")
+    store.mark_used(model.folder.parent / "nowhere")
+    store.mark_used(source)  # somebody else's folder: nothing is written there
+    assert {path.name for path in source.iterdir()}.isdisjoint({".used"})
 
     store.ensure("mine", "cpu-int8")
     store.remove_build("mine", "cpu-fp32")
