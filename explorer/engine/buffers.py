@@ -133,18 +133,22 @@ class Output:
     top_ids: NDArray[np.int64]  # [R, K]
     logsumexp: NDArray[np.float32]  # [R]
 
-    def __init__(self, rows: int, padded: int, sizes: Sizes, place: Place) -> None:
-        """Make room for ``padded`` rows, of which the first ``rows`` are shown."""
-        self._top_logits = Array((padded, sizes.top), np.float32, place)
-        self._top_ids = Array((padded, sizes.top), np.int64, place)
-        self._logsumexp = Array((padded, 1), np.float32, place)
-        self._logits = Array((padded, sizes.columns), np.float32, place)
+    def __init__(self, rows: int, sizes: Sizes, place: Place) -> None:
+        """Make room for ``rows`` rows, all of which are shown."""
+        self._top_logits = Array((rows, sizes.top), np.float32, place)
+        self._top_ids = Array((rows, sizes.top), np.int64, place)
+        self._logsumexp = Array((rows, 1), np.float32, place)
+        self._logits = Array((rows, sizes.columns), np.float32, place)
         self._probabilities: Array | None = None
         if sizes.probabilities and place.make is None:
             # On a GPU to fetch them takes longer than to compute them.
-            self._probabilities = Array((padded, sizes.columns), np.float32, place)
+            self._probabilities = Array((rows, sizes.columns), np.float32, place)
         self._vocabulary = sizes.vocabulary
         self._fetched = False
+        self.show(rows)
+
+    def show(self, rows: int) -> None:
+        """Show the first ``rows`` rows; the others are padding."""
         self.top_logits = self._top_logits.host[:rows]
         self.top_ids = self._top_ids.host[:rows]
         self.logsumexp = self._logsumexp.host[:rows, 0]

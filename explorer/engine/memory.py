@@ -74,17 +74,17 @@ def estimate(
     length = min(length or manifest.context, manifest.context)
     row = position_bytes(manifest, build)
     columns = -(-manifest.vocabulary // _LOGIT_BLOCK) * _LOGIT_BLOCK
-    # Logits of two kept prompts and of steps with 1 to ``lanes`` rows, each with its own buffer; on
-    # a CPU those of steps with their probabilities.
-    kinds = 1 if build.device_class == "cuda" else 2
-    logits = 4 * columns * (2 + kinds * lanes * (lanes + 1) // 2)
+    # Logits of two kept prompts and of steps: on a CPU with 1 to ``lanes`` rows, each with its own
+    # buffer and one for the probabilities.
+    cuda = build.device_class == "cuda"
+    logits = 4 * columns * (2 + (padded_rows(lanes) if cuda else lanes * (lanes + 1)))
     tokens = min(CHUNK, length)
     # Queries, keys and values; the inner layer before and after its gelu; residual and norms.
     number = 2 if build.precision == "fp16" else 4
     activations = number * tokens * manifest.width * (3 + 4 + 4 + 4)
     attention = number * tokens * length * manifest.heads
     work = logits + activations + attention
-    if build.device_class == "cuda":
+    if cuda:
         rows = padded_rows(lanes)
         whole = manifest.context * row
         return Estimate(build.bytes, rows * whole, GPU_BASE + work + 2 * whole)

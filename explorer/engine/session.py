@@ -198,15 +198,22 @@ class Session:
         the first b may be used for padding: what they held is lost.
         """
         b = len(tokens)
+        padded = self._padded(b)
+        if not 0 < b <= padded <= cache.rows:
+            raise ValueError(f"{b} rows do not fit into a cache of {cache.rows}")
         calls = self._steps.setdefault(cache, {})
-        call = calls.get(b)
+        call = calls.get(padded)
         if call is None:
-            call = calls[b] = self._step_call(cache, b)
+            call = calls[padded] = self._step_call(cache, padded)
         if not 0 <= positions.min() <= positions.max() < self._sizes.context:
             raise ValueError(f"positions {positions} are not inside {self._sizes.context}")
         call.ids.host[:b, 0] = tokens
         call.positions.host[:b, 0] = positions
         call.seqlens.host[:b] = positions
+        if b < padded:  # a step before may have had more
+            for array in (call.ids, call.positions, call.seqlens):
+                array.host[b:] = 0
+        call.output.show(b)
         return self._run(call)
 
     def copy_row(
@@ -235,7 +242,7 @@ class Session:
         n = len(part)
         wanted = range(n) if rows == "all" else range(n - 1, n)
         if self._prompt_output is None or self._prompt_output[0] != len(wanted):
-            output = Output(len(wanted), len(wanted), self._sizes, self._place)
+            output = Output(len(wanted), self._sizes, self._place)
             self._prompt_output = len(wanted), output
         call = _Call(self._inner, cache, (1, n), self._prompt_output[1], wanted, self._place)
         call.ids.host[0] = part
@@ -245,13 +252,9 @@ class Session:
         return call
 
     def _step_call(self, cache: Cache, rows: int) -> _Call:
-        padded = self._padded(rows)
-        if not 0 < rows <= padded <= cache.rows:
-            raise ValueError(f"{rows} rows do not fit into a cache of {cache.rows}")
-        output = Output(rows, padded, self._sizes, self._place)
+        output = Output(rows, self._sizes, self._place)
         graph_id = -1 if self.device == "cpu" else next(self._graph_ids)
-        tokens = (padded, 1)
-        call = _Call(self._inner, cache, tokens, output, range(padded), self._place, graph_id)
+        call = _Call(self._inner, cache, (rows, 1), output, range(rows), self._place, graph_id)
         # Allowed is anything from the longest row to C, but not 1: that would mean a prompt.
         call.total.host[...] = self._sizes.context
         return call

@@ -166,10 +166,10 @@ class LaneText(QTextEdit):
         """Recolour and respace when theme or text size change."""
         super().changeEvent(event)
         looks = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
-        if event.type() in looks and (self._prompt or self._machine):
-            self._rewrite()
         if event.type() in looks:
             self._fit_lines()
+            if self._prompt or self._machine:
+                self._rewrite()
 
     @Slot(int)
     def _on_scrolled(self, value: int) -> None:

@@ -83,14 +83,27 @@ def test_steps_have_eight_or_sixteen_rows_and_one_graph_each(session, cuda, ids)
     assert cache.rows == 8
     assert session.cache(9).rows == 16
     assert session.cache(1).rows == 1  # prompts take no more memory than they need
-    for _ in range(2):
-        for rows in (1, 5, 8):
-            tokens = ids[:rows]
-            session.step(cache, tokens, np.arange(1, rows + 1))
-    assert inner.runs == [1, 2, 3, 1, 2, 3]
-    assert all(total == CONTEXT for _, total in inner.captured.values())
+    for rows in (1, 5, 8, 3, 1):
+        output = session.step(cache, ids[:rows], np.arange(1, rows + 1))
+        assert len(output.top_ids) == len(output.top_logits) == len(output.logsumexp) == rows
+    assert inner.runs == [1, 1, 1, 1, 1]
+    more = session.cache(9)
+    session.step(more, ids[:9], np.arange(1, 10))
+    session.step(more, ids[:8], np.arange(1, 9))
     session.step(session.cache(8), ids[:8], np.arange(1, 9))
-    assert inner.runs[-1] == 4  # other buffers, another graph
+    assert inner.runs[5:] == [2, 3, 4]  # other numbers or buffers, another graph
+    assert all(total == CONTEXT for _, total in inner.captured.values())
+
+
+def test_rows_that_a_step_left_over_are_idle_in_the_next(session, ids, monkeypatch):
+    cache, seen = session.cache(8), []
+    session.step(cache, ids[:8], np.arange(1, 9))
+    monkeypatch.setattr(session, "_run", seen.append)
+    session.step(cache, ids[:3], np.arange(4, 7))
+    (call,) = seen
+    assert call.ids.host[:, 0].tolist() == [*ids[:3], 0, 0, 0, 0, 0]
+    assert call.positions.host[:, 0].tolist() == [4, 5, 6, 0, 0, 0, 0, 0]
+    assert call.seqlens.host.tolist() == [4, 5, 6, 0, 0, 0, 0, 0]
 
 
 def test_a_prompt_is_never_captured(session, cuda, ids):

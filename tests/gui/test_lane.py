@@ -163,6 +163,19 @@ def pieces_of(words):
     )
 
 
+def stages(pair, pieces):
+    """Let one text grow; now and then give the other all that it says by then, and stop."""
+    grown, whole = pair
+    begin(*pair)
+    for at, piece in enumerate(pieces, 1):
+        grown.append(piece)
+        if at % 16 == 0 or at == len(pieces):
+            whole.set_text("…once", grown.machine_text(), follow=True)
+            yield
+    for text in pair:
+        text.set_caret(False)
+
+
 growing = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -172,16 +185,10 @@ growing = settings(
 @given(pieces_of(PLAIN))
 def test_text_that_grows_looks_like_text_that_is_there(pair, pieces):
     grown, whole = pair
-    begin(*pair)
-    for at, piece in enumerate(pieces, 1):
-        grown.append(piece)
-        if at % 16 == 0 or at == len(pieces):
-            whole.set_text("…once", grown.machine_text(), follow=True)
-            assert lines(grown) == lines(whole)
-            assert grown.document().size() == whole.document().size()
-            assert grown.grab().toImage() == whole.grab().toImage()
-    for text in pair:
-        text.set_caret(False)
+    for _ in stages(pair, pieces):
+        assert lines(grown) == lines(whole)
+        assert grown.document().size() == whole.document().size()
+        assert grown.grab().toImage() == whole.grab().toImage()
     assert grown.toPlainText() == whole.toPlainText()
     assert grown.grab().toImage() == whole.grab().toImage()
 
@@ -190,16 +197,10 @@ def test_text_that_grows_looks_like_text_that_is_there(pair, pieces):
 @given(pieces_of(PLAIN + FOREIGN))
 def test_text_in_many_scripts_has_the_same_lines_however_it_comes(pair, pieces):
     grown, whole = pair
-    begin(*pair)
-    for at, piece in enumerate(pieces, 1):
-        grown.append(piece)
-        if at % 16 == 0 or at == len(pieces):
-            whole.set_text("…once", grown.machine_text(), follow=True)
-            # Not where: a letter of another font moves all lines of its block by a pixel.
-            assert [words for _, words in lines(grown)] == [words for _, words in lines(whole)]
-            assert grown.document().size() == whole.document().size()
-    for text in pair:
-        text.set_caret(False)
+    for _ in stages(pair, pieces):
+        # Not where: a letter of another font moves all lines of its block by a pixel.
+        assert [words for _, words in lines(grown)] == [words for _, words in lines(whole)]
+        assert grown.document().size() == whole.document().size()
     assert grown.toPlainText() == whole.toPlainText()
     assert lines(grown) == lines(whole)
 
