@@ -21,6 +21,8 @@ def reader(source: Path) -> Read:
         with safe_open(path, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118  (not a dict)
                 tensors[name.removeprefix("transformer.")] = file.get_tensor(name)
+    if json.loads((source / "config.json").read_text("utf-8")).get("tie_word_embeddings", True):
+        tensors["lm_head.weight"] = tensors["wte.weight"]
     return lambda name: [tensors[name].astype(np.float32)]
 
 

@@ -22,8 +22,9 @@ from explorer.errors import CheckpointError, DeviceError, EngineError, ModelErro
 from explorer.manifest import FILE_NAME as MANIFEST_FILE
 from explorer.manifest import Build
 from explorer.paths import Paths
-from explorer.studies import forward, parity
+from explorer.studies import parity
 from explorer.studies.scratch import source_folder
+from explorer.weights import forward
 from explorer.weights.checkpoint import open_checkpoint, source_files
 from explorer.weights.convert import Progress
 from explorer.weights.plan import GRAPH_FILE, WEIGHTS_FILE

@@ -107,6 +107,10 @@ class Checkpoint:
         if self.tied:
             self._places.pop(HEAD, None)
 
+    def _stored(self, name: str) -> str:
+        """Return the tensor that is meant: a model without a head of its own has the embedding."""
+        return EMBEDDING if self.tied and name == HEAD else name
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all tensors, in the order of the layers."""
@@ -123,6 +127,7 @@ class Checkpoint:
 
         Raises :class:`CheckpointError` where a number is infinite, not a number, or far too large.
         """
+        name = self._stored(name)
         file, stored_name = self._places[name]
         rows = self.tokenizer.vocabulary if name in (EMBEDDING, HEAD) else None
         values = file.read(stored_name, stop=rows)
@@ -137,6 +142,7 @@ class Checkpoint:
         Each is a number of whole rows of the first axis, but for the last one a multiple of
         :data:`BLOCK_ROWS`. The tensor's hash is taken when the last one has been asked for.
         """
+        name = self._stored(name)
         file, stored_name = self._places[name]
         shape = file.tensors[stored_name].shape
         rows = self.tokenizer.vocabulary if name in (EMBEDDING, HEAD) else shape[0]

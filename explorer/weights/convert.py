@@ -19,7 +19,7 @@ from pathlib import Path
 from explorer.errors import CheckpointError, ModelError
 from explorer.manifest import BUILD_NAMES, CONTRACT_VERSION, Build, DeviceClass, Manifest, Precision
 from explorer.weights.checkpoint import Checkpoint, open_checkpoint
-from explorer.weights.plan import GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
+from explorer.weights.plan import COLUMNS, GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
 from explorer.weights.writing import copy_file, flush
 
 PART = ".part"
@@ -41,6 +41,8 @@ _NOT_A_PLACE = (
 )
 _COPY_SHARE = 0.2
 """Part of the whole progress that copying the source gets."""
+_SMOOTHING_SHARE = 0.3
+"""Part of the progress of a build that looking for channels to smooth gets."""
 
 
 def convert(
@@ -175,25 +177,28 @@ def _kept(folder: Path, name: str) -> Checkpoint:
 def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progress) -> Build:
     """Write ``model.onnx`` and ``weights.bin`` of one build into ``folder``, which must exist."""
     # Here and not above: most who look after models make none, and onnx takes its time to load.
+    from explorer.weights import smoothing
     from explorer.weights.graph import write_graph
 
     device_class, precision = _split(name)
-    spec = graph_spec(checkpoint)
-    written = write_graph(
-        folder,
-        spec,
-        precision,
-        device_class,
-        checkpoint.blocks,
-        lambda fraction: progress(fraction, f"Making the {name} build"),
-    )
+    spec, packing = graph_spec(checkpoint), PACKINGS[precision]
+
+    def making(start: float, stop: float) -> Callable[[float], None]:
+        part = _scaled(progress, start, stop)
+        return lambda fraction: part(fraction, f"Making the {name} build")
+
+    share = _SMOOTHING_SHARE if COLUMNS in packing else 0.0
+    factors = smoothing.measure(checkpoint, packing, making(0.0, share))
+    read = smoothing.smoothed(checkpoint.blocks, factors)
+    hashes = write_graph(folder, spec, precision, device_class, read, making(share, 1.0)).hashes
     flush(folder / GRAPH_FILE)
     flush(folder)
-    packing = written.packing
     bits, block = packing.layers
     parts = [checkpoint.fingerprint(), name, CONTRACT_VERSION, bits, block]
     if packing.head_bits is not None:
         parts.append(packing.head_bits)
+    # Before there was such a thing, builds were as they still are where nothing is smoothed.
+    parts += [f"{norm} {factors[norm].tobytes().hex()}" for norm in sorted(factors)]
     return Build(
         name=name,
         device_class=device_class,
@@ -206,7 +211,7 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
         head_bits=packing.head_bits,
         even_rows=packing.even_rows,
         bytes=_size(folder),
-        hashes=written.hashes,
+        hashes=hashes,
     )
 
 

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from explorer.manifest import DeviceClass, Precision
+from explorer.weights.checkpoint import HEAD
 from explorer.weights.nodes import Array, Nodes, Read
 from explorer.weights.plan import GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec, Packing
 from explorer.weights.writing import WeightWriter
@@ -203,7 +204,7 @@ def _head(spec: GraphSpec, g: Nodes, x: str) -> None:
     drawable = g.weight("head.bias", bias)
     if g.quantizes:
         shape = (spec.logit_columns, spec.width)
-        g.transposed(chosen, "head", g.read(_head_name(spec)), shape, drawable, "logits")
+        g.transposed(chosen, "head", g.read(HEAD), shape, drawable, "logits")
         return
     # In fp32 in every build: fp16 logits are so coarse that different tokens tie.
     if g.kind != np.float32:
@@ -215,11 +216,7 @@ def _head(spec: GraphSpec, g: Nodes, x: str) -> None:
 def _head_table(spec: GraphSpec, g: Nodes) -> str:
     """Write the rows that make the logits, in fp32, with zeros up to whole blocks: [V', width]."""
     shape = (spec.logit_columns, spec.width)
-    return g.floating("head", g.read(_head_name(spec)), shape, np.dtype(np.float32))
-
-
-def _head_name(spec: GraphSpec) -> str:
-    return "wte.weight" if spec.tied else "lm_head.weight"
+    return g.floating("head", g.read(HEAD), shape, np.dtype(np.float32))
 
 
 def _selection(spec: GraphSpec, g: Nodes) -> None:

@@ -14,7 +14,7 @@ from explorer.manifest import Precision
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.bin"
 
-FORM = 3
+FORM = 4
 """Counts the ways in which graphs were written: one more has builds in the cache made anew."""
 
 LOGIT_BLOCK = 64
@@ -74,7 +74,7 @@ class GraphSpec:
     """Width inside the feed-forward network; 0 = four times ``width``."""
     epsilon: float = 1e-5
     tied: bool = True
-    """Whether the head is ``wte.weight``; otherwise ``lm_head.weight`` is read."""
+    """Whether the head is ``wte.weight``: in fp32 one table then serves twice."""
     undrawable: tuple[int, ...] = ()
     """Ids below V that no token has; their logits are -inf."""
 

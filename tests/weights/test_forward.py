@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.studies import forward
 from explorer.weights import checkpoint as reading
+from explorer.weights import forward
 from explorer.weights.checkpoint import open_checkpoint
 from tests.reference import load_reference
 from tests.tiny import make_tiny

@@ -1,0 +1,172 @@
+"""Channels that are far larger than the others are made smaller before a build is quantised.
+
+In 8 bits with one scale a row, a few channels of a norm's result that are much larger than the rest
+leave few levels to these. What is divided out of a channel there can be multiplied into the matrix
+behind the norm, and the model stays what it is, exactly so with powers of two. How large the
+channels are on text, only running the model tells: a page goes through it once. The idea is
+SmoothQuant's (Xiao et al. 2023, arXiv:2211.10438).
+
+What is gained is estimated, and a norm is left alone where that is little; the demonstration model
+has none that is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from explorer.weights import forward
+from explorer.weights.checkpoint import HEAD, Checkpoint
+from explorer.weights.plan import Packing, Storage
+from explorer.weights.quantize import COLUMN_LEVELS, LEVELS
+
+Array = NDArray[np.float32]
+Read = Callable[[str], Iterable[Array]]
+Factors = Mapping[str, Array]
+"""By what each channel of a norm is divided: name of the norm (``h.0.ln_1``) -> [E]."""
+
+TOKENS = 128
+"""Tokens of :data:`PAGE` that go through the model at most."""
+WORTH = 0.9
+"""A norm is changed where the expected error falls below this part of what it was."""
+
+_STRENGTHS = (0.25, 0.5, 0.75)
+"""How much of a channel's size goes into the matrix; 1 would be all."""
+_SAMPLED = 4
+"""Errors are estimated from every fourth output."""
+_FARTHEST = 12
+"""A factor is 2**-12 to 2**12: numbers of a sane model stay far from the limits of float32."""
+
+PAGE = """\
+The ferry was late again, and by the time it came in the rain had started. "You could have \
+called," Ruth said, not looking up from her book. He laughed and put both bags down. "With \
+what? The phone went into the harbour on Tuesday."
+
+In 1987 the town council voted 7 to 4 to close the old railway station; twelve years later it \
+was a library. According to the report, about 38% of the residents use it at least once a \
+month, which is more than in any other district of the county.
+
+To make the dough, mix 500 g of flour with a pinch of salt, then add the water slowly. Dr. \
+Alvarez, who leads the laboratory in Lisbon, said that the new method is faster, cheaper and \
+far easier to check: for x in range(10): print(x, x * x). Nobody had expected the company's \
+shares to rise on Monday, least of all its owners. What happens next depends on the weather, \
+and on whom you ask.
+"""
+"""Something of everything; no text that a model is judged by."""
+
+
+def measure(
+    checkpoint: Checkpoint,
+    packing: Packing,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Factors:
+    """Return the factors of the norms that a build in ``packing`` is better off with.
+
+    There are none for floating point, which has no scales that channels could share.
+    ``progress`` is told the fraction done and may raise to cancel. Raises what reading raises.
+    """
+    ids = Tokenizer.from_str(checkpoint.tokenizer.json).encode(PAGE).ids
+    ids = ids[: min(TOKENS, checkpoint.config.context)]
+    found: dict[str, Array] = {}
+    if packing == Packing() or not ids:
+        return found
+
+    def look(norm: str, x: forward.Array, matrix: forward.Matrix) -> None:
+        factors = choose(x, matrix, packing.head if norm == "ln_f" else packing.layers)
+        if factors is not None:
+            found[norm] = factors
+
+    # Weights may be so large that nothing finite comes out; then nothing is chosen.
+    with np.errstate(all="ignore"):
+        forward.observe(checkpoint, ids, look, progress)
+    return found
+
+
+def choose(x: forward.Array, matrix: forward.Matrix, storage: Storage) -> Array | None:
+    """Return factors [E] for the channels of ``x`` [S, E], powers of two; None for all ones.
+
+    ``matrix`` is read twice, and stored as ``storage`` says. Rows of ``x`` count alike, whatever
+    their size. None also where numbers are too large for an estimate.
+    """
+    channels = x.shape[1]
+    power = np.square(x).mean(axis=1)
+    x = x[power > 0] / np.sqrt(power[power > 0])[:, None]
+    if not x.size:
+        return None
+    size, reach, energy = np.abs(x).max(axis=0), np.zeros(channels), np.zeros(channels)
+    for part in matrix():  # [some outputs, E]
+        np.maximum(reach, np.abs(part).max(axis=0), out=reach)
+        energy += np.square(part[::_SAMPLED], dtype=np.float64).sum(axis=0)
+    candidates = np.array([_factors(size, reach, strength) for strength in (None, *_STRENGTHS)])
+    starts = np.arange(0, channels, storage.block or channels)  # of what shares a scale
+    largest = np.zeros((len(candidates), len(starts)))  # of every output, squared and added up
+    for part in matrix():
+        sizes = np.abs(part[::_SAMPLED])
+        for number, factors in enumerate(candidates):
+            tops = np.maximum.reduceat(sizes * factors, starts, axis=1)
+            largest[number] += np.square(tops, dtype=np.float64).sum(axis=0)
+    levels = 2 ** (storage.bits - 1) if storage.block and storage.bits else COLUMN_LEVELS
+    errors = []
+    for factors, squares in zip(candidates, largest, strict=True):
+        # Rounding to steps of d errs by d * d / 12 on average. The steps of a row's numbers are as
+        # wide as the largest of them, and each error is multiplied by a weight; the steps of an
+        # output's weights are as wide as the largest of those, and each is multiplied by a number.
+        smooth = x / factors
+        numbers = np.square(np.maximum.reduceat(np.abs(smooth), starts, axis=1)).mean(axis=0)
+        energies = np.add.reduceat(energy * np.square(factors, dtype=np.float64), starts)
+        powers = np.add.reduceat(np.square(smooth).mean(axis=0), starts)
+        errors.append(numbers @ energies / LEVELS**2 + powers @ squares / levels**2)
+    best = int(np.argmin(errors))
+    if not np.isfinite(errors).all() or errors[best] >= WORTH * errors[0]:
+        return None
+    chosen: Array = candidates[best]
+    return chosen
+
+
+def _factors(size: forward.Array, reach: forward.Array, strength: float | None) -> Array:
+    """Return what channels of this ``size``, read with weights up to ``reach``, are divided by."""
+    factors = np.ones(len(size), np.float32)
+    used = (size > 0) & (reach > 0)
+    if strength is not None and used.any():
+        powers = strength * np.log2(size[used]) - (1 - strength) * np.log2(reach[used])
+        powers = np.rint(powers - np.median(powers)).clip(-_FARTHEST, _FARTHEST)
+        factors[used] = np.exp2(powers)
+    return factors
+
+
+def smoothed(read: Read, factors: Factors) -> Read:
+    """Return ``read`` with the factors taken out of the norms and put into what follows them."""
+    followers = {_behind(norm): norm for norm in factors}
+
+    def found(name: str) -> Iterable[Array]:
+        parts = read(name)
+        owner = name.rpartition(".")[0]
+        if owner in factors:
+            return _rows(parts, np.reciprocal(factors[owner]))
+        if name == HEAD and name in followers:  # [outputs, inputs]
+            return (part * factors[followers[name]] for part in parts)
+        return _rows(parts, factors[followers[name]]) if name in followers else parts
+
+    return found
+
+
+def _behind(norm: str) -> str:
+    """Return the matrix that multiplies the result of a norm."""
+    layer, _, kind = norm.rpartition(".")
+    return {
+        "ln_1": f"{layer}.attn.c_attn.weight",
+        "ln_2": f"{layer}.mlp.c_fc.weight",
+        "ln_f": HEAD,
+    }[kind]
+
+
+def _rows(parts: Iterable[Array], factors: Array) -> Iterator[Array]:
+    """Multiply the rows of a tensor [E, ...] that comes in parts."""
+    start = 0
+    for part in parts:
+        here: Sequence[int] = (-1, *[1] * (part.ndim - 1))
+        yield part * factors[start : start + len(part)].reshape(here)
+        start += len(part)
