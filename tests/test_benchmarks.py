@@ -130,3 +130,14 @@ def test_growth(tmp_path: Path) -> None:
 def test_smoothness() -> None:
     said = run("smoothness", "--lanes", "2", "--rate", "200", "--seconds", "0.5")
     assert "ms" in said
+
+
+def test_loud(tmp_path: Path) -> None:
+    model = make_tiny(tmp_path / "tiny", width=32, heads=2, context=64)
+    text = tmp_path / "text.txt"
+    text.write_text("the lion and the mouse were in the house " * 30, encoding="utf-8")
+    found = run("loud", "--model", model, "--by", "1", "30", "--text", text)
+    rows = [line.split(" | ") for line in found.splitlines() if line.startswith("| cpu")]
+    assert [row[0] for row in rows] == ["| cpu-int8", "| cpu-int4"] * 2
+    left, brought = (float(cell.strip(" |")) for cell in rows[2][2:])
+    assert left > 2 * brought > 0

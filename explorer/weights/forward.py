@@ -158,5 +158,7 @@ def _attention(checkpoint: Checkpoint, name: str, x: Array, look: Observe) -> Ar
 
 def _network(checkpoint: Checkpoint, name: str, x: Array, look: Observe) -> Array:
     inner = _behind_norm(checkpoint, f"{name}.ln_2", f"{name}.mlp.c_fc", x, look)
-    gelu = 0.5 * inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3)))
+    gelu = (
+        0.5 * inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner * inner * inner)))
+    )
     return _linear(checkpoint, f"{name}.mlp.c_proj", gelu)

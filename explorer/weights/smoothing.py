@@ -28,7 +28,7 @@ Read = Callable[[str], Iterable[Array]]
 Factors = Mapping[str, Array]
 """By what each channel of a norm is divided: name of the norm (``h.0.ln_1``) -> [E]."""
 
-TOKENS = 128
+TOKENS = 96
 """Tokens of :data:`PAGE` that go through the model at most."""
 WORTH = 0.9
 """A norm is changed where the expected error falls below this part of what it was."""
@@ -101,13 +101,13 @@ def choose(x: forward.Array, matrix: forward.Matrix, storage: Storage) -> Array 
         np.maximum(reach, np.abs(part).max(axis=0), out=reach)
         energy += np.square(part[::_SAMPLED], dtype=np.float64).sum(axis=0)
     candidates = np.array([_factors(size, reach, strength) for strength in (None, *_STRENGTHS)])
-    starts = np.arange(0, channels, storage.block or channels)  # of what shares a scale
-    largest = np.zeros((len(candidates), len(starts)))  # of every output, squared and added up
+    width = storage.block or channels
+    groups = [slice(start, start + width) for start in range(0, channels, width)]  # share a scale
+    largest = np.zeros((len(candidates), len(groups)))  # of every output, squared and added up
     for part in matrix():
         sizes = np.abs(part[::_SAMPLED])
         for number, factors in enumerate(candidates):
-            tops = np.maximum.reduceat(sizes * factors, starts, axis=1)
-            largest[number] += np.square(tops, dtype=np.float64).sum(axis=0)
+            largest[number] += np.square(_largest(sizes * factors, groups)).sum(axis=1)
     levels = 2 ** (storage.bits - 1) if storage.block and storage.bits else COLUMN_LEVELS
     errors = []
     for factors, squares in zip(candidates, largest, strict=True):
@@ -115,15 +115,25 @@ def choose(x: forward.Array, matrix: forward.Matrix, storage: Storage) -> Array 
         # wide as the largest of them, and each error is multiplied by a weight; the steps of an
         # output's weights are as wide as the largest of those, and each is multiplied by a number.
         smooth = x / factors
-        numbers = np.square(np.maximum.reduceat(np.abs(smooth), starts, axis=1)).mean(axis=0)
-        energies = np.add.reduceat(energy * np.square(factors, dtype=np.float64), starts)
-        powers = np.add.reduceat(np.square(smooth).mean(axis=0), starts)
-        errors.append(numbers @ energies / LEVELS**2 + powers @ squares / levels**2)
+        numbers = np.square(_largest(np.abs(smooth), groups)).mean(axis=1)
+        weights = energy * np.square(factors, dtype=np.float64)
+        powers = np.square(smooth).mean(axis=0)
+        errors.append(
+            sum(
+                number * weights[group].sum() / LEVELS**2 + powers[group].sum() * square / levels**2
+                for group, number, square in zip(groups, numbers, squares, strict=True)
+            )
+        )
     best = int(np.argmin(errors))
     if not np.isfinite(errors).all() or errors[best] >= WORTH * errors[0]:
         return None
     chosen: Array = candidates[best]
     return chosen
+
+
+def _largest(sizes: NDArray[np.floating], groups: Sequence[slice]) -> forward.Array:
+    """Return the largest number of every row [N, E] in every group: [groups, N]."""
+    return np.array([sizes[:, group].max(axis=1) for group in groups], np.float64)
 
 
 def _factors(size: forward.Array, reach: forward.Array, strength: float | None) -> Array:

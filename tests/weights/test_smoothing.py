@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
 
 from explorer.engine.session import Session
 from explorer.manifest import Manifest
@@ -15,31 +14,20 @@ from explorer.weights.checkpoint import Checkpoint, open_checkpoint
 from explorer.weights.convert import convert
 from explorer.weights.plan import COLUMNS, PACKINGS, Storage
 from tests.builds import make_builds, reader
-from tests.tiny import make_tiny, write_weights
+from tests.loud import make_loud, norms
+from tests.tiny import make_tiny
 
 IDS = [7, 3, 290, 0, 151, 7, 299, 64, 1, 30, 31, 32, 33, 5, 5, 8]
-NORMS = ["h.0.ln_1", "h.0.ln_2", "h.1.ln_1", "h.1.ln_2", "ln_f"]
+NORMS = norms(2)
 WIDTH = 64
 LOUD = (5, 40)
 """Channels that stand out."""
 
 
-def make_loud(folder: Path, by: float, **options) -> Path:
-    """Write a model whose channels :data:`LOUD` are larger behind every norm, and say the same."""
-    make_tiny(folder, width=WIDTH, head="own", **options)
-    weights = load_file(folder / "model.safetensors")
-    channels = list(LOUD)
-    for norm in NORMS:
-        layer = "transformer." + norm.rpartition(".")[0]
-        for part in ("weight", "bias"):
-            weights[f"transformer.{norm}.{part}"][channels] *= by
-        if norm == "ln_f":
-            weights["lm_head.weight"][:, channels] /= by
-        else:
-            matrix = "attn.c_attn" if norm.endswith("1") else "mlp.c_fc"
-            weights[f"{layer}.{matrix}.weight"][channels] /= by
-    write_weights(folder, weights)
-    return folder
+def loud(folder: Path, by: float, **options: int) -> Path:
+    """Write a model whose channels :data:`LOUD` stand out."""
+    plain = make_tiny(folder.with_name(f"plain-{folder.name}"), width=WIDTH, **options)
+    return make_loud(plain, folder, by, LOUD)
 
 
 def logits(folder: Path, build: str) -> np.ndarray:
@@ -64,15 +52,15 @@ def test_a_build_of_a_model_with_loud_channels_is_as_good_as_without(
     tmp_path: Path, build: str, by: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors = {}
-    for loud in (1.0, by):
-        source = make_loud(tmp_path / f"source{loud}", loud, context=128)
+    for times in (1.0, by):
+        source = loud(tmp_path / f"source{times}", times, context=128)
         for worth in (smoothing.WORTH, 0.0):
             monkeypatch.setattr(smoothing, "WORTH", worth)
-            target = tmp_path / f"{loud}-{worth}"
+            target = tmp_path / f"{times}-{worth}"
             converted(source, target, build, "cpu-fp32")
             away = logits(target, build) - logits(target, "cpu-fp32")
             assert logits(target, "cpu-fp32").std() > 1
-            errors[loud, worth > 0] = float(np.sqrt(np.square(away).mean()))
+            errors[times, worth > 0] = float(np.sqrt(np.square(away).mean()))
         monkeypatch.undo()
     assert errors[by, False] > 1.7 * errors[1.0, False]  # else there is nothing to be mended
     assert errors[by, True] < 1.25 * errors[1.0, False]
@@ -80,7 +68,7 @@ def test_a_build_of_a_model_with_loud_channels_is_as_good_as_without(
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_it_finds_the_channels_that_stand_out(tmp_path: Path, precision: str) -> None:
-    with open_checkpoint(make_loud(tmp_path / "source", 32.0)) as checkpoint:
+    with open_checkpoint(loud(tmp_path / "source", 32.0)) as checkpoint:
         factors = smoothing.measure(checkpoint, PACKINGS[precision])
     assert list(factors) == NORMS
     for norm, found in factors.items():
@@ -101,7 +89,7 @@ def test_a_model_without_such_channels_is_left_as_it_is(tmp_path: Path) -> None:
 def test_floating_point_is_not_looked_at(
     tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_checkpoint(make_loud(tmp_path / "source", 32.0)) as checkpoint:
+    with open_checkpoint(loud(tmp_path / "source", 32.0)) as checkpoint:
         monkeypatch.setattr(checkpoint, "blocks", None)
         assert smoothing.measure(checkpoint, PACKINGS[precision]) == {}
 
@@ -224,14 +212,14 @@ def test_progress_rises_and_may_cancel(tmp_path: Path) -> None:
 
 
 def test_a_short_context_gets_as_much_of_the_page_as_it_holds(tmp_path: Path) -> None:
-    with open_checkpoint(make_loud(tmp_path / "source", 32.0, context=4)) as checkpoint:
+    with open_checkpoint(loud(tmp_path / "source", 32.0, context=4)) as checkpoint:
         assert list(smoothing.measure(checkpoint, PACKINGS["int8"])) == NORMS
 
 
 def test_a_smoothed_build_has_a_name_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = make_loud(tmp_path / "source", 32.0)
+    source = loud(tmp_path / "source", 32.0)
     smooth = converted(source, tmp_path / "smooth", "cpu-int8", "cpu-fp32")
     again = converted(source, tmp_path / "again", "cpu-int8")
 
