@@ -146,7 +146,7 @@ class Session:
         self._sizes = read_sizes(self._inner, self.manifest, self.build, folder)
         self.versions = {"onnxruntime": ort.__version__, "numpy": np.__version__}
         self._prompt_output: tuple[int, Output] | None = None
-        self._steps: weakref.WeakKeyDictionary[Cache, dict[int, _Call]]
+        self._steps: weakref.WeakKeyDictionary[Cache, dict[tuple[int, int], _Call]]
         self._steps = weakref.WeakKeyDictionary()
         self._graph_ids = itertools.count(1)
         self._copier: Any = None
@@ -201,10 +201,12 @@ class Session:
         padded = self._padded(b)
         if not 0 < b <= padded <= cache.rows:
             raise ValueError(f"{b} rows do not fit into a cache of {cache.rows}")
+        # A head that is exact needs no padding, and it is a quarter of the weights of the smallest.
+        shown = b if self.device == "cpu" and self._exact_head else padded
         calls = self._steps.setdefault(cache, {})
-        call = calls.get(padded)
+        call = calls.get((padded, shown))
         if call is None:
-            call = calls[padded] = self._step_call(cache, padded)
+            call = calls[padded, shown] = self._step_call(cache, padded, shown)
         if not 0 <= positions.min() <= positions.max() < self._sizes.context:
             raise ValueError(f"positions {positions} are not inside {self._sizes.context}")
         call.ids.host[:b, 0] = tokens
@@ -251,10 +253,10 @@ class Session:
         call.total.host[...] = start + n
         return call
 
-    def _step_call(self, cache: Cache, rows: int) -> _Call:
-        output = Output(rows, self._sizes, self._place)
+    def _step_call(self, cache: Cache, rows: int, shown: int) -> _Call:
+        output = Output(shown, self._sizes, self._place)
         graph_id = -1 if self.device == "cpu" else next(self._graph_ids)
-        call = _Call(self._inner, cache, (rows, 1), output, range(rows), self._place, graph_id)
+        call = _Call(self._inner, cache, (rows, 1), output, range(shown), self._place, graph_id)
         # Allowed is anything from the longest row to C, but not 1: that would mean a prompt.
         call.total.host[...] = self._sizes.context
         return call
@@ -275,6 +277,11 @@ class Session:
             output = self.step(cache, np.zeros(rows, np.int64), np.ones(rows, np.int64))
             found += [output.logits(row).tobytes() for row in range(rows)]
         return len(set(found)) == 1
+
+    @property
+    def _exact_head(self) -> bool:
+        """Whether the head multiplies whole numbers, exactly, whatever the layers do."""
+        return self.build.head_bits is not None
 
     @functools.cached_property
     def prompts_go_on(self) -> bool:

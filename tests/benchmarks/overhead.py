@@ -101,7 +101,7 @@ def measure(session: Session, tokens: Tokens, lanes: int, turns: int) -> None:
         for _ in range(turns):
             for name, stream in streams.items():
                 meter.take(costs[name], lambda stream=stream: _step(stream, outbox))
-            call = session._steps[streams["top-k 40"]._cache][lanes]
+            call = session._steps[streams["top-k 40"]._cache][lanes, lanes]
             meter.take(costs["graph"], lambda call=call: session._run(call))
     alone = costs.pop("graph").wall
     print(f"{session.manifest.name}, {session.build.name}, {lanes} lanes, {turns} turns")
