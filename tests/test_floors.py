@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1] / "explorer"
 DOORS = {
     "PySide6": ("explorer.gui", "explorer.app"),
     "shiboken6": ("explorer.gui", "explorer.app"),
-    "onnxruntime": ("explorer.engine.session",),
+    "onnxruntime": ("explorer.engine.runtime",),
     "sqlite3": ("explorer.library.database",),
     "platformdirs": ("explorer.paths",),
     "huggingface_hub": ("explorer.weights.hub",),

@@ -1,4 +1,4 @@
-"""One build of a model, open on one device: the only file that knows onnxruntime.
+"""One build of a model, open on one device: prompts, steps and copies of rows.
 
 The graph (explorer/weights/graph.py) reads a prompt and makes steps. Here its buffers are bound
 once for every number of rows, so that a step writes a few integers, runs, and finds its results
@@ -14,26 +14,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import itertools
-import os
-import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
-import explorer.engine.telemetry  # noqa: F401  first: onnxruntime reports while it is loaded
-
-# isort: split
 import numpy as np
-import onnxruntime as ort
-from numpy.typing import DTypeLike, NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+from numpy.typing import NDArray
 
 from explorer.engine import device as devices
-from explorer.engine import huge_pages, memory, system_memory
+from explorer.engine import memory, runtime, system_memory
 from explorer.engine.buffers import Array, Cache, Output, Place
 from explorer.engine.build_folder import find_build, graph_file, read_sizes
 from explorer.engine.messages import CHUNK
@@ -43,20 +35,6 @@ from explorer.settings import DeviceWish
 
 _STOP_INTERVAL = 0.02
 """Seconds between two looks at whether the prompt that is being read should stop."""
-
-
-def _is_error(kind: object) -> TypeGuard[type[Exception]]:
-    return isinstance(kind, type) and issubclass(kind, Exception)
-
-
-_ORT_ERRORS: tuple[type[Exception], ...] = (
-    RuntimeError,
-    *(kind for kind in vars(ort_state).values() if _is_error(kind)),
-)
-"""Everything that onnxruntime raises: its own classes have no parent in common but Exception."""
-
-_FAILURES: tuple[type[Exception], ...] = (*_ORT_ERRORS, MemoryError, OSError)
-"""What may come where memory is asked for; that of a cache on the CPU comes from the system."""
 
 
 class InterruptedPrefillError(EngineError):
@@ -88,9 +66,7 @@ class _Call:
         self._rows.push()
         self._session = session
         self._binding = session.io_binding()
-        self.options = ort.RunOptions()
-        # Unset, looking for it costs 50 microseconds a call.
-        self.options.add_run_config_entry("gpu_graph_id", str(graph_id))
+        self.options = runtime.run_options(graph_id)
         self.ids.bind_input(self._binding, "input_ids")
         self.positions.bind_input(self._binding, "positions")
         self.seqlens.bind_input(self._binding, "seqlens_k")
@@ -137,14 +113,16 @@ class Session:
         self.build = find_build(self.manifest, folder, build)
         graph = graph_file(folder / build)
         cores = devices.physical_cores()
-        self.device, index, self.reason, self.device_name = _choose(self.build, device, cores)
-        self._place = _place(self.device, index)
+        self.device, index, self.reason, self.device_name = runtime.choose(
+            self.build, device, cores
+        )
+        self._place = runtime.place(self.device, index)
         try:
-            self._inner = _open(graph, self.device, index, threads or cores)
+            self._inner = runtime.open_graph(graph, self.device, index, threads or cores)
         except (ModelError, DeviceError, MemoryError) as error:
             raise self._explained(error, 1) from error
         self._sizes = read_sizes(self._inner, self.manifest, self.build, folder)
-        self.versions = {"onnxruntime": ort.__version__, "numpy": np.__version__}
+        self.versions = {"onnxruntime": runtime.VERSION, "numpy": np.__version__}
         self._prompt_output: tuple[int, Output] | None = None
         self._steps: weakref.WeakKeyDictionary[Cache, dict[tuple[int, int], _Call]]
         self._steps = weakref.WeakKeyDictionary()
@@ -160,7 +138,7 @@ class Session:
         padded = 1 if rows == 1 and self.device == "cuda" else self._padded(rows)
         try:
             return Cache(padded, self._sizes, self._place)
-        except _FAILURES as error:
+        except runtime.FAILURES as error:
             raise self._explained(error, rows) from error
 
     def prefill(
@@ -229,7 +207,7 @@ class Session:
         # faster than it could be told about the small ones.
         if self._copier is None:
             index = self._place.index
-            self._copier = _open_copier(self.device, index, self._sizes.kv_dtype)
+            self._copier = runtime.open_copier(self.device, index, self._sizes.kv_dtype)
         binding = self._copier.io_binding()
         run = functools.partial(self._copier.run_with_iobinding, binding)
         source.copy_row_by(source_row, target, target_row, binding, run)
@@ -300,7 +278,7 @@ class Session:
     def _run(self, call: _Call) -> Output:
         try:
             return call.run()
-        except _FAILURES as error:
+        except runtime.FAILURES as error:
             if call.options.terminate:
                 raise InterruptedPrefillError("Reading the prompt was stopped.") from error
             raise self._explained(error, call.ids.host.shape[0]) from error
@@ -319,7 +297,7 @@ class Session:
             return error
         if self.device == "cuda":
             return DeviceError(devices.cuda_failed(str(error)))
-        return EngineError(f"The model could not run ({_first_line(error)}).")
+        return EngineError(f"The model could not run ({runtime.first_line(error)}).")
 
 
 @contextlib.contextmanager
@@ -345,116 +323,3 @@ def _stopping(stop: Callable[[], bool] | None, options: Any) -> Iterator[None]:
     finally:
         finished.set()
         watcher.join()
-
-
-def _choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, int, str, str]:
-    """Return (device, index, reason, name) for a build, made for one class of device."""
-    facts = devices.look("CUDAExecutionProvider" in ort.get_available_providers())
-    choice = devices.decide(wish, facts)
-    if build.device_class == "cuda":
-        if choice.device != "cuda":
-            raise DeviceError(f"{build.name} needs a GPU: {choice.reason}")
-        name = facts.gpus[choice.index].name
-        return (
-            "cuda",
-            choice.index,
-            "",
-            name if len(facts.gpus) == 1 else f"{name} ({choice.index})",
-        )
-    if wish.startswith("cuda"):
-        raise DeviceError(choice.reason or f"{build.name} is made for the CPU; use cuda-fp16.")
-    reason = choice.reason or f"{build.name} is made for the CPU; cuda-fp16 would use the GPU."
-    return "cpu", 0, reason, f"CPU, {cores} core{'s' if cores > 1 else ''}"
-
-
-def _open(graph: Path, device: str, index: int, threads: int) -> Any:
-    ort.disable_telemetry_events()  # on Windows, where only this is heard
-    options = ort.SessionOptions()
-    # The graph is written in its fused form. Higher levels would take time, and put together what
-    # is quicker and more exact apart (weights/nodes.py).
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what matters is raised
-    # Between two steps the window may have the cores: threads that wait there would hold them.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if device == "cuda":
-        return _open_cuda(graph, index, options)
-    try:
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except _ORT_ERRORS as error:
-        raise ModelError(
-            f"{graph.parent.name}/{graph.name} cannot be opened ({_why(error, graph)}); make the"
-            " build again, on the Models page or with: sample-explorer models convert."
-        ) from error
-    huge_pages.gather()
-    return session
-
-
-def _open_cuda(graph: Path, index: int, options: Any) -> Any:
-    """Open on a GPU, with captured graphs where the provider can."""
-    # NVML, which the number comes from, counts by slot; CUDA would put the fastest first.
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):  # it prints what it does not find
-        # Without cuDNN: its attention would take the place of the faster kernel for steps.
-        ort.preload_dlls(cudnn=False)
-    # All on the GPU or a clear failure: one node on the CPU would slow every step.
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    failure = said.getvalue()
-    for capture in ("1", "0"):
-        provider = (
-            "CUDAExecutionProvider",
-            {"device_id": str(index), "enable_cuda_graph": capture, "enable_cudnn": "0"},
-        )
-        try:
-            session = ort.InferenceSession(graph, options, providers=[provider])
-        except _ORT_ERRORS as error:
-            failure += f"\n{error}"
-            if memory.is_shortage(str(error)):
-                break
-            continue
-        # A provider that cannot load is left out silently; only this list tells.
-        if session.get_providers()[0] == "CUDAExecutionProvider":
-            return session
-    raise DeviceError(devices.cuda_failed(failure))
-
-
-def _open_copier(device: str, index: int, dtype: np.dtype[Any]) -> Any:
-    """Return a session that copies ``x`` [1, H, C, D] to ``y``, on the device.
-
-    onnxruntime has no other way to copy part of one array into another without the host.
-    """
-    from onnx import helper  # a tenth of a second that only a GPU needs
-
-    kind = helper.np_dtype_to_tensor_dtype(dtype)
-    shape: list[str | int | None] = [1, "H", "C", "D"]
-    x, y = (helper.make_tensor_value_info(name, kind, shape) for name in "xy")
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "copy", [x], [y])
-    opset = [helper.make_opsetid("", 21)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
-    provider: Any = "CPUExecutionProvider"
-    if device == "cuda":
-        provider = ("CUDAExecutionProvider", {"device_id": str(index)})
-    return ort.InferenceSession(model.SerializeToString(), providers=[provider])
-
-
-def _place(device: str, index: int) -> Place:
-    if device == "cpu":
-        return Place(device)
-
-    def make(shape: Sequence[int], dtype: DTypeLike) -> Any:
-        kind = np.dtype(dtype).type
-        return ort.OrtValue.ortvalue_from_shape_and_type(shape, kind, device, index)
-
-    return Place(device, make, index)
-
-
-def _why(error: Exception, graph: Path) -> str:
-    return _first_line(error).removeprefix(f"Load model from {graph} failed:").strip()
-
-
-def _first_line(error: Exception) -> str:
-    """Return what onnxruntime says, without its own name and error number."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip())
-    return text.split("\n")[0][:200].rstrip(".")

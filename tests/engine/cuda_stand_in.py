@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from explorer.engine import session as module
+from explorer.engine import runtime as module
 
 DEVICE = "cuda"
 NAME = "NVIDIA H200"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from explorer.engine import session as module
+from explorer.engine import runtime as module
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Start, Steps
 from explorer.engine.score import score

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.engine import memory
-from explorer.engine import session as module
+from explorer.engine import runtime as module
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Start, Steps
 from explorer.engine.session import InterruptedPrefillError, Session
@@ -462,7 +462,9 @@ def test_a_prompt_stops_between_chunks(plain):
 
 
 def test_a_prompt_stops_in_the_middle_of_a_chunk(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_STOP_INTERVAL", 0.001)  # far less than the chunk takes
+    monkeypatch.setattr(
+        "explorer.engine.session._STOP_INTERVAL", 0.001
+    )  # far less than the chunk takes
     source = make_tiny(tmp_path / "source", layers=8, width=256, heads=4, context=512)
     session = Session(make_builds(source, tmp_path / "made", "cpu-fp32"), "cpu-fp32", "cpu", 1)
     begun = threading.Event()
@@ -534,7 +536,7 @@ def test_a_model_that_memory_does_not_do_for_is_not_called_broken(plain, monkeyp
     def fail(*arguments):
         raise ModelError("model.onnx cannot be opened (std::bad_alloc); import the model again.")
 
-    monkeypatch.setattr("explorer.engine.session._open", fail)
+    monkeypatch.setattr("explorer.engine.runtime.open_graph", fail)
     with pytest.raises(OutOfMemoryError, match="There is not enough memory: "):
         plain.session()
 
@@ -672,7 +674,7 @@ def test_a_gpu_whose_provider_does_not_load_is_an_error_not_a_silent_cpu(half, m
 
 def test_the_fp16_graph_computes_the_same_model(plain, half, monkeypatch):
     """On the CPU, which emulates it slowly: a check of the graph, not of the GPU's kernels."""
-    monkeypatch.setattr(module, "_choose", lambda *arguments: ("cpu", 0, "", "emulated"))
+    monkeypatch.setattr(module, "choose", lambda *arguments: ("cpu", 0, "", "emulated"))
     session, ids = Session(half, "cuda-fp16", threads=1), plain.ids(50)
     exact = load_reference(plain.source).logits(ids)
     cache = session.cache(1)
