@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QLabel,
     QLineEdit,
+    QPushButton,
     QScrollArea,
     QSizePolicy,
     QSlider,
@@ -319,3 +320,17 @@ def label(text: str, role: str, *, wrap: bool = False, buddy: QWidget | None = N
     if buddy is not None:
         made.setBuddy(buddy)
     return made
+
+
+def noted_button(word: str, name: str, note: str = "", role: str = "") -> QPushButton:
+    """Return a button with its name for screen readers and a note, which is its tool tip.
+
+    The note is kept as a property too, for a button whose tip says why it cannot be used.
+    """
+    button = QPushButton(word)
+    if role:
+        button.setProperty("role", role)
+    button.setAccessibleName(name)
+    button.setProperty("note", note)
+    button.setToolTip(note)
+    return button

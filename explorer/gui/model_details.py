@@ -10,35 +10,28 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QResizeEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from explorer.gui.build_rows import BuildRows
-from explorer.gui.controls import label
-from explorer.gui.desktop import open_file, show_folder
+from explorer.gui.controls import label, noted_button
+from explorer.gui.desktop import show_folder
+from explorer.gui.model_facts import ModelFacts
 from explorer.gui.model_tasks import Task
-from explorer.gui.model_words import Insight, card, last_used, origin, parameters, size
+from explorer.gui.model_words import Insight, parameters, size
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
-from explorer.manifest import Manifest
 from explorer.studies.verify import Finding
 from explorer.weights.store import Installed
 
-FACTS = ("Source", "Revision", "Licence", "Fingerprint", "Context", "Vocabulary", "On disk")
-BUNDLED = "comes with the program"
-CARD_NOTE = "What it was trained on, by whom, and what it is for; README.md of its folder"
 SETTLE_MS = 50
 NARROW = 110 * UNIT
-SHORT = 12
-"""Hex digits of a fingerprint that are shown; Copy takes all of them."""
 
 
 class ModelDetails(QFrame):
@@ -64,8 +57,6 @@ class ModelDetails(QFrame):
         self._damage: tuple[str, str] | None = None
         self._asked_build = ""
         self._findings: dict[str, tuple[Finding, ...]] = {}
-        self._facts: dict[str, QLabel] = {}
-        self._fact_names: dict[str, QLabel] = {}
         self._make()
         self._arrange()
         self._connect()
@@ -93,10 +84,10 @@ class ModelDetails(QFrame):
         self._problem.setVisible(bool(problem))
         self.problem.setText(problem)
         self.not_made.setVisible(manifest is None and not model.problem)
-        self._facts_box.setVisible(manifest is not None)
+        self.facts.setVisible(manifest is not None)
         self.builds.setVisible(not model.problem)
         if manifest is not None:
-            self._write(model, manifest)
+            self.facts.show_model(model, manifest)
         self._show_findings()
 
     def set_busy(self, errand: Task | None, removal: Task | None) -> None:
@@ -160,40 +151,31 @@ class ModelDetails(QFrame):
         self.name = label("", "title", wrap=True)
         self.name.setAccessibleName("Name of the model")
         self.amount = label("", "muted")
-        self.use = _button("Use", "Use the model", "Open it on the Explore page", "primary")
+        self.use = noted_button("Use", "Use the model", "Open it on the Explore page", "primary")
         self.problem = label("", "label", wrap=True)
         self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.not_made = label(
             "It is made for this machine when it is used for the first time.", "muted", wrap=True
         )
-        self.copy = _button("Copy", "Copy the whole fingerprint", "", "link")
-        self.card = _button("Read its card", "Read the model's card", CARD_NOTE, "link")
-        self.hashes_button = _button("Show its hashes", "Show the hashes of its files", "", "link")
-        self.hashes = label("", "muted", wrap=True)
-        self.hashes.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse
-            | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        self.hashes.setAccessibleName("Hashes of the files")
-        self.hashes.hide()
+        self.facts = ModelFacts()
         self.builds = BuildRows()
-        self.verify = _button(
+        self.verify = noted_button(
             "Verify",
             "Verify the model",
             "Check the hashes of its files, and what each of its builds computes",
         )
-        self.measure = _button(
+        self.measure = noted_button(
             "Measure quality",
             "Measure the quality of its builds",
             "Compare each build with the exact weights on held-out text",
         )
-        self.reveal = _button("Show in file manager", "Show the model's folder", "")
-        self.remove = _button("Remove…", "Remove the model", "", "rejected")
+        self.reveal = noted_button("Show in file manager", "Show the model's folder", "")
+        self.remove = noted_button("Remove…", "Remove the model", "", "rejected")
         self.confirm = QFrame()
         self.confirm.setProperty("role", "problem")
         self.warning = label("", "label", wrap=True)
-        self.spare_button = _button("Leave it", "Remove nothing", "")
-        self.confirm_button = _button("Delete for good", "Delete for good", "", "rejected")
+        self.spare_button = noted_button("Leave it", "Remove nothing", "")
+        self.confirm_button = noted_button("Delete for good", "Delete for good", "", "rejected")
 
     def _arrange(self) -> None:
         self._problem = QFrame()
@@ -201,36 +183,6 @@ class ModelDetails(QFrame):
         strip = QVBoxLayout(self._problem)
         strip.setContentsMargins(GAP, 2 * UNIT, GAP, 2 * UNIT)
         strip.addWidget(self.problem)
-        self._facts_box = QWidget()
-        grid = QGridLayout(self._facts_box)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(GAP)
-        grid.setVerticalSpacing(UNIT)
-        grid.setColumnStretch(1, 1)
-        for row, name in enumerate(FACTS):
-            value = label("", "label", wrap=True)
-            value.setAccessibleName(name)
-            value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            self._facts[name] = value
-            self._fact_names[name] = label(name, "muted")
-            grid.addWidget(self._fact_names[name], row, 0, Qt.AlignmentFlag.AlignTop)
-            if name == "Fingerprint":
-                line = QHBoxLayout()
-                line.setSpacing(2 * UNIT)
-                line.addWidget(value)
-                line.addWidget(self.copy)
-                line.addStretch()
-                value.setWordWrap(False)
-                grid.addLayout(line, row, 1)
-            else:
-                grid.addWidget(value, row, 1)
-        links = QHBoxLayout()
-        links.setSpacing(GAP)
-        links.addWidget(self.card)
-        links.addWidget(self.hashes_button)
-        links.addStretch()
-        grid.addLayout(links, len(FACTS), 1)
-        grid.addWidget(self.hashes, len(FACTS) + 1, 0, 1, 2)
         self._findings_box = QWidget()
         self._findings_column = QVBoxLayout(self._findings_box)
         self._findings_column.setContentsMargins(0, 0, 0, 0)
@@ -240,7 +192,7 @@ class ModelDetails(QFrame):
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 2 * UNIT, 0)
         column.setSpacing(GAP)
-        for widget in (self._problem, self.not_made, self._facts_box, self.builds):
+        for widget in (self._problem, self.not_made, self.facts, self.builds):
             column.addWidget(widget)
         column.addWidget(self._findings_box)
         column.addStretch(1)  # takes all that is left; the builds would like some of it
@@ -301,9 +253,7 @@ class ModelDetails(QFrame):
         self.builds.use_asked.connect(self._on_use_build)
         self.builds.make_asked.connect(self._on_make)
         self.builds.remove_asked.connect(self._on_remove_build)
-        self.copy.clicked.connect(self._on_copy)
-        self.card.clicked.connect(self._on_card)
-        self.hashes_button.clicked.connect(self._on_hashes)
+        self.facts.message.connect(self.message)
         self.verify.clicked.connect(lambda: self._tell(self.verify_asked))
         self.measure.clicked.connect(lambda: self._tell(self.measure_asked))
         self.reveal.clicked.connect(self._on_reveal)
@@ -312,34 +262,6 @@ class ModelDetails(QFrame):
         self.spare_button.clicked.connect(self._on_spared)
 
     # What is shown
-
-    def _write(self, model: Installed, manifest: Manifest) -> None:
-        source = manifest.source
-        texts = {
-            "Source": BUNDLED if model.bundled else origin(source),
-            "Revision": source.get("revision", ""),
-            "Licence": source.get("licence", "")
-            or ("MIT, as the program" if model.bundled else "not stated; ask whoever made it"),
-            "Fingerprint": manifest.fingerprint[:SHORT],
-            "Context": f"{manifest.context:,} tokens",
-            "Vocabulary": f"{manifest.vocabulary:,} tokens",
-            "On disk": f"{size(model.bytes_on_disk)}, {last_used(model.used)}",
-        }
-        for name, text in texts.items():
-            self._facts[name].setText(text)
-            for widget in (self._facts[name], self._fact_names[name]):
-                widget.setVisible(bool(text))
-        self._facts["Source"].setToolTip(source.get("path", ""))
-        self._facts["Fingerprint"].setToolTip(
-            f"{manifest.fingerprint}\nOver weights, tokenizer and config: the same for the same"
-            " model, whichever source it came from."
-        )
-        lines = [f"{name}\n{value}" for name, value in manifest.hashes.items()]
-        for build in manifest.builds.values():
-            lines += [f"{build.name}/{name}\n{value}" for name, value in build.hashes.items()]
-        self.hashes.setText("SHA-256\n" + "\n".join(lines))
-        self.hashes_button.setVisible(bool(lines))
-        self.card.setVisible(card(model) is not None)
 
     def _show_builds(self, damaged: Iterable[str]) -> None:
         if (model := self._model) is None:
@@ -395,29 +317,12 @@ class ModelDetails(QFrame):
         if self._model is not None:
             self.convert_asked.emit(self._model.name, build)
 
-    def _on_copy(self) -> None:
-        if self._model is not None and self._model.manifest is not None:
-            QGuiApplication.clipboard().setText(self._model.manifest.fingerprint)
-            self.message.emit("Fingerprint copied.")
-
-    def _on_hashes(self) -> None:
-        shown = not self.hashes.isVisibleTo(self)
-        self.hashes.setVisible(shown)
-        word = "Hide" if shown else "Show"
-        self.hashes_button.setText(f"{word} its hashes")
-        self.hashes_button.setAccessibleName(f"{word} the hashes of its files")
-
     def _on_reveal(self) -> None:
         model = self._model
         if model is None:
             return
         folder = model.folder if model.folder.is_dir() else model.source or model.folder.parent
         if said := show_folder(Path(folder)):
-            self.message.emit(said)
-
-    def _on_card(self) -> None:
-        path = card(self._model) if self._model is not None else None
-        if path is not None and (said := open_file(path, "the card")):
             self.message.emit(said)
 
     def _on_remove_build(self, build: str) -> None:
@@ -452,13 +357,3 @@ class ModelDetails(QFrame):
             self.remove_build_asked.emit(self._model.name, self._asked_build)
         else:
             self.remove_asked.emit(self._model.name)
-
-
-def _button(word: str, name: str, note: str, role: str = "") -> QPushButton:
-    button = QPushButton(word)
-    if role:
-        button.setProperty("role", role)
-    button.setAccessibleName(name)
-    button.setProperty("note", note)
-    button.setToolTip(note)
-    return button

@@ -26,7 +26,8 @@ from explorer.gui.catalogue_panel import CataloguePanel
 from explorer.gui.controls import Fold, label
 from explorer.gui.import_button import ImportButton
 from explorer.gui.model_desk import ModelDesk
-from explorer.gui.model_details import BUNDLED, ModelDetails
+from explorer.gui.model_details import ModelDetails
+from explorer.gui.model_facts import BUNDLED
 from explorer.gui.model_rows import Row, RowList
 from explorer.gui.model_words import Insight, last_used, origin, parameters, reason, size
 from explorer.gui.task_cards import TaskCards

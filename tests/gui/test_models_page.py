@@ -168,17 +168,17 @@ def test_without_a_model_it_says_what_to_do(page):
 
 def test_the_chosen_model_is_shown_in_full(page):
     page.list.choose("gpt2")
-    facts = {name: value.text() for name, value in page.details._facts.items()}
+    facts = {name: value.text() for name, value in page.details.facts.values.items()}
     assert facts["Source"] == "openai-community/gpt2 on Hugging Face"
     assert facts["Revision"] == "6" * 40
     assert facts["Licence"] == "MIT"
     assert facts["Fingerprint"] == "ab12ab12ab12"
     assert (facts["Context"], facts["Vocabulary"]) == ("1,024 tokens", "50,257 tokens")
-    page.details.copy.click()
+    page.details.facts.copy.click()
     assert QGuiApplication.clipboard().text() == "ab12" * 16
-    page.details.hashes_button.click()
-    assert page.details.hashes.isVisible()
-    assert "cpu-int8/model.onnx\n" + "c" * 64 in page.details.hashes.text()
+    page.details.facts.hashes_button.click()
+    assert page.details.facts.hashes.isVisible()
+    assert "cpu-int8/model.onnx\n" + "c" * 64 in page.details.facts.hashes.text()
 
 
 def test_a_build_says_its_size_its_quality_and_whether_it_fits(page):
@@ -749,12 +749,12 @@ def test_an_import_asks_for_a_folder_or_a_file(page, works, tmp_path, qtbot):
 
 
 def test_the_card_of_those_who_made_a_model_is_one_press_away(page, qtbot, tmp_path, monkeypatch):
-    assert not page.details.card.isVisible()
+    assert not page.details.facts.card.isVisible()
     (tmp_path / "README.md").touch()
     page.set_models([replace(DEMO, source=tmp_path)], ("demo", "cpu-int8"))
     said, opened = [], []
     page.message.connect(said.append)
     monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url) or False)
-    press(qtbot, page.details.card)
+    press(qtbot, page.details.facts.card)
     assert opened == [QUrl.fromLocalFile(str(tmp_path / "README.md"))]
     assert str(tmp_path) in said[-1]

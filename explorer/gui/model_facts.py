@@ -1,0 +1,125 @@
+"""What is known of a model: where it came from, how large it is, its hashes, and its card."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QWidget
+
+from explorer.gui.controls import label, noted_button
+from explorer.gui.desktop import open_file
+from explorer.gui.model_words import card, last_used, origin, size
+from explorer.gui.theme import GAP, UNIT
+from explorer.manifest import Manifest
+from explorer.weights.store import Installed
+
+FACTS = ("Source", "Revision", "Licence", "Fingerprint", "Context", "Vocabulary", "On disk")
+BUNDLED = "comes with the program"
+CARD_NOTE = "What it was trained on, by whom, and what it is for; README.md of its folder"
+SHORT = 12
+"""Hex digits of a fingerprint that are shown; Copy takes all of them."""
+
+
+class ModelFacts(QWidget):
+    """The facts about the chosen model, a line each."""
+
+    message = Signal(str)
+
+    def __init__(self) -> None:
+        """Make lines without words."""
+        super().__init__()
+        self._model: Installed | None = None
+        self._names = {name: label(name, "muted") for name in FACTS}
+        self.values: dict[str, QLabel] = {}
+        for name in FACTS:
+            value = self.values[name] = label("", "label", wrap=name != "Fingerprint")
+            value.setAccessibleName(name)
+            value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.copy = noted_button("Copy", "Copy the whole fingerprint", role="link")
+        self.card = noted_button("Read its card", "Read the model's card", CARD_NOTE, "link")
+        self.hashes_button = noted_button(
+            "Show its hashes", "Show the hashes of its files", role="link"
+        )
+        self.hashes = label("", "muted", wrap=True)
+        self.hashes.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.hashes.setAccessibleName("Hashes of the files")
+        self.hashes.hide()
+        self._arrange()
+        self.copy.clicked.connect(self._on_copy)
+        self.card.clicked.connect(self._on_card)
+        self.hashes_button.clicked.connect(self._on_hashes)
+
+    def show_model(self, model: Installed, manifest: Manifest) -> None:
+        """Say what is known of ``model``."""
+        self._model = model
+        source = manifest.source
+        texts = {
+            "Source": BUNDLED if model.bundled else origin(source),
+            "Revision": source.get("revision", ""),
+            "Licence": source.get("licence", "")
+            or ("MIT, as the program" if model.bundled else "not stated; ask whoever made it"),
+            "Fingerprint": manifest.fingerprint[:SHORT],
+            "Context": f"{manifest.context:,} tokens",
+            "Vocabulary": f"{manifest.vocabulary:,} tokens",
+            "On disk": f"{size(model.bytes_on_disk)}, {last_used(model.used)}",
+        }
+        for name, text in texts.items():
+            self.values[name].setText(text)
+            for widget in (self.values[name], self._names[name]):
+                widget.setVisible(bool(text))
+        self.values["Source"].setToolTip(source.get("path", ""))
+        self.values["Fingerprint"].setToolTip(
+            f"{manifest.fingerprint}\nOver weights, tokenizer and config: the same for the same"
+            " model, whichever source it came from."
+        )
+        lines = [f"{name}\n{value}" for name, value in manifest.hashes.items()]
+        for build in manifest.builds.values():
+            lines += [f"{build.name}/{name}\n{value}" for name, value in build.hashes.items()]
+        self.hashes.setText("SHA-256\n" + "\n".join(lines))
+        self.hashes_button.setVisible(bool(lines))
+        self.card.setVisible(card(model) is not None)
+
+    def _arrange(self) -> None:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(GAP)
+        grid.setVerticalSpacing(UNIT)
+        grid.setColumnStretch(1, 1)
+        for row, (name, value) in enumerate(self.values.items()):
+            grid.addWidget(self._names[name], row, 0, Qt.AlignmentFlag.AlignTop)
+            if name == "Fingerprint":
+                line = QHBoxLayout()
+                line.setSpacing(2 * UNIT)
+                line.addWidget(value)
+                line.addWidget(self.copy)
+                line.addStretch()
+                grid.addLayout(line, row, 1)
+            else:
+                grid.addWidget(value, row, 1)
+        links = QHBoxLayout()
+        links.setSpacing(GAP)
+        links.addWidget(self.card)
+        links.addWidget(self.hashes_button)
+        links.addStretch()
+        grid.addLayout(links, len(FACTS), 1)
+        grid.addWidget(self.hashes, len(FACTS) + 1, 0, 1, 2)
+
+    def _on_copy(self) -> None:
+        if self._model is not None and self._model.manifest is not None:
+            QGuiApplication.clipboard().setText(self._model.manifest.fingerprint)
+            self.message.emit("Fingerprint copied.")
+
+    def _on_hashes(self) -> None:
+        shown = not self.hashes.isVisibleTo(self)
+        self.hashes.setVisible(shown)
+        word = "Hide" if shown else "Show"
+        self.hashes_button.setText(f"{word} its hashes")
+        self.hashes_button.setAccessibleName(f"{word} the hashes of its files")
+
+    def _on_card(self) -> None:
+        path = card(self._model) if self._model is not None else None
+        if path is not None and (said := open_file(path, "the card")):
+            self.message.emit(said)
