@@ -8,13 +8,17 @@ a binding is anything that takes pointers.
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+_ALIGNMENT = 256
+"""Bytes: what CUDA's own allocations are aligned to."""
 
 
 class Block(Protocol):
@@ -84,45 +88,54 @@ class Sizes:
         return self.kv_shape[1]
 
 
-class Array:
-    """A numpy array, ``host``, that a graph reads or writes."""
+class Arrays:
+    """Numpy arrays that a graph reads or writes; on a GPU they have one twin and move together."""
 
-    def __init__(self, shape: Sequence[int], dtype: DTypeLike, place: Place) -> None:
-        """Make it of zeros."""
-        self.host: NDArray[Any] = np.zeros(tuple(shape), dtype)
+    hosts: dict[str, NDArray[Any]]
+    """The arrays by the names that the graph has for them."""
+
+    def __init__(self, kinds: Mapping[str, tuple[Sequence[int], DTypeLike]], place: Place) -> None:
+        """Make arrays of zeros, each by its (shape, type)."""
+        self.hosts, self._offsets = {}, {}
+        sizes = {
+            name: np.dtype(kind).itemsize * math.prod(shape)
+            for name, (shape, kind) in kinds.items()
+        }
+        end = 0
+        for name, size in sizes.items():
+            self._offsets[name] = end
+            end += -(-size // _ALIGNMENT) * _ALIGNMENT
+        self._bytes = np.zeros(end, np.uint8)
+        for name, (shape, kind) in kinds.items():
+            here = self._bytes[self._offsets[name] :][: sizes[name]]
+            self.hosts[name] = here.view(kind).reshape(tuple(shape))
         self._place, self._index = place.name, place.index
-        self._block = place.make(shape, dtype) if place.make else None
+        self._block = place.make((end,), np.uint8) if place.make else None
         self.push()
 
     def push(self) -> None:
-        """Make what was written to ``host`` visible to the model."""
+        """Make what was written to ``hosts`` visible to the model."""
         if self._block is not None:
-            self._block.update_inplace(self.host)
+            self._block.update_inplace(self._bytes)
 
     def pull(self) -> None:
-        """Make what the model wrote visible in ``host``."""
+        """Make what the model wrote visible in ``hosts``."""
         if self._block is not None:
-            self.host[...] = self._block.numpy()
+            self._bytes[...] = self._block.numpy()
 
-    def bind_input(self, binding: Binding, name: str) -> None:
-        """Let the graph read it as ``name``."""
-        binding.bind_input(
-            name, self._place, self._index, self._type, self.host.shape, self._pointer
-        )
+    def bind_inputs(self, binding: Binding) -> None:
+        """Let the graph read them."""
+        for name, host in self.hosts.items():
+            binding.bind_input(name, *self._described(name, host))
 
-    def bind_output(self, binding: Binding, name: str) -> None:
-        """Let the graph write it as ``name``."""
-        binding.bind_output(
-            name, self._place, self._index, self._type, self.host.shape, self._pointer
-        )
+    def bind_outputs(self, binding: Binding) -> None:
+        """Let the graph write them."""
+        for name, host in self.hosts.items():
+            binding.bind_output(name, *self._described(name, host))
 
-    @property
-    def _type(self) -> Any:
-        return self.host.dtype.type
-
-    @property
-    def _pointer(self) -> int:
-        return self.host.ctypes.data if self._block is None else self._block.data_ptr()
+    def _described(self, name: str, host: NDArray[Any]) -> tuple[str, int, Any, Sequence[int], int]:
+        base = self._bytes.ctypes.data if self._block is None else self._block.data_ptr()
+        return self._place, self._index, host.dtype.type, host.shape, base + self._offsets[name]
 
 
 class Output:
@@ -135,53 +148,54 @@ class Output:
 
     def __init__(self, rows: int, sizes: Sizes, place: Place) -> None:
         """Make room for ``rows`` rows, all of which are shown."""
-        self._top_logits = Array((rows, sizes.top), np.float32, place)
-        self._top_ids = Array((rows, sizes.top), np.int64, place)
-        self._logsumexp = Array((rows, 1), np.float32, place)
-        self._logits = Array((rows, sizes.columns), np.float32, place)
-        self._probabilities: Array | None = None
+        top, columns = (rows, sizes.top), (rows, sizes.columns)
+        self._small = Arrays(
+            {
+                "top_logits": (top, np.float32),
+                "top_ids": (top, np.int64),
+                "logsumexp": ((rows, 1), np.float32),
+            },
+            place,
+        )
+        self._logits = Arrays({"logits": (columns, np.float32)}, place)
+        self._probabilities: Arrays | None = None
         if sizes.probabilities and place.make is None:
             # On a GPU to fetch them takes longer than to compute them.
-            self._probabilities = Array((rows, sizes.columns), np.float32, place)
+            self._probabilities = Arrays({"probabilities": (columns, np.float32)}, place)
         self._vocabulary = sizes.vocabulary
         self._fetched = False
         self.show(rows)
 
     def show(self, rows: int) -> None:
         """Show the first ``rows`` rows; the others are padding."""
-        self.top_logits = self._top_logits.host[:rows]
-        self.top_ids = self._top_ids.host[:rows]
-        self.logsumexp = self._logsumexp.host[:rows, 0]
+        hosts = self._small.hosts
+        self.top_logits, self.top_ids = hosts["top_logits"][:rows], hosts["top_ids"][:rows]
+        self.logsumexp = hosts["logsumexp"][:rows, 0]
 
     def logits(self, row: int) -> NDArray[np.float32]:
         """Return all logits [V] of one row; -inf for ids that are never drawn."""
         if not self._fetched:  # from a GPU only when somebody asks
             self._logits.pull()
             self._fetched = True
-        full: NDArray[np.float32] = self._logits.host[row, : self._vocabulary]
+        full: NDArray[np.float32] = self._logits.hosts["logits"][row, : self._vocabulary]
         return full
 
     def probabilities(self, row: int) -> NDArray[np.float32] | None:
         """Return the softmax [V] of the logits of one row, where it is at hand."""
         if self._probabilities is None:
             return None
-        return self._probabilities.host[row, : self._vocabulary]
+        return self._probabilities.hosts["probabilities"][row, : self._vocabulary]
 
     def bind(self, binding: Binding) -> None:
         """Bind to the graph's outputs."""
-        self._top_logits.bind_output(binding, "top_logits")
-        self._top_ids.bind_output(binding, "top_ids")
-        self._logsumexp.bind_output(binding, "logsumexp")
-        self._logits.bind_output(binding, "logits")
-        if self._probabilities is not None:
-            self._probabilities.bind_output(binding, "probabilities")
+        for arrays in (self._small, self._logits, self._probabilities):
+            if arrays is not None:
+                arrays.bind_outputs(binding)
 
     def pull(self) -> None:
         """Fetch the small results from the device."""
         self._fetched = False
-        self._top_logits.pull()
-        self._top_ids.pull()
-        self._logsumexp.pull()
+        self._small.pull()
 
 
 def _untouched(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -230,26 +244,14 @@ class Cache:
         for source, sink in zip(self._arrays, target._arrays, strict=True):
             sink[target_row, :, :positions] = source[row, :, :positions]
 
-    def copy_row_by(
-        self,
-        row: int,
-        target: Cache,
-        target_row: int,
-        binding: Binding,
-        run: Callable[[], None],
-    ) -> None:
-        """Copy a whole row, buffer by buffer, with a graph that copies ``x`` to ``y``."""
+    def bind_copy(self, row: int, target: Cache, target_row: int, binding: Binding) -> None:
+        """Bind a graph that copies ``x0`` to ``y0`` and so on, to copy a whole row."""
         shape = (1, *self._shape[1:])
-        size = int(np.prod(shape)) * np.dtype(self._type).itemsize
-        pairs = zip(self._pointers, target._pointers, strict=True)
-        for source, sink in pairs:
-            binding.bind_input(
-                "x", self._place, self._index, self._type, shape, source + row * size
-            )
-            binding.bind_output(
-                "y", self._place, self._index, self._type, shape, sink + target_row * size
-            )
-            run()
+        size = math.prod(shape) * np.dtype(self._type).itemsize
+        like = self._place, self._index, self._type, shape
+        for number, (source, sink) in enumerate(zip(self._pointers, target._pointers, strict=True)):
+            binding.bind_input(f"x{number}", *like, source + row * size)
+            binding.bind_output(f"y{number}", *like, sink + target_row * size)
 
     def _named(self) -> Iterator[tuple[str, int]]:
         for index, pointer in enumerate(self._pointers):

@@ -31,9 +31,9 @@ NEEDED_DRIVER = 580
 NEEDED_CAPABILITY = (7, 5)
 """Turing: the oldest GPUs that CUDA 13 knows."""
 
-CUDA_ROWS = (8, 16)
-"""Steps on a GPU always have one of these numbers of rows: cuBLAS chooses its kernels by it, and
-idle rows cost nearly nothing while the weights are what has to be read."""
+CUDA_ROWS = 16
+"""Steps on a GPU always have this number of rows: kernels are chosen by it, and a seed shall repeat
+alone and among neighbours. Idle rows cost nearly nothing while the weights have to be read."""
 
 CPU_BUILD, CUDA_BUILD = "cpu-int8", "cuda-fp16"
 """The build that runs on either device where nobody has named another."""

@@ -254,6 +254,7 @@ class Lanes:
             old = self._cache
             self._size = max(min(2 * self._size, self.lanes), _FIRST_ROWS, rows)
             self._cache = self._session.cache(self._size)
+            self._size = self._cache.rows  # on a GPU there are more
             for row, candidate in enumerate(self._rows):
                 if old is not None and candidate is not None:
                     self._session.copy_row(old, row, self._cache, row, candidate.cached)

@@ -101,7 +101,7 @@ def position_bytes(manifest: Manifest, build: Build) -> int:
 
 def padded_rows(lanes: int) -> int:
     """Return how many rows a cache on a GPU has for ``lanes``."""
-    return next((rows for rows in devices.CUDA_ROWS if lanes <= rows), lanes)
+    return max(devices.CUDA_ROWS, lanes)
 
 
 def _weights(manifest: Manifest, build: Build, columns: int, tokens: int) -> int:
@@ -147,7 +147,7 @@ def shortage(manifest: Manifest, build_name: str, lanes: int, free: int | None) 
     needed = estimate(manifest, build_name, lanes)
     cuda = manifest.builds[build_name].device_class == "cuda"
     there = f", {gigabytes(free)} is free" if free is not None else ""
-    advice = ["fewer lanes"] if lanes > 1 else []
+    advice = ["fewer lanes"] if lanes > (devices.CUDA_ROWS if cuda else 1) else []
     if cuda:
         advice.append("the CPU")
     elif build_name != "cpu-int4":

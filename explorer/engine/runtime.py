@@ -27,6 +27,8 @@ from explorer.settings import DeviceWish
 
 VERSION: str = ort.__version__
 
+_CUDA = "CUDAExecutionProvider"
+
 
 def _is_error(kind: object) -> TypeGuard[type[Exception]]:
     return isinstance(kind, type) and issubclass(kind, Exception)
@@ -44,7 +46,7 @@ FAILURES: tuple[type[Exception], ...] = (*_ORT_ERRORS, MemoryError, OSError)
 
 def choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, int, str, str]:
     """Return (device, index, reason, name) for a build, made for one class of device."""
-    facts = devices.look("CUDAExecutionProvider" in ort.get_available_providers())
+    facts = devices.look(_CUDA in ort.get_available_providers())
     choice = devices.decide(wish, facts)
     if build.device_class == "cuda":
         if choice.device != "cuda":
@@ -70,9 +72,10 @@ def run_options(graph_id: int) -> Any:
     return options
 
 
-def open_graph(graph: Path, device: str, index: int, threads: int) -> Any:
+def open_graph(graph: Path, device: str, index: int, threads: int, *, capture: bool = True) -> Any:
     """Return a graph file, open on a device; ``threads`` inside an operator.
 
+    With ``capture`` a GPU captures steps, where its provider says that it can.
     Raises :class:`ModelError` where the file is broken and :class:`DeviceError` where the GPU
     cannot be used.
     """
@@ -87,7 +90,7 @@ def open_graph(graph: Path, device: str, index: int, threads: int) -> Any:
     # Between two steps the window may have the cores: threads that wait there would hold them.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if device == "cuda":
-        return _open_cuda(graph, index, options)
+        return _open_cuda(graph, index, options, ("1", "0") if capture else ("0",))
     try:
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except _ORT_ERRORS as error:
@@ -99,10 +102,19 @@ def open_graph(graph: Path, device: str, index: int, threads: int) -> Any:
     return session
 
 
-def _open_cuda(graph: Path, index: int, options: Any) -> Any:
-    """Open on a GPU, with captured graphs where the provider can."""
+def captures(session: Any) -> bool:
+    """Return whether an open graph has its steps captured on a GPU."""
+    options = session.get_provider_options().get(_CUDA, {})
+    return bool(options.get("enable_cuda_graph") == "1")
+
+
+def _open_cuda(graph: Path, index: int, options: Any, captures: Sequence[str]) -> Any:
+    """Open on a GPU, with the first of ``captures`` that the provider agrees to."""
     # NVML, which the number comes from, counts by slot; CUDA would put the fastest first.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    # One kernel a layer for the attention of a step, which adds its keys and values itself. The
+    # other way (XQA, the default) has three.
+    os.environ.setdefault("ORT_ENABLE_XQA", "0")
     said = io.StringIO()
     with contextlib.redirect_stdout(said):  # it prints what it does not find
         # Without cuDNN: its attention would take the place of the faster kernel for steps.
@@ -110,26 +122,30 @@ def _open_cuda(graph: Path, index: int, options: Any) -> Any:
     # All on the GPU or a clear failure: one node on the CPU would slow every step.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     failure = said.getvalue()
-    for capture in ("1", "0"):
-        provider = (
-            "CUDAExecutionProvider",
-            {"device_id": str(index), "enable_cuda_graph": capture, "enable_cudnn": "0"},
-        )
+    for capture in captures:
+        # The head is in fp32 because fp16 logits tie; TF32 would have no more digits than fp16.
+        wishes = {"enable_cuda_graph": capture, "enable_cudnn": "0", "use_tf32": "0"}
+        provider = _CUDA, {"device_id": str(index), **wishes}
         try:
-            session = ort.InferenceSession(graph, options, providers=[provider])
+            session = _on_cuda(graph, options, provider)
         except _ORT_ERRORS as error:
             failure += f"\n{error}"
             if memory.is_shortage(str(error)):
                 break
             continue
         # A provider that cannot load is left out silently; only this list tells.
-        if session.get_providers()[0] == "CUDAExecutionProvider":
+        if session.get_providers()[0] == _CUDA:
             return session
     raise DeviceError(devices.cuda_failed(failure))
 
 
-def open_copier(device: str, index: int, dtype: np.dtype[Any]) -> Any:
-    """Return a session that copies ``x`` [1, H, C, D] to ``y``, on the device.
+def _on_cuda(model: Path | bytes, options: Any, provider: tuple[str, dict[str, str]]) -> Any:
+    # Else the Python of onnxruntime answers a failure by trying the CPU, and raises what that says.
+    return ort.InferenceSession(model, options, providers=[provider], enable_fallback=0)
+
+
+def open_copier(device: str, index: int, dtype: np.dtype[Any], count: int) -> Any:
+    """Return a session that copies ``x0`` [1, H, C, D] to ``y0`` and so on, on the device.
 
     onnxruntime has no other way to copy part of one array into another without the host.
     """
@@ -137,14 +153,20 @@ def open_copier(device: str, index: int, dtype: np.dtype[Any]) -> Any:
 
     kind = helper.np_dtype_to_tensor_dtype(dtype)
     shape: list[str | int | None] = [1, "H", "C", "D"]
-    x, y = (helper.make_tensor_value_info(name, kind, shape) for name in "xy")
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "copy", [x], [y])
+    inputs, outputs = (
+        [helper.make_tensor_value_info(f"{name}{n}", kind, shape) for n in range(count)]
+        for name in "xy"
+    )
+    nodes = [helper.make_node("Identity", [f"x{n}"], [f"y{n}"]) for n in range(count)]
+    graph = helper.make_graph(nodes, "copy", inputs, outputs)
     opset = [helper.make_opsetid("", 21)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
-    provider: Any = "CPUExecutionProvider"
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
     if device == "cuda":
-        provider = ("CUDAExecutionProvider", {"device_id": str(index)})
-    return ort.InferenceSession(model.SerializeToString(), providers=[provider])
+        return _on_cuda(model, options, (_CUDA, {"device_id": str(index)}))
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def place(device: str, index: int) -> Place:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from explorer.engine import device as devices
 from explorer.engine import memory, runtime, system_memory
-from explorer.engine.buffers import Array, Cache, Output, Place
+from explorer.engine.buffers import Arrays, Cache, Output, Place
 from explorer.engine.build_folder import find_build, graph_file, read_sizes
 from explorer.engine.messages import CHUNK
 from explorer.errors import DeviceError, EngineError, ModelError, OutOfMemoryError
@@ -55,31 +55,32 @@ class _Call:
         graph_id: int = -1,
     ) -> None:
         """Bind; ``rows`` of the B*S positions get logits; ``graph_id`` -1 captures nothing."""
-        host = Place("cpu")
         self.output = output
-        self.ids = Array(tokens, np.int64, place)  # [B, S]
-        self.positions = Array(tokens, np.int64, place)  # [B, S]
-        self.seqlens = Array(tokens[:1], np.int32, place)  # [B]
-        self.total = Array((), np.int32, host)
-        self._rows = Array((len(rows),), np.int64, place)
-        self._rows.host[:] = rows
-        self._rows.push()
+        self._inputs = Arrays(
+            {
+                "input_ids": (tokens, np.int64),
+                "positions": (tokens, np.int64),
+                "seqlens_k": (tokens[:1], np.int32),
+                "rows": ((len(rows),), np.int64),
+            },
+            place,
+        )
+        self.ids, self.positions, self.seqlens, chosen = self._inputs.hosts.values()
+        """[B, S], [B, S] and [B]."""
+        chosen[:] = rows
+        total = Arrays({"total_sequence_length": ((), np.int32)}, Place("cpu"))
+        (self.total,) = total.hosts.values()
         self._session = session
         self._binding = session.io_binding()
         self.options = runtime.run_options(graph_id)
-        self.ids.bind_input(self._binding, "input_ids")
-        self.positions.bind_input(self._binding, "positions")
-        self.seqlens.bind_input(self._binding, "seqlens_k")
-        self.total.bind_input(self._binding, "total_sequence_length")
-        self._rows.bind_input(self._binding, "rows")
+        self._inputs.bind_inputs(self._binding)
+        total.bind_inputs(self._binding)
         cache.bind(self._binding, tokens[0])
         output.bind(self._binding)
 
     def run(self) -> Output:
         """Run the graph on what ``ids``, ``positions``, ``seqlens`` and ``total`` hold."""
-        self.ids.push()
-        self.positions.push()
-        self.seqlens.push()
+        self._inputs.push()
         self._session.run_with_iobinding(self._binding, self.options)
         self.output.pull()
         return self.output
@@ -96,7 +97,7 @@ class Session:
     device_name: str
     """What a person calls it: ``CPU, 8 cores`` or ``NVIDIA H200``."""
     reason: str
-    """Why it is not the GPU, as a sentence; empty on a GPU."""
+    """Why it is not the GPU, or not as quick there as it could be; empty or a sentence."""
     versions: dict[str, str]
     """Versions that a sample records."""
 
@@ -118,7 +119,10 @@ class Session:
         )
         self._place = runtime.place(self.device, index)
         try:
-            self._inner = runtime.open_graph(graph, self.device, index, threads or cores)
+            open_graph = functools.partial(
+                runtime.open_graph, graph, self.device, index, threads or cores
+            )
+            self._inner = open_graph()
         except (ModelError, DeviceError, MemoryError) as error:
             raise self._explained(error, 1) from error
         self._sizes = read_sizes(self._inner, self.manifest, self.build, folder)
@@ -128,6 +132,8 @@ class Session:
         self._steps = weakref.WeakKeyDictionary()
         self._graph_ids = itertools.count(1)
         self._copier: Any = None
+        if self.device == "cuda":
+            self._warm_up(open_graph)
         # Known for the CPUs that were measured; other CPUs have other kernels, so look.
         self._even_rows = self.build.even_rows
         self._even_rows = self._even_rows or (self.device == "cpu" and not self._rows_agree())
@@ -187,12 +193,12 @@ class Session:
             call = calls[padded, shown] = self._step_call(cache, padded, shown)
         if not 0 <= positions.min() <= positions.max() < self._sizes.context:
             raise ValueError(f"positions {positions} are not inside {self._sizes.context}")
-        call.ids.host[:b, 0] = tokens
-        call.positions.host[:b, 0] = positions
-        call.seqlens.host[:b] = positions
+        call.ids[:b, 0] = tokens
+        call.positions[:b, 0] = positions
+        call.seqlens[:b] = positions
         if b < padded:  # a step before may have had more
             for array in (call.ids, call.positions, call.seqlens):
-                array.host[b:] = 0
+                array[b:] = 0
         call.output.show(b)
         return self._run(call)
 
@@ -207,10 +213,11 @@ class Session:
         # faster than it could be told about the small ones.
         if self._copier is None:
             index = self._place.index
-            self._copier = runtime.open_copier(self.device, index, self._sizes.kv_dtype)
+            kind, count = self._sizes.kv_dtype, self._sizes.caches
+            self._copier = runtime.open_copier(self.device, index, kind, count)
         binding = self._copier.io_binding()
-        run = functools.partial(self._copier.run_with_iobinding, binding)
-        source.copy_row_by(source_row, target, target_row, binding, run)
+        source.bind_copy(source_row, target, target_row, binding)
+        self._copier.run_with_iobinding(binding)
 
     def close(self) -> None:
         """Free the model and everything bound to it."""
@@ -225,10 +232,10 @@ class Session:
             output = Output(len(wanted), self._sizes, self._place)
             self._prompt_output = len(wanted), output
         call = _Call(self._inner, cache, (1, n), self._prompt_output[1], wanted, self._place)
-        call.ids.host[0] = part
-        call.positions.host[0] = np.arange(start, start + n)
-        call.seqlens.host[:] = start + n - 1
-        call.total.host[...] = start + n
+        call.ids[0] = part
+        call.positions[0] = np.arange(start, start + n)
+        call.seqlens[:] = start + n - 1
+        call.total[...] = start + n
         return call
 
     def _step_call(self, cache: Cache, rows: int, shown: int) -> _Call:
@@ -236,14 +243,30 @@ class Session:
         graph_id = -1 if self.device == "cpu" else next(self._graph_ids)
         call = _Call(self._inner, cache, (rows, 1), output, range(shown), self._place, graph_id)
         # Allowed is anything from the longest row to C, but not 1: that would mean a prompt.
-        call.total.host[...] = self._sizes.context
+        call.total[...] = self._sizes.context
         return call
 
     def _padded(self, rows: int) -> int:
         """Return how many rows a step of ``rows`` rows has, idle ones included."""
         if self.device == "cpu":
             return rows + (rows % 2 if self._even_rows else 0)
-        return next((number for number in devices.CUDA_ROWS if rows <= number), rows)
+        return max(devices.CUDA_ROWS, rows)
+
+    def _warm_up(self, open_graph: Callable[..., Any]) -> None:
+        """Make a step: what a GPU cannot do shows now, and its libraries are loaded."""
+        positions = np.zeros(1, np.int64)
+        for captures in (runtime.captures(self._inner), False):
+            try:
+                self.step(self.cache(2), positions, positions)
+            except DeviceError:
+                if not captures:
+                    raise
+                self._steps.clear()
+                self._inner = open_graph(capture=False)
+            else:
+                break
+        if not runtime.captures(self._inner):
+            self.reason = "Its steps cannot be captured as a graph, so they take longer."
 
     def _rows_agree(self) -> bool:
         """Try whether equal rows get equal bits in steps of 1, 2 and 3 rows."""
@@ -281,7 +304,7 @@ class Session:
         except runtime.FAILURES as error:
             if call.options.terminate:
                 raise InterruptedPrefillError("Reading the prompt was stopped.") from error
-            raise self._explained(error, call.ids.host.shape[0]) from error
+            raise self._explained(error, call.ids.shape[0]) from error
 
     def _explained(self, error: Exception, rows: int) -> Exception:
         """Return what to raise for an error of the runtime, met with so many rows."""

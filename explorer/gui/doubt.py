@@ -58,7 +58,7 @@ def doubt(manifest: Manifest, build: str, lanes: int, free: int | None) -> Doubt
     large = answer == "too large"
     end = "it may end for lack of memory" if large else "other programs may become slow"
     ways = []
-    for offered in (_smaller(build), _fewer(lanes)):
+    for offered in (_smaller(build), _fewer(build, lanes)):
         better = (way for way in offered if _fit(manifest, build, lanes, way, free) != answer)
         ways += [way for way in (next(better, None),) if way is not None]
     if large:
@@ -76,7 +76,7 @@ def shortage(
     """
     ways = []
     try:
-        for offered in (list(_fewer(lanes)), list(_smaller(build))):
+        for offered in (list(_fewer(build, lanes)), list(_smaller(build))):
             fits = (way for way in offered if _fit(manifest, build, lanes, way, free) == "fits")
             ways += [next(fits, way) for way in offered[-1:]]
     except ExplorerError:
@@ -93,8 +93,10 @@ def _smaller(build: str) -> Iterator[Way]:
         yield Way(f"Use {smaller[4:]}", "build", smaller)
 
 
-def _fewer(lanes: int) -> Iterator[Way]:
-    yield from (Way(number_of(n, "lane"), "lanes", n) for n in _FEWER if n < lanes)
+def _fewer(build: str, lanes: int) -> Iterator[Way]:
+    """Yield smaller numbers of lanes; none on a GPU, where steps have as many rows in any case."""
+    if not build.startswith("cuda"):
+        yield from (Way(number_of(n, "lane"), "lanes", n) for n in _FEWER if n < lanes)
 
 
 def _fit(manifest: Manifest, build: str, lanes: int, way: Way, free: int | None) -> Fit:

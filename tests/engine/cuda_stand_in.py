@@ -50,6 +50,7 @@ class CudaSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self.inner = _REAL_SESSION(model, options, providers=["CPUExecutionProvider"])
+        self.count = 0
         self.runs: list[int] = []
         """The gpu_graph_id of every run."""
         self.captured: dict[int, tuple[dict[str, Any], int]] = {}
@@ -58,6 +59,9 @@ class CudaSession:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        return {"CUDAExecutionProvider": self.provider_options}
+
     def get_providers(self) -> list[str]:
         return [self.cuda.loads_as, "CPUExecutionProvider"]
 
@@ -65,12 +69,15 @@ class CudaSession:
         return Binding(self.inner.io_binding())
 
     def run_with_iobinding(self, binding: Binding, options: Any = None) -> None:
+        self.count += 1
         if options is not None:
             self._replay(binding, int(options.get_run_config_entry("gpu_graph_id")))
         self.inner.run_with_iobinding(binding.inner, options)
 
     def _replay(self, binding: Binding, graph: int) -> None:
         self.runs.append(graph)
+        if self.captures and graph != -1 and graph not in self.captured and self.cuda.stumbles:
+            raise RuntimeError("CUDA failure 901: operation failed during stream capture")
         if not self.captures or graph == -1:
             return
         device, _, address = binding.pointers["total_sequence_length"]
@@ -93,6 +100,8 @@ class Cuda:
     def __init__(self) -> None:
         self.gpus = (module.devices.Gpu(NAME, (9, 0), 141 << 30, 140 << 30),)
         self.loads_as = "CUDAExecutionProvider"
+        self.stumbles = False
+        """Whether capturing fails when it is tried."""
         self.refusals: list[Exception] = []
         """Raised one by one by attempts to open a model."""
         self.asked: list[dict[str, str]] = []
@@ -100,19 +109,26 @@ class Cuda:
         self.entries: list[str] = []
         """Whether nodes may fall back to the CPU, of every attempt."""
         self.sessions: list[CudaSession] = []
-        self.copied = 0
-        """Numbers that came from the device to the host."""
+        self.copied: list[int] = []
+        """Bytes of every copy from the device to the host."""
+        self.sent: list[int] = []
+        """And of every one the other way."""
 
-    def open(self, model: Any, options: Any = None, *, providers: list[Any]) -> Any:
+    def open(
+        self, model: Any, options: Any, *, providers: list[Any], enable_fallback: int = 1
+    ) -> Any:
         """Stand in for onnxruntime.InferenceSession."""
         if providers == ["CPUExecutionProvider"]:
             return _REAL_SESSION(model, options, providers=providers)
-        if options is not None:
+        if not isinstance(model, bytes):
             self.asked.append(dict(providers[0][1]))
             key = "session.disable_cpu_ep_fallback"
             self.entries.append(options.get_session_config_entry(key))
         if self.refusals:
-            raise self.refusals.pop(0)
+            error = self.refusals.pop(0)
+            if enable_fallback:  # onnxruntime's own Python tries the CPU and forgets why
+                raise RuntimeError("Conflicting session configuration") from error
+            raise error
         self.sessions.append(CudaSession(self, model, providers))
         return self.sessions[-1]
 
@@ -132,11 +148,12 @@ class Block:
         return self._array.ctypes.data
 
     def numpy(self) -> np.ndarray:
-        self._cuda.copied += self._array.size
+        self._cuda.copied.append(self._array.nbytes)
         return self._array.copy()
 
     def update_inplace(self, array: np.ndarray) -> None:
         assert (array.shape, array.dtype) == (self._array.shape, self._array.dtype)
+        self._cuda.sent.append(array.nbytes)
         self._array[...] = array
 
 
@@ -149,6 +166,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> Cuda:
         lambda provider: module.devices.Facts("Linux", True, "580.65", cuda.gpus),
     )
     monkeypatch.setattr(module.memory, "free_memory", lambda device: 140 << 30)
+    monkeypatch.delenv("ORT_ENABLE_XQA", raising=False)
     changed = {
         "InferenceSession": cuda.open,
         "OrtValue": SimpleNamespace(ortvalue_from_shape_and_type=cuda.block),

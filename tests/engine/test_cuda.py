@@ -1,5 +1,7 @@
 """The way over a GPU, on a stand-in: buffers, captured graphs, refusals. Never the kernels."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from explorer.errors import DeviceError, OutOfMemoryError
 from explorer.recipe import Recipe
 from explorer.studies import parity
 from tests.builds import make_builds
-from tests.engine.cuda_stand_in import NAME, plug_in
+from tests.engine.cuda_stand_in import NAME, CudaSession, plug_in
 from tests.reference import load_reference, log_softmax
 from tests.tiny import make_tiny
 
@@ -60,7 +62,9 @@ def filled(session, rows, prompt):
 
 def test_what_it_is_and_how_it_was_asked_for(session, cuda):
     assert (session.device, session.device_name, session.reason) == ("cuda", NAME, "")
-    assert cuda.asked == [{"device_id": "0", "enable_cuda_graph": "1", "enable_cudnn": "0"}]
+    wishes = {"device_id": "0", "enable_cuda_graph": "1", "enable_cudnn": "0", "use_tf32": "0"}
+    assert cuda.asked == [wishes]
+    assert os.environ["ORT_ENABLE_XQA"] == "0"
     assert cuda.entries == ["1"]  # no node may run on the CPU unnoticed
 
 
@@ -77,36 +81,39 @@ def test_prompt_copies_and_steps_compute_the_model(session, source, ids):
             assert np.abs(logits(output, row) - exact[position]).max() < 0.05
 
 
-def test_steps_have_eight_or_sixteen_rows_and_one_graph_each(session, cuda, ids):
+def test_steps_have_sixteen_rows_and_one_graph_a_cache(session, cuda, ids):
     (inner,) = cuda.sessions
+    inner.runs.clear()
     cache = session.cache(5)
-    assert cache.rows == 8
-    assert session.cache(9).rows == 16
+    assert cache.rows == 16
+    assert session.cache(17).rows == 17
     assert session.cache(1).rows == 1  # prompts take no more memory than they need
-    for rows in (1, 5, 8, 3, 1):
+    for rows in (1, 5, 16, 3, 1):
         output = session.step(cache, ids[:rows], np.arange(1, rows + 1))
         assert len(output.top_ids) == len(output.top_logits) == len(output.logsumexp) == rows
-    assert inner.runs == [1, 1, 1, 1, 1]
-    more = session.cache(9)
-    session.step(more, ids[:9], np.arange(1, 10))
+    assert inner.runs == [2, 2, 2, 2, 2]  # the first was tried when the model was opened
+    more = session.cache(17)
+    session.step(more, ids[:17], np.arange(1, 18))
     session.step(more, ids[:8], np.arange(1, 9))
     session.step(session.cache(8), ids[:8], np.arange(1, 9))
-    assert inner.runs[5:] == [2, 3, 4]  # other numbers or buffers, another graph
+    assert inner.runs[5:] == [3, 4, 5]  # other numbers or buffers, another graph
     assert all(total == CONTEXT for _, total in inner.captured.values())
 
 
 def test_rows_that_a_step_left_over_are_idle_in_the_next(session, ids, monkeypatch):
     cache, seen = session.cache(8), []
     session.step(cache, ids[:8], np.arange(1, 9))
+    idle = [0] * 13
     monkeypatch.setattr(session, "_run", seen.append)
     session.step(cache, ids[:3], np.arange(4, 7))
     (call,) = seen
-    assert call.ids.host[:, 0].tolist() == [*ids[:3], 0, 0, 0, 0, 0]
-    assert call.positions.host[:, 0].tolist() == [4, 5, 6, 0, 0, 0, 0, 0]
-    assert call.seqlens.host.tolist() == [4, 5, 6, 0, 0, 0, 0, 0]
+    assert call.ids[:, 0].tolist() == [*ids[:3], *idle]
+    assert call.positions[:, 0].tolist() == [4, 5, 6, *idle]
+    assert call.seqlens.tolist() == [4, 5, 6, *idle]
 
 
 def test_a_prompt_is_never_captured(session, cuda, ids):
+    cuda.sessions[0].runs.clear()
     for n in (1, 7, 20):
         session.prefill(session.cache(1), ids[:n].tolist())
     assert set(cuda.sessions[0].runs) == {-1}
@@ -129,12 +136,32 @@ def test_a_row_has_the_same_bits_alone_and_among_others(session, ids):
 def test_all_logits_stay_on_the_device_until_they_are_wanted(session, cuda, ids):
     cache = session.cache(2)
     output = session.step(cache, ids[:2], np.ones(2, np.int64))
-    cuda.copied = 0
+    cuda.copied.clear()
     output = session.step(cache, ids[:2], np.ones(2, np.int64))
-    assert cuda.copied == 8 * (64 + 64 + 1)
+    small = 16 * (64 * 4 + 64 * 8 + 4)
+    (once,) = cuda.copied
+    assert small <= once < small + 3 * 256
     output.logits(0)
     output.logits(1)
-    assert cuda.copied == 8 * (64 + 64 + 1) + 8 * 320  # once, for all rows
+    assert cuda.copied[1:] == [16 * 320 * 4]  # once, for all rows
+
+
+def test_what_a_step_needs_goes_there_in_one_piece(session, cuda, ids):
+    cache = session.cache(2)
+    session.step(cache, ids[:2], np.ones(2, np.int64))
+    cuda.sent.clear()
+    session.step(cache, ids[:2], np.ones(2, np.int64))
+    assert len(cuda.sent) == 1
+
+
+def test_a_row_is_copied_by_one_run(session, cuda, ids):
+    one, cache = session.cache(1), session.cache(2)
+    session.prefill(one, ids[:4].tolist())
+    session.copy_row(one, 0, cache, 1, 4)
+    (copier,) = cuda.sessions[1:]
+    assert copier.count == 1
+    session.copy_row(one, 0, cache, 0, 4)
+    assert copier.count == 2
 
 
 def test_a_seed_repeats_alone_and_among_neighbours(cuda, folder, source):
@@ -152,9 +179,9 @@ def test_a_seed_repeats_alone_and_among_neighbours(cuda, folder, source):
                         found.setdefault(key[1], []).append(int(token))
         return found
 
-    together = tokens_of(range(10))  # more than eight: the cache grows, with all that is in it
+    together = tokens_of(range(16))
     assert {len(tokens) for tokens in together.values()} == {20}
-    for index in (0, 3, 9):
+    for index in (0, 3, 15):
         assert tokens_of([index]) == {index: together[index]}
 
 
@@ -179,6 +206,30 @@ def test_a_provider_that_cannot_capture_runs_without(cuda, folder, ids):
     assert [asked["enable_cuda_graph"] for asked in cuda.asked] == ["1", "0"]
     session.step(session.cache(2), ids[:2], np.ones(2, np.int64))
     assert cuda.sessions[0].captured == {}
+    assert session.reason == "Its steps cannot be captured as a graph, so they take longer."
+
+
+def test_a_capture_that_fails_when_it_is_tried_is_done_without(cuda, folder, source, ids):
+    cuda.stumbles = True
+    session = Session(folder, "cuda-fp16", threads=1)
+    assert [asked["enable_cuda_graph"] for asked in cuda.asked] == ["1", "0"]
+    assert session.device == "cuda"
+    assert session.reason == "Its steps cannot be captured as a graph, so they take longer."
+    exact = load_reference(source).logits(ids[:7])[-1]
+    output = session.step(filled(session, 2, ids[:6]), ids[[6, 6]], np.full(2, 6))
+    assert np.abs(logits(output, 1) - exact).max() < 0.05
+
+
+def test_a_kernel_that_fails_at_once_is_an_error_of_opening(cuda, folder, monkeypatch):
+    failure = RuntimeError("CUDA failure 209: no kernel image is available for execution")
+
+    def fail(self, binding, options=None):
+        raise failure
+
+    monkeypatch.setattr(CudaSession, "run_with_iobinding", fail)
+    with pytest.raises(DeviceError, match="no kernel image"):
+        Session(folder, "cuda-fp16")
+    assert [asked["enable_cuda_graph"] for asked in cuda.asked] == ["1", "0"]
 
 
 def test_a_provider_that_is_left_out_silently_is_an_error(cuda, folder):

@@ -65,9 +65,9 @@ def test_no_length_is_the_whole_context_and_more_is_not_there():
     assert whole == estimate(manifest(), "cpu-int8", 2, 10 * CONTEXT)
 
 
-def test_a_gpu_has_whole_rows_in_the_numbers_of_its_steps():
+def test_a_gpu_has_whole_rows_in_the_number_of_its_steps():
     row = CONTEXT * LAYERS * 2 * WIDTH * 2
-    for lanes, rows in ((1, 8), (8, 8), (9, 16), (16, 16)):
+    for lanes, rows in ((1, 16), (8, 16), (16, 16), (17, 17)):
         assert estimate(manifest(), "cuda-fp16", lanes, 10).cache == rows * row
     assert estimate(manifest(), "cuda-fp16", 1).weights == manifest().builds["cuda-fp16"].bytes
 
@@ -168,7 +168,8 @@ def test_a_shortage_has_the_numbers_and_what_to_do():
     assert memory.shortage(manifest(), "cpu-int4", 1, None) == (
         "tiny (cpu-int4) needs about 0.1 GB with 1 lane; close other programs"
     )
-    assert "fewer lanes or the CPU" in memory.shortage(manifest(), "cuda-fp16", 8, 1)
+    assert "; choose the CPU" in memory.shortage(manifest(), "cuda-fp16", 8, 1)
+    assert "fewer lanes or the CPU" in memory.shortage(manifest(), "cuda-fp16", 17, 1)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_the_look_at_the_cpu_notices_parts_that_differ(folder, monkeypatch):
 
     def other(cache, ids, start=0, **options):
         output = prefill(cache, ids, start, **options)
-        output._logits.host[0, 0] += start
+        output._logits.hosts["logits"][0, 0] += start
         return output
 
     monkeypatch.setattr(session, "prefill", other)

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication, QPushButton
 
 from explorer.engine.device import Option
 from explorer.engine.messages import CancelLoad, Crashed, Displaced, Load, Refused, Unload
-from explorer.gui.doubt import doubt
+from explorer.gui.doubt import doubt, shortage
 from explorer.gui.explore_page import NO_MODEL
 from explorer.gui.main_window import MODELS
 from explorer.gui.status import ASLEEP
@@ -284,6 +284,13 @@ def test_a_gpu_that_is_full_offers_the_cpu_unless_that_is_taken_anyway(desk, fre
     if offered:
         buttons(desk)["Use the CPU"].click()
         assert opened == [("large", "cpu-int8")]
+
+
+def test_on_a_gpu_fewer_lanes_are_no_way_out():
+    found = shortage(large("cuda-fp16").manifest, "cuda-fp16", 8, 1, "It is full.")
+    assert [way.label for way in found.ways] == ["Use the CPU"]
+    found = shortage(large("cpu-int4").manifest, "cpu-int4", 8, 1, "It is full.")
+    assert [way.kind for way in found.ways] == ["lanes"]
 
 
 def test_what_has_no_way_out_is_said_all_the_same(desk, free):
