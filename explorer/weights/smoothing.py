@@ -68,10 +68,13 @@ def measure(
     There are none for floating point, which has no scales that channels could share.
     ``progress`` is told the fraction done and may raise to cancel. Raises what reading raises.
     """
-    ids = Tokenizer.from_str(checkpoint.tokenizer.json).encode(PAGE).ids
-    ids = ids[: min(TOKENS, checkpoint.config.context)]
     found: dict[str, Array] = {}
-    if packing == Packing() or not ids:
+    if packing == Packing():
+        return found
+    tokenizer = Tokenizer.from_str(checkpoint.tokenizer.json)
+    ids = tokenizer.encode(PAGE, add_special_tokens=False).ids
+    ids = ids[: min(TOKENS, checkpoint.config.context)]
+    if not ids:  # a vocabulary without any of its letters
         return found
 
     def look(norm: str, x: forward.Array, matrix: forward.Matrix) -> None:
