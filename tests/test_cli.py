@@ -23,6 +23,7 @@ from explorer.library.history import History
 from explorer.library.ledger import Hunt, Ledger
 from explorer.library.statistics import Counts
 from explorer.paths import Paths
+from tests.engine.cuda_stand_in import plug_in
 from tests.tiny import make_tiny
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -431,6 +432,19 @@ def test_bench_measures_behind_prompts_of_several_lengths(run: Run) -> None:
     figures = json.loads(out.splitlines()[-1])
     assert figures["contexts"].keys() == {"9", "130"}
     assert figures["lanes2"] == figures["contexts"]["9"]["2"]
+
+
+def test_bench_measures_the_memory_of_a_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(monkeypatch)
+    monkeypatch.setattr("explorer.engine.session._BUFFER", 1 << 20)
+    code, out, _ = run("bench", "--model", "tiny", "--device", "cuda", "--lanes", "1", "--json")
+    assert code == 0
+    figures = json.loads(out.splitlines()[-1])
+    assert figures["device"] == "cuda"
+    assert 0.01 < figures["bandwidth_gb_s"] < 10_000
+    assert "memory moves" in out
+    assert "not measured" not in out
+    assert "a GPU with faster memory." in out
 
 
 # Errors

@@ -16,7 +16,7 @@ from typing import Any
 
 from explorer.commands.opening import Model, open_model
 from explorer.engine import device, memory
-from explorer.errors import InputError
+from explorer.errors import InputError, OutOfMemoryError
 from explorer.paths import Paths
 from explorer.recipe import Recipe
 from explorer.studies import limits
@@ -54,15 +54,18 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
     with closing(model.session):
         print(f"{manifest.name} ({manifest.parameters / 1e6:.0f} M parameters), {build.name}")
         print(f"{model.session.device_name}{f' ({model.reason})' if model.reason else ''}")
-        bandwidth = None
-        if model.session.device == "cpu":
-            # To measure takes some memory, and without it the rest can be measured all the same.
-            with suppress(MemoryError):
-                bandwidth = limits.read_bandwidth(device.physical_cores())
+        bandwidth, on_cpu = None, model.session.device == "cpu"
+        # To measure takes some memory, and without it the rest can be measured all the same.
+        with suppress(MemoryError, OutOfMemoryError):
+            bandwidth = (
+                limits.read_bandwidth(device.physical_cores())
+                if on_cpu
+                else model.session.copy_bandwidth()
+            )
         if bandwidth is not None:
             weights = limits.weight_bytes(manifest, build)
             print(
-                f"memory reads {bandwidth / 1e9:.1f} GB/s here; "
+                f"memory {'reads' if on_cpu else 'moves'} {bandwidth / 1e9:,.1f} GB/s here; "
                 f"a step reads {weights / 1e6:.1f} MB of weights"
             )
             figures |= {"bandwidth_gb_s": round(bandwidth / 1e9, 2), "step_bytes": weights}

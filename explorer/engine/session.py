@@ -19,6 +19,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +36,13 @@ from explorer.settings import DeviceWish
 
 _STOP_INTERVAL = 0.02
 """Seconds between two looks at whether the prompt that is being read should stop."""
+
+
+_BUFFER = 256 << 20
+"""Bytes that are copied to measure a GPU's memory: more than it keeps in its caches."""
+_COPIES = 8
+"""Copies in one run, so that starting it counts for little."""
+_PASSES = 5
 
 
 class InterruptedPrefillError(EngineError):
@@ -218,6 +226,32 @@ class Session:
         binding = self._copier.io_binding()
         source.bind_copy(source_row, target, target_row, binding)
         self._copier.run_with_iobinding(binding)
+
+    def copy_bandwidth(self) -> float:
+        """Return the bytes a second that a GPU's memory moves, read or written, at its best.
+
+        Raises :class:`OutOfMemoryError` where it has no room for two buffers of 256 MB.
+        """
+        make, index = self._place.make, self._place.index
+        if make is None:
+            raise ValueError("the model's memory is not on a GPU")
+        kind, shape = np.dtype(np.float16), (1, 1, 1, _BUFFER // 2)
+        best = 0.0
+        try:
+            source, target = make(shape, kind), make(shape, kind)
+            copier = runtime.open_copier(self.device, index, kind, _COPIES)
+            binding = copier.io_binding()
+            like = self._place.name, index, kind.type, shape
+            for number in range(_COPIES):
+                binding.bind_input(f"x{number}", *like, source.data_ptr())
+                binding.bind_output(f"y{number}", *like, target.data_ptr())
+            for _ in range(_PASSES):
+                began = perf_counter()
+                copier.run_with_iobinding(binding)
+                best = max(best, 2 * _COPIES * _BUFFER / (perf_counter() - began))
+        except runtime.FAILURES as error:
+            raise self._explained(error, 1) from error
+        return best
 
     def close(self) -> None:
         """Free the model and everything bound to it."""

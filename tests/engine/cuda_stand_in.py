@@ -51,6 +51,8 @@ class CudaSession:
         options.intra_op_num_threads = 1
         self.inner = _REAL_SESSION(model, options, providers=["CPUExecutionProvider"])
         self.count = 0
+        self.bound: dict[str, tuple[str, int, int]] = {}
+        """What the last run was given."""
         self.runs: list[int] = []
         """The gpu_graph_id of every run."""
         self.captured: dict[int, tuple[dict[str, Any], int]] = {}
@@ -70,6 +72,7 @@ class CudaSession:
 
     def run_with_iobinding(self, binding: Binding, options: Any = None) -> None:
         self.count += 1
+        self.bound = dict(binding.pointers)
         if options is not None:
             self._replay(binding, int(options.get_run_config_entry("gpu_graph_id")))
         self.inner.run_with_iobinding(binding.inner, options)

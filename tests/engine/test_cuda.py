@@ -197,6 +197,17 @@ def test_checks_and_scores_run_there_too(session, source, ids):
     assert np.abs(scores.logprobs - expected).max() < 0.05
 
 
+def test_its_memory_is_measured_by_copies(session, cuda, monkeypatch):
+    monkeypatch.setattr("explorer.engine.session._BUFFER", 1 << 16)
+    assert session.copy_bandwidth() > 0
+    copier = cuda.sessions[-1]
+    assert copier.count == 5
+    assert len({place for _, place in sorted(copier.bound.items()) if place}) == 2
+    cuda.refusals = [RuntimeError("CUDA failure 2: out of memory")]
+    with pytest.raises(OutOfMemoryError):
+        session.copy_bandwidth()
+
+
 # What a provider may do instead
 
 
