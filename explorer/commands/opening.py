@@ -29,7 +29,7 @@ class Model:
     session: Session
     tokens: Tokens
     reason: str
-    """Why it is not the GPU; empty on a GPU."""
+    """Why it is not the GPU, or not as quick there as it could be; empty or a sentence."""
 
     @property
     def versions(self) -> dict[str, str]:

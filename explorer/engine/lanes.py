@@ -249,12 +249,12 @@ class Lanes:
         self._rows[row] = candidate
 
     def _grown(self, rows: int) -> Cache:
-        """Return the cache with room for ``rows``: a large model's sixteen would fill a GPU."""
+        """Return the cache with room for ``rows``, which grows: some systems reserve all of it."""
         if self._cache is None or self._size < rows:
             old = self._cache
             self._size = max(min(2 * self._size, self.lanes), _FIRST_ROWS, rows)
             self._cache = self._session.cache(self._size)
-            self._size = self._cache.rows  # on a GPU there are more
+            self._size = self._cache.rows  # on a GPU all that there will be
             for row, candidate in enumerate(self._rows):
                 if old is not None and candidate is not None:
                     self._session.copy_row(old, row, self._cache, row, candidate.cached)

@@ -119,7 +119,7 @@ class Ready:
     device_name: str
     """What a person calls it: ``CPU, 8 cores`` or ``NVIDIA H200``."""
     reason: str
-    """Why it is not the GPU, as a sentence a person can act on; empty on a GPU."""
+    """Why it is not the GPU, or not as quick there as it could be; empty or a sentence."""
     versions: dict[str, str]
     """Versions that a sample records: onnxruntime, tokenizers, numpy, the program."""
 

@@ -37,7 +37,6 @@ from explorer.settings import DeviceWish
 _STOP_INTERVAL = 0.02
 """Seconds between two looks at whether the prompt that is being read should stop."""
 
-
 _BUFFER = 256 << 20
 """Bytes that are copied to measure a GPU's memory: more than it keeps in its caches."""
 _COPIES = 8
@@ -126,13 +125,8 @@ class Session:
             self.build, device, cores
         )
         self._place = runtime.place(self.device, index)
-        try:
-            open_graph = functools.partial(
-                runtime.open_graph, graph, self.device, index, threads or cores
-            )
-            self._inner = open_graph()
-        except (ModelError, DeviceError, MemoryError) as error:
-            raise self._explained(error, 1) from error
+        self._graph = graph, self.device, index, threads or cores
+        self._inner = self._opened()
         self._sizes = read_sizes(self._inner, self.manifest, self.build, folder)
         self.versions = {"onnxruntime": runtime.VERSION, "numpy": np.__version__}
         self._prompt_output: tuple[int, Output] | None = None
@@ -141,7 +135,7 @@ class Session:
         self._graph_ids = itertools.count(1)
         self._copier: Any = None
         if self.device == "cuda":
-            self._warm_up(open_graph)
+            self._warm_up()
         # Known for the CPUs that were measured; other CPUs have other kernels, so look.
         self._even_rows = self.build.even_rows
         self._even_rows = self._even_rows or (self.device == "cpu" and not self._rows_agree())
@@ -193,7 +187,7 @@ class Session:
         padded = self._padded(b)
         if not 0 < b <= padded <= cache.rows:
             raise ValueError(f"{b} rows do not fit into a cache of {cache.rows}")
-        # A head that is exact needs no padding, and it is a quarter of the weights of the smallest.
+        # A head that is exact needs no padding, and of the smallest GPT-2 it is half of the bytes.
         shown = b if self.device == "cpu" and self._exact_head else padded
         calls = self._steps.setdefault(cache, {})
         call = calls.get((padded, shown))
@@ -286,21 +280,33 @@ class Session:
             return rows + (rows % 2 if self._even_rows else 0)
         return max(devices.CUDA_ROWS, rows)
 
-    def _warm_up(self, open_graph: Callable[..., Any]) -> None:
+    def _opened(self, *, capture: bool = True) -> Any:
+        try:
+            return runtime.open_graph(*self._graph, capture=capture)
+        except (ModelError, DeviceError, MemoryError) as error:
+            raise self._explained(error, 1) from error
+
+    def _warm_up(self) -> None:
         """Make a step: what a GPU cannot do shows now, and its libraries are loaded."""
-        positions = np.zeros(1, np.int64)
-        for captures in (runtime.captures(self._inner), False):
-            try:
-                self.step(self.cache(2), positions, positions)
-            except DeviceError:
-                if not captures:
-                    raise
-                self._steps.clear()
-                self._inner = open_graph(capture=False)
-            else:
-                break
-        if not runtime.captures(self._inner):
+        captures = runtime.captures(self._inner)
+        try:
+            self._try_step()
+        except DeviceError:
+            if not captures:
+                raise
+            captures = False
+        # Not among the above: what an error remembers would keep the weights of the first.
+        if captures != runtime.captures(self._inner):
+            self._steps.clear()
+            self._inner = None
+            self._inner = self._opened(capture=False)
+            self._try_step()
+        if not captures:
             self.reason = "Its steps cannot be captured as a graph, so they take longer."
+
+    def _try_step(self) -> None:
+        first = np.zeros(1, np.int64)
+        self.step(self.cache(2), first, first)
 
     def _rows_agree(self) -> bool:
         """Try whether equal rows get equal bits in steps of 1, 2 and 3 rows."""
@@ -315,7 +321,7 @@ class Session:
 
     @property
     def _exact_head(self) -> bool:
-        """Whether the head multiplies whole numbers, exactly, whatever the layers do."""
+        """Whether only the head multiplies whole numbers: exactly, unlike the layers."""
         return self.build.head_bits is not None
 
     @functools.cached_property

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from explorer.gui.controls import label
+from explorer.gui.controls import label, noted_button
 from explorer.gui.model_words import PRECISIONS, TONES, Need, memory, size
 from explorer.gui.theme import GAP, UNIT, set_role
 from explorer.manifest import BUILD_NAMES, Build
@@ -140,7 +140,4 @@ class BuildRows(QWidget):
 
 
 def _button(word: str, name: str) -> QPushButton:
-    button = QPushButton(word)
-    button.setProperty("role", "small")
-    button.setAccessibleName(name)
-    return button
+    return noted_button(word, name, role="small")

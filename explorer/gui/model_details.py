@@ -169,13 +169,13 @@ class ModelDetails(QFrame):
             "Measure the quality of its builds",
             "Compare each build with the exact weights on held-out text",
         )
-        self.reveal = noted_button("Show in file manager", "Show the model's folder", "")
-        self.remove = noted_button("Remove…", "Remove the model", "", "rejected")
+        self.reveal = noted_button("Show in file manager", "Show the model's folder")
+        self.remove = noted_button("Remove…", "Remove the model", role="rejected")
         self.confirm = QFrame()
         self.confirm.setProperty("role", "problem")
         self.warning = label("", "label", wrap=True)
-        self.spare_button = noted_button("Leave it", "Remove nothing", "")
-        self.confirm_button = noted_button("Delete for good", "Delete for good", "", "rejected")
+        self.spare_button = noted_button("Leave it", "Remove nothing")
+        self.confirm_button = noted_button("Delete for good", "Delete for good", role="rejected")
 
     def _arrange(self) -> None:
         self._problem = QFrame()

@@ -107,10 +107,6 @@ class Checkpoint:
         if self.tied:
             self._places.pop(HEAD, None)
 
-    def _stored(self, name: str) -> str:
-        """Return the tensor that is meant: a model without a head of its own has the embedding."""
-        return EMBEDDING if self.tied and name == HEAD else name
-
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all tensors, in the order of the layers."""
@@ -156,6 +152,10 @@ class Checkpoint:
             yield values
         if digest is not None:
             self._digests[name] = digest.hexdigest()
+
+    def _stored(self, name: str) -> str:
+        """Return the tensor that is meant: a model without a head of its own has the embedding."""
+        return EMBEDDING if self.tied and name == HEAD else name
 
     def follow(self, manifest: Manifest) -> None:
         """Let texts end and start at the tokens that a model folder made of this was given.

@@ -19,7 +19,7 @@ from pathlib import Path
 from explorer.errors import CheckpointError, ModelError
 from explorer.manifest import BUILD_NAMES, CONTRACT_VERSION, Build, DeviceClass, Manifest, Precision
 from explorer.weights.checkpoint import Checkpoint, open_checkpoint
-from explorer.weights.plan import COLUMNS, GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
+from explorer.weights.plan import GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
 from explorer.weights.writing import copy_file, flush
 
 PART = ".part"
@@ -187,7 +187,7 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
         part = _scaled(progress, start, stop)
         return lambda fraction: part(fraction, f"Making the {name} build")
 
-    share = _SMOOTHING_SHARE if COLUMNS in packing else 0.0
+    share = _SMOOTHING_SHARE if packing.quantizes else 0.0
     factors = smoothing.measure(checkpoint, packing, making(0.0, share))
     read = smoothing.smoothed(checkpoint.blocks, factors)
     hashes = write_graph(folder, spec, precision, device_class, read, making(share, 1.0)).hashes

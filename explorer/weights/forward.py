@@ -69,6 +69,13 @@ def observe(
     look("ln_f", x, _head(checkpoint))
 
 
+def behind(norm: str) -> str:
+    """Return the name of the matrix that multiplies the result of a norm."""
+    layer, _, kind = norm.rpartition(".")
+    followers = {"ln_1": f"{layer}.attn.c_attn.weight", "ln_2": f"{layer}.mlp.c_fc.weight"}
+    return HEAD if kind == "ln_f" else followers[kind]
+
+
 def _hidden(
     checkpoint: Checkpoint,
     ids: Sequence[int],
@@ -126,8 +133,9 @@ def _linear(checkpoint: Checkpoint, name: str, x: Array) -> Array:
     return result
 
 
-def _behind_norm(checkpoint: Checkpoint, norm: str, layer: str, x: Array, look: Observe) -> Array:
-    """Return the output of the layer ``layer`` that the norm ``norm`` of x goes into."""
+def _behind_norm(checkpoint: Checkpoint, norm: str, x: Array, look: Observe) -> Array:
+    """Return what the layer behind a norm makes of the norm of x."""
+    layer = behind(norm).removesuffix(".weight")
     normal = _norm(checkpoint, norm, x)
     # In one piece, for it is looked at more than once and may come from a slow disk.
     whole = np.concatenate(list(checkpoint.blocks(f"{layer}.weight")))
@@ -146,7 +154,7 @@ def _behind_norm(checkpoint: Checkpoint, norm: str, layer: str, x: Array, look: 
 def _attention(checkpoint: Checkpoint, name: str, x: Array, look: Observe) -> Array:
     count, width = x.shape
     heads, size = checkpoint.config.heads, checkpoint.config.head_size
-    qkv = _behind_norm(checkpoint, f"{name}.ln_1", f"{name}.attn.c_attn", x, look)  # [S, 3E]
+    qkv = _behind_norm(checkpoint, f"{name}.ln_1", x, look)  # [S, 3E]
     query, key, value = qkv.reshape(count, 3, heads, size).transpose(1, 2, 0, 3)  # [H, S, D] each
     scores = query @ key.transpose(0, 2, 1) / np.sqrt(size)  # [H, S, S]
     scores[:, np.triu(np.ones((count, count), bool), k=1)] = -np.inf  # nobody sees what comes later
@@ -157,7 +165,7 @@ def _attention(checkpoint: Checkpoint, name: str, x: Array, look: Observe) -> Ar
 
 
 def _network(checkpoint: Checkpoint, name: str, x: Array, look: Observe) -> Array:
-    inner = _behind_norm(checkpoint, f"{name}.ln_2", f"{name}.mlp.c_fc", x, look)
+    inner = _behind_norm(checkpoint, f"{name}.ln_2", x, look)
     gelu = (
         0.5 * inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner * inner * inner)))
     )

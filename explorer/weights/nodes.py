@@ -65,7 +65,7 @@ class Nodes:
     @property
     def quantizes(self) -> bool:
         """Whether matrices are stored in few bits."""
-        return self._packing.layers != FLOATING
+        return self._packing.quantizes
 
     def node(
         self, op: str, inputs: Sequence[str], outputs: Sequence[str] = (), **attributes: Any

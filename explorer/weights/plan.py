@@ -15,7 +15,7 @@ GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.bin"
 
 FORM = 4
-"""Counts the ways in which graphs were written: one more has builds in the cache made anew."""
+"""Counts the ways in which builds were made: one more has builds in the cache made anew."""
 
 LOGIT_BLOCK = 64
 """Logits come in whole blocks of this many columns, so that every row starts aligned."""
@@ -42,6 +42,11 @@ class Packing(NamedTuple):
     head: Storage = FLOATING
     even_rows: bool = False
     """Whether the kernels give row-independent bits only for an even number of rows."""
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether matrices are stored in few bits."""
+        return self.layers != FLOATING
 
     @property
     def head_bits(self) -> int | None:

@@ -20,11 +20,10 @@ from tokenizers import Tokenizer
 
 from explorer.weights import forward
 from explorer.weights.checkpoint import HEAD, Checkpoint
-from explorer.weights.plan import Packing, Storage
+from explorer.weights.nodes import Array, Read
+from explorer.weights.plan import FLOATING, Packing, Storage
 from explorer.weights.quantize import COLUMN_LEVELS, LEVELS
 
-Array = NDArray[np.float32]
-Read = Callable[[str], Iterable[Array]]
 Factors = Mapping[str, Array]
 """By what each channel of a norm is divided: name of the norm (``h.0.ln_1``) -> [E]."""
 
@@ -69,7 +68,7 @@ def measure(
     ``progress`` is told the fraction done and may raise to cancel. Raises what reading raises.
     """
     found: dict[str, Array] = {}
-    if packing == Packing():
+    if not packing.quantizes:
         return found
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer.json)
     ids = tokenizer.encode(PAGE, add_special_tokens=False).ids
@@ -78,7 +77,8 @@ def measure(
         return found
 
     def look(norm: str, x: forward.Array, matrix: forward.Matrix) -> None:
-        factors = choose(x, matrix, packing.head if norm == "ln_f" else packing.layers)
+        storage = packing.head if norm == "ln_f" else packing.layers
+        factors = None if storage == FLOATING else choose(x, matrix, storage)
         if factors is not None:
             found[norm] = factors
 
@@ -152,7 +152,7 @@ def _factors(size: forward.Array, reach: forward.Array, strength: float | None) 
 
 def smoothed(read: Read, factors: Factors) -> Read:
     """Return ``read`` with the factors taken out of the norms and put into what follows them."""
-    followers = {_behind(norm): norm for norm in factors}
+    followers = {forward.behind(norm): norm for norm in factors}
 
     def found(name: str) -> Iterable[Array]:
         parts = read(name)
@@ -164,16 +164,6 @@ def smoothed(read: Read, factors: Factors) -> Read:
         return _rows(parts, factors[followers[name]]) if name in followers else parts
 
     return found
-
-
-def _behind(norm: str) -> str:
-    """Return the matrix that multiplies the result of a norm."""
-    layer, _, kind = norm.rpartition(".")
-    return {
-        "ln_1": f"{layer}.attn.c_attn.weight",
-        "ln_2": f"{layer}.mlp.c_fc.weight",
-        "ln_f": HEAD,
-    }[kind]
 
 
 def _rows(parts: Iterable[Array], factors: Array) -> Iterator[Array]:

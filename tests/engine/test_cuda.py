@@ -1,6 +1,7 @@
 """The way over a GPU, on a stand-in: buffers, captured graphs, refusals. Never the kernels."""
 
 import os
+import weakref
 
 import numpy as np
 import pytest
@@ -229,6 +230,36 @@ def test_a_capture_that_fails_when_it_is_tried_is_done_without(cuda, folder, sou
     exact = load_reference(source).logits(ids[:7])[-1]
     output = session.step(filled(session, 2, ids[:6]), ids[[6, 6]], np.full(2, 6))
     assert np.abs(logits(output, 1) - exact).max() < 0.05
+
+
+def test_weights_are_not_on_the_gpu_twice_where_it_is_opened_again(cuda, folder, monkeypatch):
+    cuda.stumbles, alive, found = True, weakref.WeakSet(), []
+    open_graph = module.open_graph
+
+    def watched(*arguments, **options):
+        cuda.sessions.clear()
+        found.append(len(alive))
+        opened = open_graph(*arguments, **options)
+        alive.add(opened)
+        return opened
+
+    monkeypatch.setattr(module, "open_graph", watched)
+    Session(folder, "cuda-fp16", threads=1)
+    assert found == [0, 0]
+
+
+def test_memory_that_runs_out_when_it_is_opened_again_is_said(cuda, folder, monkeypatch):
+    cuda.stumbles = True
+    open_graph = module.open_graph
+
+    def full(*arguments, capture=True):
+        if not capture:
+            cuda.refusals = [RuntimeError("CUDA failure 2: out of memory")]
+        return open_graph(*arguments, capture=capture)
+
+    monkeypatch.setattr(module, "open_graph", full)
+    with pytest.raises(OutOfMemoryError):
+        Session(folder, "cuda-fp16", threads=1)
 
 
 def test_a_kernel_that_fails_at_once_is_an_error_of_opening(cuda, folder, monkeypatch):

@@ -462,9 +462,8 @@ def test_a_prompt_stops_between_chunks(plain):
 
 
 def test_a_prompt_stops_in_the_middle_of_a_chunk(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "explorer.engine.session._STOP_INTERVAL", 0.001
-    )  # far less than the chunk takes
+    # Far less than the chunk takes.
+    monkeypatch.setattr("explorer.engine.session._STOP_INTERVAL", 0.001)
     source = make_tiny(tmp_path / "source", layers=8, width=256, heads=4, context=512)
     session = Session(make_builds(source, tmp_path / "made", "cpu-fp32"), "cpu-fp32", "cpu", 1)
     begun = threading.Event()
@@ -533,7 +532,7 @@ def test_a_cache_without_memory_has_the_numbers(plain, monkeypatch):
 
 
 def test_a_model_that_memory_does_not_do_for_is_not_called_broken(plain, monkeypatch):
-    def fail(*arguments):
+    def fail(*arguments, capture):
         raise ModelError("model.onnx cannot be opened (std::bad_alloc); import the model again.")
 
     monkeypatch.setattr("explorer.engine.runtime.open_graph", fail)
