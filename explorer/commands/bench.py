@@ -1,9 +1,9 @@
 """``bench``: how fast a model runs here, measured on the work that the window does.
 
 Tokens a second include everything that a step costs: the graph, drawing at top-k 40, bookkeeping.
-Each figure is the median over the steps of three rounds; the time of a prompt is the best of five,
-of three where it is a long one. Beside them stands what the memory of this machine would allow,
-which is measured too.
+Each figure is the median step of the quickest of three rounds; the time of a prompt is the best of
+five, of three where it is a long one. Beside them stands what the memory of this machine would
+allow, which is measured too, at its best.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
             "parameters": manifest.parameters,
             "bytes": build.bytes,
             "top_k": Recipe().top_k,
-            "steps": STEPS * ROUNDS,
+            "steps": STEPS,
+            "rounds": ROUNDS,
             "needs_mb": {
                 size: {lanes: round(_needed(model, lanes, size) / 1e6) for lanes in table}
                 for size, table in tables.items()
