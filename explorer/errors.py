@@ -69,6 +69,10 @@ class EngineError(ExplorerError):
     """The engine could not do what it was asked."""
 
 
+class InterruptedPrefillError(EngineError):
+    """A prompt was stopped while it was being read; that piece has to be read again."""
+
+
 class DeviceError(EngineError):
     """The device that was asked for cannot be used here."""
 

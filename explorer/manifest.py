@@ -56,6 +56,11 @@ class Build:
     hashes: dict[str, str] = field(default_factory=dict)
     """Hex SHA-256 of ``model.onnx`` and ``weights.bin``, by file name."""
 
+    @property
+    def exact_head(self) -> bool:
+        """Whether the head multiplies whole numbers, with one scale an output: exactly."""
+        return self.head_bits is not None or (self.bits is not None and self.block is None)
+
     def quantized_bytes(self, layers: int, head: int, scale: int = 4) -> int:
         """Return what so many weights of layers and head take; not for floating point.
 

@@ -21,7 +21,7 @@ from explorer.commands.console import Interruption, read_text
 from explorer.commands.opening import Model, open_model
 from explorer.commands.record import Record
 from explorer.engine.lanes import Lanes
-from explorer.engine.messages import Ended, Event, Refused, Start, Steps
+from explorer.engine.messages import Ended, Event, Refused, Start, Steps, Stop
 from explorer.errors import EngineError, RecipeError
 from explorer.interrupt import INTERRUPTED
 from explorer.library.documents import visible
@@ -65,7 +65,9 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
             seed = secrets.randbelow(2**53) if args.seed is None else args.seed
         output = _Jsonl(model, prompt) if args.jsonl else _Text(width, args.count, prompt)
         tries = _Tries(args.count, Start((0, 0), 0, seed, ids, recipe), record, output)
-        lanes = Lanes(model.session, model.tokens, width, interrupted)
+        lanes = Lanes(
+            model.session, model.tokens, width, lambda: (Stop(),) if interrupted() else ()
+        )
         for event in _events(lanes, tries.starts(), width, interrupted):
             tries.receive(event)
     return INTERRUPTED if interrupted() else 0

@@ -215,10 +215,13 @@ def _untouched(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
 class Cache:
     """Keys and values of up to ``rows`` sequences; made by ``Session.cache``."""
 
-    def __init__(self, rows: int, sizes: Sizes, place: Place) -> None:
-        """Make one buffer [rows, H, C, D] for the keys and one for the values of every layer."""
-        self.rows = rows
-        self._shape = (rows, *sizes.kv_shape)
+    def __init__(self, rows: int, sizes: Sizes, place: Place, idle: int = 0) -> None:
+        """Make a buffer [rows + idle, H, C, D] for the keys and one for the values of each layer.
+
+        Sequences are in the first ``rows``; the others are what a step may need beside them.
+        """
+        self.rows, self.idle = rows, idle
+        self._shape = (rows + idle, *sizes.kv_shape)
         self._type = sizes.kv_dtype.type
         self._place, self._index = place.name, place.index
         self._arrays: list[NDArray[Any]] = []

@@ -18,14 +18,13 @@ import itertools
 import logging
 import os
 import platform
-import queue
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
+from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,14 +77,14 @@ def main(commands: Connection, events: Connection, opener: Opener, log: Path | N
     # Ctrl+C in a terminal reaches the whole group; the window decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _start_log(log)
-    inbox: queue.SimpleQueue[tuple[Command, ...]] = queue.SimpleQueue()
+    inbox = Inbox()
     Thread(target=_receive, args=(commands, inbox), name="commands", daemon=True).start()
     outbox = Outbox(events.send)
     try:
         if opener is open_model:
             # While the window is still being made, so that the first model need not wait for it.
             from explorer.engine import session  # noqa: F401
-        _serve(inbox, outbox, Engine(opener, lambda: not inbox.empty()))
+        _serve(inbox, outbox, Engine(opener, inbox.coming))
     except BrokenPipeError:
         os._exit(0)  # nobody is left to tell
     except Exception as error:
@@ -96,19 +95,18 @@ def main(commands: Connection, events: Connection, opener: Opener, log: Path | N
         os._exit(1)
 
 
-def _serve(inbox: queue.SimpleQueue[tuple[Command, ...]], outbox: Outbox, engine: Engine) -> None:
+def _serve(inbox: Inbox, outbox: Outbox, engine: Engine) -> None:
     while True:
         # Busy: only look. Idle: wait for a command, or until what is left may be sent.
-        for message in _received(inbox, 0.0 if engine.running else outbox.pause()):
-            for command in message:
-                if isinstance(command, Quit):
-                    outbox.flush()
-                    return
-                if isinstance(command, Load):
-                    # Opening may take long: what was dropped for it is said before.
-                    outbox.add(engine.unload())
-                    outbox.flush()
-                outbox.add(engine.carry_out(command))
+        for command in inbox.take(0.0 if engine.running else outbox.pause()):
+            if isinstance(command, Quit):
+                outbox.flush()
+                return
+            if isinstance(command, Load):
+                # Opening may take long: what was dropped for it is said before.
+                outbox.add(engine.unload())
+                outbox.flush()
+            outbox.add(engine.carry_out(command))
         if outbox.pause() == 0.0:
             outbox.flush()
         outbox.add(engine.step())
@@ -117,10 +115,10 @@ def _serve(inbox: queue.SimpleQueue[tuple[Command, ...]], outbox: Outbox, engine
 class Engine:
     """One model at a time, and its lanes."""
 
-    def __init__(self, opener: Opener, interrupted: Callable[[], bool]) -> None:
-        """``interrupted`` says whether commands are waiting."""
+    def __init__(self, opener: Opener, coming: Callable[[], Sequence[Command]]) -> None:
+        """``coming`` returns the commands that have come and are not carried out yet."""
         self._opener = opener
-        self._interrupted = interrupted
+        self._coming = coming
         self._session: Session | None = None
         self._lanes: Lanes | None = None
 
@@ -165,7 +163,7 @@ class Engine:
             _log.exception("A model could not be loaded")
             return Refused(None, f"The model could not be loaded: {_sentence(error)}")
         self._session = session
-        self._lanes = Lanes(session, tokens, interrupted=self._interrupted)
+        self._lanes = Lanes(session, tokens, coming=self._coming)
         versions = {
             "sample-explorer": version(),
             "python": platform.python_version(),
@@ -228,7 +226,34 @@ def joined(events: Sequence[Event]) -> list[Event]:
     return result
 
 
-def _receive(commands: Connection, inbox: queue.SimpleQueue[tuple[Command, ...]]) -> None:
+class Inbox:
+    """Commands that have come: one thread puts them, another takes all of them at once."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._commands: list[Command] = []
+        self._changed = Condition()
+
+    def put(self, commands: Sequence[Command]) -> None:
+        """Add what one message holds."""
+        with self._changed:
+            self._commands += commands
+            self._changed.notify()
+
+    def take(self, wait: float | None) -> list[Command]:
+        """Return all that has come, after waiting at most so many seconds (None: ever) for some."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._commands, wait)
+            taken, self._commands = self._commands, []
+        return taken
+
+    def coming(self) -> tuple[Command, ...]:
+        """Return what nobody has taken yet, and leave it there."""
+        with self._changed:
+            return tuple(self._commands)
+
+
+def _receive(commands: Connection, inbox: Inbox) -> None:
     try:
         while True:
             inbox.put(commands.recv())
@@ -236,19 +261,6 @@ def _receive(commands: Connection, inbox: queue.SimpleQueue[tuple[Command, ...]]
         os._exit(0)
     finally:  # a message that cannot be read: better no engine than a deaf one
         os._exit(1)
-
-
-def _received(
-    inbox: queue.SimpleQueue[tuple[Command, ...]], wait: float | None
-) -> list[tuple[Command, ...]]:
-    """Return the messages that have come, after waiting for the first at most ``wait`` seconds."""
-    messages = []
-    try:
-        messages.append(inbox.get(timeout=wait) if wait != 0.0 else inbox.get_nowait())
-        while True:
-            messages.append(inbox.get_nowait())
-    except queue.Empty:
-        return messages
 
 
 def _refused(key: Key | None, error: ExplorerError) -> Refused:

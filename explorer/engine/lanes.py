@@ -13,7 +13,7 @@ whenever it is read, for other cuts would round differently.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -25,17 +25,28 @@ from explorer.engine import sampling
 from explorer.engine.messages import (
     CHUNK,
     MAX_LANES,
+    Command,
+    Drop,
     End,
     Ended,
     Event,
     Key,
+    Load,
     Prefill,
+    Quit,
     Refused,
     Start,
     Steps,
+    Stop,
 )
 from explorer.engine.prompts import Prompt, Prompts
-from explorer.errors import EngineError, ExplorerError, PromptError, RecipeError
+from explorer.errors import (
+    EngineError,
+    ExplorerError,
+    InterruptedPrefillError,
+    PromptError,
+    RecipeError,
+)
 
 if TYPE_CHECKING:
     from explorer.engine.buffers import Cache, Output
@@ -88,8 +99,9 @@ class Lanes:
     """Streams candidates of one model, up to ``lanes`` at a time.
 
     :meth:`start`, :meth:`drop` and :meth:`stop` take effect at once; what they cause is among the
-    events of the next :meth:`step`. ``interrupted`` is asked, from another thread, while a prompt
-    is read: when it says True the step ends early and that piece is read again by the next one.
+    events of the next :meth:`step`. ``coming`` returns the commands that wait to be carried out; it
+    is asked, from another thread, while a prompt is read. When they leave nobody who waits for that
+    prompt the step ends early, and that piece is read again if somebody comes back to it.
     """
 
     def __init__(
@@ -97,17 +109,16 @@ class Lanes:
         session: Session,
         tokens: Tokens,
         lanes: int = MAX_LANES,
-        interrupted: Callable[[], bool] | None = None,
+        coming: Callable[[], Sequence[Command]] = tuple,
     ) -> None:
         """Take an open session and its vocabulary; nothing is computed before the first step."""
         self.lanes = lanes
         self._session = session
         self._tokens = tokens
-        self._interrupted = interrupted
+        self._coming = coming
         self._context = session.manifest.context
         self._vocabulary = session.manifest.vocabulary
         self._cache: Cache | None = None
-        self._size = 0  # rows of the cache
         self._rows: list[_Candidate | None] = []  # by row; None = free
         self._waiting: list[_Candidate] = []  # for their prompt
         self._prompts = Prompts(session)
@@ -214,30 +225,46 @@ class Lanes:
         begun: list[tuple[_Candidate, Prompt]] = []
         budget = CHUNK
         for candidate in list(self._waiting):
-            prompt = self._prompts.get(candidate.prompt, make=budget > 0)
-            if prompt is None:
-                continue
-            while not prompt.ready and budget > 0:
-                read = self._read(candidate, prompt)
-                budget = budget - read if read else 0
-            if prompt.ready:
-                self._copy(candidate, prompt)
+            try:
+                prompt = self._prompts.get(candidate.prompt, make=budget > 0)
+                if prompt is None:
+                    continue
+                while not prompt.ready and budget > 0:
+                    budget -= self._read(candidate, prompt)
+                if prompt.ready:
+                    self._copy(candidate, prompt)
+                    self._waiting.remove(candidate)
+                    begun.append((candidate, prompt))
+            except InterruptedPrefillError:
+                budget = 0
+            except ExplorerError as error:
                 self._waiting.remove(candidate)
-                begun.append((candidate, prompt))
+                self._events.append(Refused(candidate.start.key, str(error)))
         return begun
 
     def _read(self, candidate: _Candidate, prompt: Prompt) -> int:
-        """Read the next chunk; return its size, or 0 where it was interrupted or failed."""
-        try:
-            read = self._prompts.read(prompt, self._interrupted)
-        except ExplorerError as error:
-            if self._interrupted is None or not self._interrupted():
-                self._waiting.remove(candidate)
-                self._events.append(Refused(candidate.start.key, str(error)))
-            return 0
+        """Read the next chunk; return its size."""
+        read = self._prompts.read(prompt, lambda: self._is_given_up(prompt))
         if len(prompt.ids) > CHUNK:
             self._events.append(Prefill(candidate.start.key, prompt.done, len(prompt.ids)))
         return read
+
+    def _is_given_up(self, prompt: Prompt) -> bool:
+        """Whether the commands that are coming end everybody who waits for ``prompt``.
+
+        Others are no reason to stop: whoever rejects in other lanes quicker than a piece is read
+        would keep it from ever being read.
+        """
+        waiting = [each.start for each in self._waiting if each.prompt == prompt.ids]
+        for command in self._coming():
+            match command:
+                case Load() | Quit() | Stop(key=None):
+                    return True
+                case Stop(key=key) | Drop(key=key):
+                    waiting = [start for start in waiting if start.key != key]
+                case Start(lane=lane):
+                    waiting = [start for start in waiting if start.lane != lane]
+        return not waiting
 
     def _copy(self, candidate: _Candidate, prompt: Prompt) -> None:
         """Put a candidate into the first free row, with the keys and values of its prompt."""
@@ -250,15 +277,16 @@ class Lanes:
 
     def _grown(self, rows: int) -> Cache:
         """Return the cache with room for ``rows``, which grows: some systems reserve all of it."""
-        if self._cache is None or self._size < rows:
-            old = self._cache
-            self._size = max(min(2 * self._size, self.lanes), _FIRST_ROWS, rows)
-            self._cache = self._session.cache(self._size)
-            self._size = self._cache.rows  # on a GPU all that there will be
-            for row, candidate in enumerate(self._rows):
-                if old is not None and candidate is not None:
-                    self._session.copy_row(old, row, self._cache, row, candidate.cached)
-        return self._cache
+        old = self._cache
+        if old is not None and old.rows >= rows:
+            return old
+        twice = min(2 * old.rows, self.lanes) if old is not None else 0
+        grown = self._session.cache(max(twice, _FIRST_ROWS, rows))
+        for row, candidate in enumerate(self._rows):
+            if old is not None and candidate is not None:
+                self._session.copy_row(old, row, grown, row, candidate.cached)
+        self._cache = grown
+        return grown
 
     def _close_ranks(self) -> list[_Candidate]:
         """Move the last rows into free ones, so that those that stream are a prefix."""

@@ -49,7 +49,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Stream one candidate in a lane (0-based); whatever ran in that lane is dropped first."""
+    """Stream one candidate in a lane (0-based); whatever ran in that lane is dropped first.
+
+    Refused where a candidate of the same key still runs, in that lane or another.
+    """
 
     key: Key
     lane: int

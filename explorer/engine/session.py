@@ -7,7 +7,8 @@ where they always are. Past and present keys and values are the same memory, in 
 
 A row's results must not depend on its neighbours. Three things make it so: every kernel computes a
 row from that row alone; the kernels whose order of summing changes with the number of rows get
-padded numbers of them; and ``total_sequence_length`` of a step is always the whole context.
+idle ones beside them (:meth:`Session._padded`); and ``total_sequence_length`` of a step is always
+the whole context.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ from explorer.engine import memory, runtime, system_memory
 from explorer.engine.buffers import Arrays, Cache, Output, Place
 from explorer.engine.build_folder import find_build, graph_file, read_sizes
 from explorer.engine.messages import CHUNK
-from explorer.errors import DeviceError, EngineError, ModelError, OutOfMemoryError
+from explorer.errors import (
+    DeviceError,
+    EngineError,
+    InterruptedPrefillError,
+    ModelError,
+    OutOfMemoryError,
+)
 from explorer.manifest import Build, Manifest
 from explorer.settings import DeviceWish
 
@@ -42,10 +49,6 @@ _BUFFER = 256 << 20
 _COPIES = 8
 """Copies in one run, so that starting it counts for little."""
 _PASSES = 5
-
-
-class InterruptedPrefillError(EngineError):
-    """A prompt was stopped while it was being read; the cache holds nothing of use."""
 
 
 class _Call:
@@ -125,7 +128,8 @@ class Session:
             self.build, device, cores
         )
         self._place = runtime.place(self.device, index)
-        self._graph = graph, self.device, index, threads or cores
+        self._threads = threads or cores
+        self._graph = graph, self.device, index, self._threads
         self._inner = self._opened()
         self._sizes = read_sizes(self._inner, self.manifest, self.build, folder)
         self.versions = {"onnxruntime": runtime.VERSION, "numpy": np.__version__}
@@ -136,16 +140,20 @@ class Session:
         self._copier: Any = None
         if self.device == "cuda":
             self._warm_up()
-        # Known for the CPUs that were measured; other CPUs have other kernels, so look.
         self._even_rows = self.build.even_rows
-        self._even_rows = self._even_rows or (self.device == "cpu" and not self._rows_agree())
+        if self.device == "cpu" and not self._even_rows:
+            # Known for the CPUs that were measured; other CPUs have other kernels, so look.
+            self._even_rows = not self._rows_agree()
 
     def cache(self, rows: int) -> Cache:
-        """Return an empty cache for ``rows`` sequences; one of one row is for reading prompts."""
-        # On a GPU the padding takes real memory, which a prompt does not need.
-        padded = 1 if rows == 1 and self.device == "cuda" else self._padded(rows)
+        """Return an empty cache for ``rows`` sequences or more; one of one row is for prompts."""
+        if self.device == "cpu":
+            idle = self._padded(rows) - rows
+        else:
+            # There idle rows take real memory, which a prompt does not need.
+            rows, idle = self._padded(rows) if rows > 1 else 1, 0
         try:
-            return Cache(padded, self._sizes, self._place)
+            return Cache(rows, self._sizes, self._place, idle)
         except runtime.FAILURES as error:
             raise self._explained(error, rows) from error
 
@@ -185,10 +193,10 @@ class Session:
         """
         b = len(tokens)
         padded = self._padded(b)
-        if not 0 < b <= padded <= cache.rows:
+        if not 0 < b <= cache.rows or padded > cache.rows + cache.idle:
             raise ValueError(f"{b} rows do not fit into a cache of {cache.rows}")
         # A head that is exact needs no padding, and of the smallest GPT-2 it is half of the bytes.
-        shown = b if self.device == "cpu" and self._exact_head else padded
+        shown = b if self.device == "cpu" and self.build.exact_head else padded
         calls = self._steps.setdefault(cache, {})
         call = calls.get((padded, shown))
         if call is None:
@@ -276,9 +284,14 @@ class Session:
 
     def _padded(self, rows: int) -> int:
         """Return how many rows a step of ``rows`` rows has, idle ones included."""
-        if self.device == "cpu":
-            return rows + (rows % 2 if self._even_rows else 0)
-        return max(devices.CUDA_ROWS, rows)
+        if self.device != "cpu":
+            return max(devices.CUDA_ROWS, rows)
+        # Where threads are left over, attention splits rows among them, and adds up in another
+        # order, if all are equally long. An idle row, which has one position, forbids that.
+        # https://github.com/microsoft/onnxruntime/pull/28695
+        if rows * self.manifest.heads < self._threads:
+            rows += 1
+        return rows + (rows % 2 if self._even_rows else 0)
 
     def _opened(self, *, capture: bool = True) -> Any:
         try:
@@ -312,17 +325,12 @@ class Session:
         """Try whether equal rows get equal bits in steps of 1, 2 and 3 rows."""
         if self._sizes.context < 2:
             return True
-        cache = self.cache(3)
         found = []
         for rows in (1, 2, 3):
-            output = self.step(cache, np.zeros(rows, np.int64), np.ones(rows, np.int64))
+            tokens, positions = np.zeros(rows, np.int64), np.ones(rows, np.int64)
+            output = self.step(self.cache(rows), tokens, positions)
             found += [output.logits(row).tobytes() for row in range(rows)]
         return len(set(found)) == 1
-
-    @property
-    def _exact_head(self) -> bool:
-        """Whether only the head multiplies whole numbers: exactly, unlike the layers."""
-        return self.build.head_bits is not None
 
     @functools.cached_property
     def prompts_go_on(self) -> bool:

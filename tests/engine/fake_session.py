@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from explorer.engine.messages import Load
-from explorer.errors import EngineError, ModelError
+from explorer.errors import EngineError, InterruptedPrefillError, ModelError
 
 _STATES = 509
 _MASK = 2**64 - 1
@@ -103,7 +103,7 @@ class FakeSession:
         finished = time.monotonic() + self.seconds * len(ids) / 64
         while True:
             if stop is not None and stop():
-                raise EngineError("Reading the prompt was stopped.")
+                raise InterruptedPrefillError("Reading the prompt was stopped.")
             if time.monotonic() >= finished:
                 break
             time.sleep(0.005)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from explorer.engine.lanes import Lanes
-from explorer.engine.messages import Ended, Start, Steps
+from explorer.engine.messages import Ended, Start, Steps, Stop
 from explorer.engine.score import score
 from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
@@ -182,8 +182,8 @@ def test_greedy_continuations_and_figures_equal_the_reference(fp32, tokens, sour
 
 def test_reading_a_prompt_can_be_stopped_and_taken_up_again(session, tokens, alone):
     item = start(0, prompt=PROMPTS[4])
-    answers = iter([False, True, True])
-    lanes = Lanes(session, tokens, interrupted=lambda: next(answers, False))
+    coming = iter([(), (Stop(),), (Stop(),)])  # never carried out
+    lanes = Lanes(session, tokens, coming=lambda: next(coming, ()))
     lanes.start(item)
     record = Record()
     for _ in range(30):

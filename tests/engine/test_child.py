@@ -1,7 +1,6 @@
 """The engine's side of the boundary, without a process: answers, joining and pacing of messages."""
 
 import pickle
-import queue
 import threading
 from dataclasses import fields
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from explorer.engine import child
-from explorer.engine.child import Engine, Outbox, joined
+from explorer.engine.child import Engine, Inbox, Outbox, joined
 from explorer.engine.messages import Drop, Ended, Load, Quit, Ready, Refused, Start, Steps, Stop
 from explorer.errors import OutOfMemoryError
 from explorer.recipe import Recipe
@@ -42,7 +41,7 @@ def ended(index):
 
 @pytest.fixture
 def engine():
-    return Engine(open_fake, lambda: False)
+    return Engine(open_fake, tuple)
 
 
 def load(tmp_path, build="cpu-fp32"):
@@ -133,7 +132,7 @@ def test_a_refusal_says_that_memory_was_missing(tmp_path):
     def full(_load):
         raise OutOfMemoryError("There is not enough memory: tiny needs about 0.1 GB.")
 
-    (refused,) = Engine(full, lambda: False).carry_out(load(tmp_path))
+    (refused,) = Engine(full, tuple).carry_out(load(tmp_path))
     assert refused.shortage
     assert not refused.damaged
 
@@ -153,8 +152,8 @@ def test_drop_and_stop_reach_the_lanes(engine, tmp_path):
 
 def test_one_message_is_carried_out_between_the_same_two_steps(tmp_path):
     """A loop over a scripted inbox: a drop and its refill are in one message, then quit."""
-    inbox, sent = queue.SimpleQueue(), []
-    engine = Engine(open_fake, lambda: not inbox.empty())
+    inbox, sent = Inbox(), []
+    engine = Engine(open_fake, inbox.coming)
     inbox.put((load(tmp_path), start(0), start(1, 1)))
     inbox.put((Drop((1, 0)), start(2, 0)))
     loop = threading.Thread(target=child._serve, args=(inbox, Outbox(sent.append), engine))
@@ -169,6 +168,26 @@ def test_one_message_is_carried_out_between_the_same_two_steps(tmp_path):
     assert next(e.key for e in events if isinstance(e, Ended)) == (1, 0)
     order = [key for e in events if isinstance(e, Steps) for key in e.keys]
     assert order.count((1, 1)) == order.count((1, 2)) == 20
+
+
+def test_commands_are_seen_before_they_are_taken_and_taken_once():
+    inbox = Inbox()
+    assert inbox.take(0.0) == []
+    inbox.put((Drop((1, 0)), Stop()))
+    inbox.put((Quit(),))
+    assert inbox.coming() == inbox.coming() == (Drop((1, 0)), Stop(), Quit())
+    assert inbox.take(None) == [Drop((1, 0)), Stop(), Quit()]
+    assert inbox.coming() == ()
+    assert inbox.take(0.01) == []
+
+
+def test_whoever_waits_for_a_command_is_woken_by_it():
+    inbox, taken = Inbox(), []
+    waiting = threading.Thread(target=lambda: taken.extend(inbox.take(None)))
+    waiting.start()
+    inbox.put((Quit(),))
+    waiting.join(10)
+    assert taken == [Quit()]
 
 
 def test_steps_come_out_of_the_pipe_as_they_went_in():

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.engine.lanes import CHUNK, Lanes
-from explorer.engine.messages import Ended, Prefill, Refused, Start, Steps
+from explorer.engine.messages import (
+    Drop,
+    Ended,
+    Load,
+    Prefill,
+    Quit,
+    Refused,
+    Start,
+    Steps,
+    Stop,
+)
 from explorer.engine.sampling import uniforms
 from explorer.engine.tokens import Tokens
-from explorer.errors import EngineError, PromptError, RecipeError
+from explorer.errors import EngineError, OutOfMemoryError, PromptError, RecipeError
 from explorer.recipe import Recipe
 from tests.engine.fake_session import FakeSession
 from tests.tiny import make_tiny
@@ -355,25 +366,87 @@ def test_many_short_prompts_start_together(tokens, session):
     assert set(steps.lanes) == set(range(16))
 
 
-def test_an_interrupted_prompt_is_read_on_later(tokens):
+LONG = tuple(n % 299 for n in range(300))
+GIVING_UP = [
+    (Drop((1, 0)),),
+    (Stop((1, 0)),),
+    (Stop(),),
+    (Quit(),),
+    (Load(Path("other"), "cpu-fp32"),),
+    (Start((1, 9), 0, 1, PROMPT, Recipe()),),
+    (Drop((1, 5)), Drop((1, 0))),
+]
+OF_OTHERS = (
+    Drop((1, 5)),
+    Stop((2, 0)),
+    Start((1, 6), 5, 1, PROMPT, Recipe()),
+    Start((1, 7), 6, 1, LONG, Recipe()),
+)
+
+
+@pytest.mark.parametrize("commands", GIVING_UP)
+def test_a_prompt_that_nobody_waits_for_is_not_read_to_its_end(tokens, commands):
     session = FakeSession(context=1024, end_of_text=tokens.end_of_text)
-    busy = iter([False, True, True, False, False, False])
-    calls = []
-
-    def interrupted():
-        calls.append(next(busy))
-        return calls[-1]
-
-    lanes = Lanes(session, tokens, interrupted=interrupted)
-    item = start(prompt=tuple(n % 299 for n in range(300)), recipe=Recipe(max_tokens=3))
+    answers = iter([(), commands, commands, (), (), ()])
+    lanes = Lanes(session, tokens, coming=lambda: next(answers))
+    item = start(prompt=LONG, recipe=Recipe(max_tokens=3))
     lanes.start(item)
     assert [type(e) for e in lanes.step()] == [Prefill]
     assert lanes.step() == []
     assert lanes.running == 1
     record = Record()
-    while lanes.running:
+    while lanes.running:  # the commands were never carried out, so it is read on
         record.add(lanes.step())
     assert record.ids[item.key] == run(Lanes(session, tokens), item).ids[item.key]
+
+
+def test_commands_about_others_do_not_keep_a_prompt_from_being_read(tokens):
+    session = FakeSession(context=1024, end_of_text=tokens.end_of_text)
+    lanes = Lanes(session, tokens, coming=lambda: OF_OTHERS)
+    lanes.start(start(prompt=LONG))
+    events = [*lanes.step(), *lanes.step()]
+    assert [e.done for e in events if isinstance(e, Prefill)] == [256, 300]
+    assert any(isinstance(e, Steps) for e in events)
+
+
+def test_a_prompt_is_read_while_one_of_several_waits_for_it(tokens):
+    session = FakeSession(context=1024, end_of_text=tokens.end_of_text)
+    commands = [Drop((1, 0))]
+    lanes = Lanes(session, tokens, coming=lambda: commands)
+    for n in range(2):
+        lanes.start(start(n, n, prompt=LONG))
+    assert [e.done for e in lanes.step() if isinstance(e, Prefill)] == [256]
+    commands.append(Start((1, 9), 1, 1, PROMPT, Recipe()))
+    assert lanes.step() == []
+    assert lanes.running == 2
+
+
+@pytest.mark.parametrize("streaming", [1, 4])
+def test_without_memory_one_candidate_is_refused_and_the_others_go_on(tokens, session, streaming):
+    """For its prompt, or for a row beyond the first four."""
+    lanes, record = Lanes(session, tokens), Record()
+    mine = [start(n, n) for n in range(streaming)]
+    for item in mine:
+        lanes.start(item)
+    record.add(lanes.step())
+    honest = session.cache
+
+    def full(rows):
+        raise OutOfMemoryError("There is not enough memory.")
+
+    session.cache = full
+    lanes.start(start(8, 8, prompt=(1, 2) if streaming == 1 else PROMPT))
+    events = lanes.step()
+    assert Refused((1, 8), "There is not enough memory.") in events
+    assert lanes.running == streaming
+    record.add(e for e in events if not isinstance(e, Refused))
+    session.cache = honest
+    again = start(9, 8)
+    lanes.start(again)
+    while lanes.running:
+        record.add(lanes.step())
+    for item in (*mine, again):
+        assert record.ids[item.key] == alone(tokens, item)[0]
 
 
 def test_a_prompt_that_fails_is_refused_and_the_others_go_on(tokens, session):

@@ -19,9 +19,15 @@ from explorer.engine import memory
 from explorer.engine import runtime as module
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Start, Steps
-from explorer.engine.session import InterruptedPrefillError, Session
+from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
-from explorer.errors import DeviceError, EngineError, ModelError, OutOfMemoryError
+from explorer.errors import (
+    DeviceError,
+    EngineError,
+    InterruptedPrefillError,
+    ModelError,
+    OutOfMemoryError,
+)
 from explorer.manifest import Manifest
 from explorer.recipe import Recipe
 from explorer.weights.plan import Packing, Storage
@@ -342,6 +348,41 @@ def test_every_number_of_rows_gives_the_same_bits(tmp_path, build, shape):
         assert run(rows) == [step[:rows] for step in widest], rows
 
 
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("threads", [2, 8])
+def test_more_threads_than_heads_do_not_share_a_row(one_head, build, threads):
+    """Attention would split long rows of equal length among idle threads, and add up otherwise."""
+    session = Session(one_head, build, "cpu", threads)
+    ids = np.random.default_rng(0).integers(0, 300, 1024)
+    prompt = session.cache(1)
+    session.prefill(prompt, ids[:1000].tolist())
+
+    def run(rows, *lengths):
+        cache = session.cache(rows)
+        positions = np.resize(lengths, rows)
+        for row, length in enumerate(positions.tolist()):
+            session.copy_row(prompt, 0, cache, row, length)
+        output = session.step(cache, ids[positions], positions)
+        return [bits(output, row) for row in range(rows)]
+
+    for length in (40, 1000):
+        (alone,) = run(1, length)
+        for rows in (2, 3, 7, 8, 16):
+            assert set(run(rows, length)) == {alone}, (length, rows)
+            assert set(run(rows, length, 300, 7)[::3]) == {alone}, (length, rows)
+    caches = {rows: session.cache(rows) for rows in (1, threads)}
+    assert [cache.rows for cache in caches.values()] == [1, threads]
+    with pytest.raises(ValueError, match="do not fit"):
+        session.step(caches[1], ids[:2], np.zeros(2, np.int64))
+
+
+@pytest.fixture(scope="module")
+def one_head(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one head")
+    source = make_tiny(folder / "source", layers=1, heads=1, width=64, context=1024)
+    return make_builds(source, folder / "made", *BUILDS)
+
+
 def test_products_of_whole_numbers_never_need_padding(plain):
     assert plain.session("cpu-int8")._rows_agree()
 
@@ -350,7 +391,7 @@ def test_a_cpu_whose_kernels_count_rows_gets_padding(plain, monkeypatch):
     monkeypatch.setattr(Session, "_rows_agree", lambda self: False)
     session = plain.session("cpu-fp32")
     cache = session.cache(3)
-    assert cache.rows == 4
+    assert (cache.rows, cache.idle) == (3, 1)
     output = session.step(cache, np.array([1, 2, 3]), np.array([0, 0, 0]))
     assert len(output.logsumexp) == len(output.top_ids) == 3
     expected = load_reference(plain.source)
