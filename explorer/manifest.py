@@ -38,7 +38,7 @@ class Build:
     device_class: DeviceClass
     precision: Precision
     fingerprint: str
-    """Hex SHA-256 over model fingerprint, build name, contract and block: samples refer to it."""
+    """Hex SHA-256 over all that decides what the build computes: samples refer to it."""
     kv_head_size: int
     """D of the cache: the true head size padded to a multiple of 8."""
     top: int
@@ -99,11 +99,24 @@ class Manifest:
     """Hex SHA-256 of every source file, by file name."""
     builds: dict[str, Build] = field(default_factory=dict)
     contract: int = CONTRACT_VERSION
+    inner: int | None = None
+    """Width inside the feed-forward network; None = four times ``width``."""
 
     @property
     def head_size(self) -> int:
         """Width of one attention head, without padding."""
         return self.width // self.heads
+
+    @property
+    def inner_width(self) -> int:
+        """Width inside the feed-forward network."""
+        return 4 * self.width if self.inner is None else self.inner
+
+    def matrix_weights(self, build: Build) -> tuple[int, int]:
+        """Return how many weights multiply in all layers of a build, and in its head."""
+        heads = self.heads * build.kv_head_size
+        layer = 4 * heads * self.width + 2 * self.width * self.inner_width
+        return self.layers * layer, self.vocabulary * self.width
 
     def with_build(self, build: Build) -> Manifest:
         """Return a copy that has ``build`` too."""
@@ -113,8 +126,9 @@ class Manifest:
         """Write ``model.json`` into ``folder`` by one rename."""
         part = folder / (FILE_NAME + ".part")
         values = asdict(self)
-        if self.start_of_text is None:  # earlier versions know no such entry
-            del values["start_of_text"]
+        for name in ("start_of_text", "inner"):  # earlier versions know no such entries
+            if values[name] is None:
+                del values[name]
         part.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         part.replace(folder / FILE_NAME)
 
@@ -166,10 +180,8 @@ def _from_values(values: Any, path: Path) -> Manifest:
         manifest = Manifest(**_checked(Manifest, values), builds=builds)
     except (TypeError, KeyError, ValueError) as error:
         raise ModelError(f"{broken} ({error}); {_AGAIN}.") from error
-    if (
-        min(manifest.layers, manifest.heads, manifest.width, manifest.context, manifest.vocabulary)
-        < 1
-    ):
+    sizes = (manifest.layers, manifest.heads, manifest.width, manifest.inner_width)
+    if min(*sizes, manifest.context, manifest.vocabulary) < 1:
         raise ModelError(f"{broken}: sizes must be at least 1; {_AGAIN}.")
     for token in (manifest.end_of_text, manifest.start_of_text):
         if token is not None and not 0 <= token < manifest.vocabulary:

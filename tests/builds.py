@@ -62,6 +62,7 @@ def make_builds(
         vocabulary=spec.vocabulary,
         end_of_text=None,
         parameters=1,
+        inner=spec.inner or None,
     )
     for name in names:
         (target / name).mkdir(exist_ok=True)

@@ -422,7 +422,8 @@ def test_bench_ends_with_one_line_of_json(run: Run) -> None:
     assert all(figures[name] > 0 for name in ("prompt64_ms", "lanes1", "lanes3"))
     assert figures["bandwidth_gb_s"] > 0
     assert "memory allows" in out
-    assert "What would be faster: fewer bytes (--precision int8" in out
+    assert "What would be faster: " in out
+    assert "fewer bytes" not in out  # memory is no bound of a model this small
 
 
 def test_bench_measures_behind_prompts_of_several_lengths(run: Run) -> None:

@@ -75,9 +75,14 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
             print(f"prompt of {size:4d} tokens  {prompts[size]:9,.1f} ms", flush=True)
         figures["prompt64_ms"] = prompts[PROMPT]
         tables = {size: _table(model, args.lanes, size, bandwidth) for size in args.context}
-    first = next(iter(tables.values()))
+    size, first = next(iter(tables.items()))
+    reached = None
+    if bandwidth is not None:
+        reached = max(
+            rate / _allowed(model, lanes, size, bandwidth) for lanes, rate in first.items()
+        )
     gpu = device.decide("auto", device.look(provider=True)).device == "cuda"
-    print(f"\n{limits.faster(manifest, build, first, gpu=gpu)}")
+    print(f"\n{limits.faster(manifest, build, first, reached, gpu=gpu)}")
     if args.json:
         figures |= {f"lanes{lanes}": round(rate, 1) for lanes, rate in first.items()}
         figures |= model.describe() | {
@@ -92,7 +97,7 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
             "parameters": manifest.parameters,
             "bytes": build.bytes,
             "top_k": Recipe().top_k,
-            "steps": STEPS,
+            "steps": {size: _steps(model, size) for size in tables},
             "rounds": ROUNDS,
             "needs_mb": {
                 size: {lanes: round(_needed(model, lanes, size) / 1e6) for lanes in table}
@@ -116,7 +121,11 @@ def _table(
     for lanes in lane_numbers:
         rate = tokens_a_second(session, model.tokens, lanes, steps, prompt=prompt)
         rates[lanes] = rate
-        limit = _limit(model, lanes, prompt + WARM_UP + steps // 2, rate, bandwidth)
+        limit = "not measured"
+        if bandwidth is not None:
+            allowed = _allowed(model, lanes, prompt, bandwidth)
+            reached = "cached" if rate > allowed else f"{rate / allowed:.0%}"
+            limit = f"{allowed:,.0f} ({reached})"
         needed = _needed(model, lanes, prompt)
         print(
             f"{lanes:5d} {rate:10,.1f} {rate / lanes:10,.1f}   {limit:21} {needed / 1e6:,.0f} MB",
@@ -136,15 +145,11 @@ def _needed(model: Model, lanes: int, prompt: int) -> int:
     return memory.estimate(session.manifest, session.build.name, lanes, length).total
 
 
-def _limit(model: Model, lanes: int, position: int, rate: float, bandwidth: float | None) -> str:
-    """Return how many tokens a second memory allows, and how much of that was reached."""
-    if bandwidth is None:
-        return "not measured"
-    step = limits.step_bytes(model.session.manifest, model.session.build, lanes, position)
-    allowed = lanes * bandwidth / step
-    if rate > allowed:
-        return f"{allowed:,.0f} (cached)"
-    return f"{allowed:,.0f} ({rate / allowed:.0%})"
+def _allowed(model: Model, lanes: int, prompt: int, bandwidth: float) -> float:
+    """Return how many tokens a second memory allows, half-way through what is written."""
+    position = prompt + WARM_UP + _steps(model, prompt) // 2
+    session = model.session
+    return lanes * bandwidth / limits.step_bytes(session.manifest, session.build, lanes, position)
 
 
 def prompt_milliseconds(model: Model, size: int) -> float:

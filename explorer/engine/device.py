@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import math
 import os
 import platform
 import re
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explorer.engine import system_memory
+from explorer.engine import control_groups, system_memory
 from explorer.errors import InputError
 from explorer.settings import DeviceWish, is_device
 
@@ -370,14 +371,22 @@ def _visible(count: int) -> list[int]:
     return shown
 
 
-def physical_cores(cpus: Sequence[int] | None = None, topology: Path | None = None) -> int:
+def physical_cores(
+    cpus: Sequence[int] | None = None,
+    topology: Path | None = None,
+    granted: float | None = None,
+) -> int:
     """Return how many physical cores this process may use; threads of one core count once.
 
-    ``cpus`` are the processors it may run on, ``topology`` the folder where Linux describes them.
+    ``cpus`` are the processors it may run on, ``topology`` the folder where Linux describes them,
+    ``granted`` how many processors' time it gets (None: no limit). Without ``cpus`` the system is
+    asked for all three.
     """
     if cpus is None:
         allowed = getattr(os, "sched_getaffinity", None)
         cpus = sorted(allowed(0)) if allowed else range(os.cpu_count() or 1)
+        # More threads than a container has time for would wait for each other most of it.
+        granted = control_groups.processors() if sys.platform == "linux" else None
     if sys.platform == "win32" and topology is None:
         # Windows lists no cores in a readable place; nearly every x86 one has two threads.
         return max(1, len(cpus) // 2)
@@ -388,4 +397,5 @@ def physical_cores(cpus: Sequence[int] | None = None, topology: Path | None = No
             cores.add((folder / f"cpu{cpu}/topology/thread_siblings_list").read_text().strip())
         except OSError:
             cores.add(str(cpu))
-    return max(1, len(cores))
+    count = len(cores) if granted is None else min(len(cores), math.ceil(granted))
+    return max(1, count)

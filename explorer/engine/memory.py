@@ -81,7 +81,7 @@ def estimate(
     tokens = min(CHUNK, length)
     # Queries, keys and values; the inner layer before and after its gelu; residual and norms.
     number = 2 if build.precision == "fp16" else 4
-    activations = number * tokens * manifest.width * (3 + 4 + 4 + 4)
+    activations = number * tokens * (7 * manifest.width + 2 * manifest.inner_width)
     attention = number * tokens * length * manifest.heads
     work = logits + activations + attention
     if cuda:
@@ -106,9 +106,8 @@ def padded_rows(lanes: int) -> int:
 
 def _weights(manifest: Manifest, build: Build, columns: int, tokens: int) -> int:
     """Return what a CPU build's weights take once they are packed and ``tokens`` have been read."""
-    heads = manifest.heads * build.kv_head_size
     width = manifest.width
-    layers = manifest.layers * (4 * heads * width + 8 * width * width)
+    layers, _ = manifest.matrix_weights(build)
     head = columns * width
     if build.bits is None:
         tied = build.bytes < 4 * (layers + 2 * head)

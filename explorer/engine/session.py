@@ -143,7 +143,10 @@ class Session:
         self._even_rows = self.build.even_rows
         if self.device == "cpu" and not self._even_rows:
             # Known for the CPUs that were measured; other CPUs have other kernels, so look.
-            self._even_rows = not self._rows_agree()
+            try:
+                self._even_rows = not self._rows_agree()
+            except OutOfMemoryError as error:
+                raise self._explained(MemoryError(), 1) from error  # nobody asked for three rows
 
     def cache(self, rows: int) -> Cache:
         """Return an empty cache for ``rows`` sequences or more; one of one row is for prompts."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from explorer.engine import control_groups
+
 
 def free() -> int | None:
     """Return the bytes that a new process can have; None where it cannot be found out.
@@ -55,34 +57,17 @@ def free_on_linux(root: Path = Path("/")) -> int | None:
     """Return MemAvailable, or less where a control group of this process allows less."""
     found = _field(root / "proc/meminfo", "MemAvailable")
     left = [found] if found is not None else []
-    for folder in _groups(root):
+    for folder in control_groups.folders("memory", root):
         # cgroup 2, then 1.
         for limit, used in (
             ("memory.max", "memory.current"),
             ("memory.limit_in_bytes", "memory.usage_in_bytes"),
         ):
-            most, now = _number(folder / limit), _number(folder / used)
+            most, now = control_groups.number(folder / limit), control_groups.number(folder / used)
             if most is not None and now is not None:
                 # File pages that the group could drop count as used; they are free to us.
                 left.append(max(most - now + _droppable(folder / "memory.stat"), 0))
     return min(left, default=None)
-
-
-def _groups(root: Path) -> list[Path]:
-    """Return the folders of the memory control groups around this process, innermost first."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    folders = []
-    for line in lines:
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controllers not in ("", "memory") and "memory" not in controllers.split(","):
-            continue
-        base = root / "sys/fs/cgroup" / ("memory" if controllers else "")
-        inner = base / path.lstrip("/")
-        folders += [p for p in (inner, *inner.parents) if p == base or base in p.parents]
-    return folders
 
 
 def _field(path: Path, name: str) -> int | None:
@@ -95,13 +80,6 @@ def _field(path: Path, name: str) -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     return None
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # "max" is no limit
-        return None
 
 
 def _droppable(path: Path) -> int:

@@ -22,6 +22,9 @@ _BUFFER = 256 << 20
 
 _PASSES = 8
 
+_BOUND = 0.25
+"""Share of what memory allows below which it is not memory that steps wait for."""
+
 _SMALLER: dict[Precision, Precision] = {"fp32": "int8", "int8": "int4"}
 """Precision with fewer bytes on a CPU."""
 
@@ -37,17 +40,10 @@ def step_bytes(manifest: Manifest, build: Build, lanes: int, position: int) -> i
 
 def weight_bytes(manifest: Manifest, build: Build) -> int:
     """Return the bytes of the matrices of all layers and of the head."""
-    layers, head = _matrices(manifest, build)
+    layers, head = manifest.matrix_weights(build)
     if build.bits is not None:
         return build.quantized_bytes(layers, head)
     return layers * (2 if build.precision == "fp16" else 4) + head * 4
-
-
-def _matrices(manifest: Manifest, build: Build) -> tuple[int, int]:
-    """Return how many weights multiply in all layers, and in the head."""
-    width, heads = manifest.width, manifest.heads * build.kv_head_size
-    layer = 4 * heads * width + 8 * width * width
-    return manifest.layers * layer, manifest.vocabulary * width
 
 
 def read_bandwidth(threads: int) -> float:
@@ -64,15 +60,24 @@ def read_bandwidth(threads: int) -> float:
     return best
 
 
-def faster(manifest: Manifest, build: Build, rates: Mapping[int, float], *, gpu: bool) -> str:
+def faster(
+    manifest: Manifest,
+    build: Build,
+    rates: Mapping[int, float],
+    reached: float | None,
+    *,
+    gpu: bool,
+) -> str:
     """Say in a sentence what would make more tokens a second than was measured.
 
-    ``rates`` are tokens a second by number of lanes, ``gpu`` says whether there is one to use.
+    ``rates`` are tokens a second by number of lanes, ``reached`` is the largest share of what
+    memory allows among them (None: not measured), ``gpu`` says whether there is one to use.
     """
     ways = []
     name = _SMALLER.get(build.precision) if build.device_class == "cpu" else None
     # With several lanes the processor is the bound, and unpacking four bits costs it more.
-    if name and (name != "int4" or 1 in rates):
+    bound = reached is None or reached > _BOUND
+    if name and bound and (name != "int4" or 1 in rates):
         smaller = expected_build(manifest, f"cpu-{name}")
         less = weight_bytes(manifest, smaller) / weight_bytes(manifest, build)
         when = " for one lane" if name == "int4" else ""

@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from explorer.engine.tokens import FILE_NAME as TOKENIZER_FILE
 from explorer.engine.tokens import Tokens
-from explorer.errors import CheckpointError, DeviceError, EngineError, ModelError
+from explorer.errors import (
+    CheckpointError,
+    DeviceError,
+    EngineError,
+    ModelError,
+    OutOfMemoryError,
+)
 from explorer.manifest import FILE_NAME as MANIFEST_FILE
 from explorer.manifest import Build
 from explorer.paths import Paths
@@ -77,14 +83,21 @@ def verify(progress: Progress, paths: Paths, name: str | Path) -> Verification:
 
 
 def is_intact(model: Installed, build: str) -> bool:
-    """Return whether the files of a build are those that were written, by size and by hash.
+    """Return whether the files of a build are those that were written, and the tokenizer too.
 
-    False where the model has no such build. A build made before hashes were kept is taken as it is.
+    False where the model has no such build. A build made before hashes were kept is taken as it is,
+    a tokenizer too whose source cannot be read.
     """
     known = model.manifest.builds.get(build) if model.manifest else None
     if known is None:
         return False
-    return _build_files(model, known, _Hashing(lambda fraction, text: None, model), "").ok
+    if not _build_files(model, known, _Hashing(lambda fraction, text: None, model), "").ok:
+        return False
+    try:
+        with open_checkpoint(source_folder(model)) as checkpoint:
+            return _is_text(model.folder / TOKENIZER_FILE, checkpoint.tokenizer.json)
+    except (CheckpointError, ModelError):
+        return True
 
 
 def _findings(progress: Progress, model: Installed) -> Iterator[Finding]:
@@ -198,7 +211,8 @@ def _ask_source(progress: Progress, model: Installed) -> tuple[_Answers | None, 
         words = f"its weights, tokenizer or sizes are not those of {model.name}; {_again()}"
         return None, [_wrong("source", words)]
     if manifest and not _is_text(model.folder / TOKENIZER_FILE, tokenizer.json):
-        words = f"it is missing or not the tokenizer of the source; {_again()}"
+        remedies = [_remake(model, build) for build in manifest.builds.values()] or [_again()]
+        words = f"it is missing or not the tokenizer of the source; {remedies[0]}"
         findings.append(_wrong(TOKENIZER_FILE, words))
     holes = frozenset(tokenizer.holes)
     drawable = np.array([i for i in range(tokenizer.vocabulary) if i not in holes])
@@ -211,8 +225,8 @@ def _build_files(model: Installed, build: Build, hashed: _Hashing, remedy: str) 
     for name in names:
         if not (folder / name).is_file():
             return _wrong(build.name, f"{name} is missing; {remedy}")
-    if not model.has(build.name):
-        size = sum((folder / name).stat().st_size for name in names)
+    size = sum((folder / name).stat().st_size for name in names)
+    if size != build.bytes:
         words = f"its files have {size:,} bytes together, {build.bytes:,} were written; {remedy}"
         return _wrong(build.name, words)
     if not build.hashes:
@@ -240,7 +254,7 @@ def _build_tokens(model: Installed, build: Build, answers: _Answers | None) -> F
     try:
         with closing(Session(model.folder, build.name, build.device_class)) as session:
             found = parity.logits_of(session, answers.ids)
-    except DeviceError as error:
+    except (DeviceError, OutOfMemoryError) as error:
         words = f"{build.name}: cannot run on this machine, so only its files were checked: {error}"
         return Finding(build.name, True, words)
     except (ModelError, EngineError) as error:

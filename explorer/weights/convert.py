@@ -19,7 +19,7 @@ from pathlib import Path
 from explorer.errors import CheckpointError, ModelError
 from explorer.manifest import BUILD_NAMES, CONTRACT_VERSION, Build, DeviceClass, Manifest, Precision
 from explorer.weights.checkpoint import Checkpoint, open_checkpoint
-from explorer.weights.plan import GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
+from explorer.weights.plan import FORM, GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
 from explorer.weights.writing import copy_file, flush
 
 PART = ".part"
@@ -125,7 +125,8 @@ def add_build(
     """Make one more build of the model folder ``folder`` from what it was made of.
 
     ``source`` is where the checkpoint lies if it is not in ``folder/source``. A build that is there
-    in full is made once more only with ``again``. Raises :class:`ModelError` where the source is
+    in full is made once more only with ``again``. A tokenizer that is missing or damaged is written
+    anew. Raises :class:`ModelError` where the source is
     gone or no longer the one that the model was made from.
     """
     manifest = Manifest.read(folder)
@@ -150,6 +151,7 @@ def add_build(
                     f"The source of {manifest.name} has changed since it was imported; "
                     "remove the model and import it again."
                 )
+            _write_tokenizer(folder, checkpoint)
             discard(folder / build)  # of a build that broke, or was never entered in model.json
             part.rename(folder / build)
             flush(folder)
@@ -193,11 +195,7 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
     hashes = write_graph(folder, spec, precision, device_class, read, making(share, 1.0)).hashes
     flush(folder / GRAPH_FILE)
     flush(folder)
-    bits, block = packing.layers
-    parts = [checkpoint.fingerprint(), name, CONTRACT_VERSION, bits, block]
-    if packing.head_bits is not None:
-        parts.append(packing.head_bits)
-    # Before there was such a thing, builds were as they still are where nothing is smoothed.
+    parts = [checkpoint.fingerprint(), name, CONTRACT_VERSION, FORM, *packing.layers, *packing.head]
     parts += [f"{norm} {factors[norm].tobytes().hex()}" for norm in sorted(factors)]
     return Build(
         name=name,
@@ -206,8 +204,8 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
         fingerprint=hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest(),
         kv_head_size=spec.kv_head_size,
         top=spec.top,
-        bits=bits,
-        block=block,
+        bits=packing.layers.bits,
+        block=packing.layers.block,
         head_bits=packing.head_bits,
         even_rows=packing.even_rows,
         bytes=_size(folder),
@@ -232,10 +230,11 @@ def graph_spec(checkpoint: Checkpoint) -> GraphSpec:
 
 
 def has_build(folder: Path, manifest: Manifest, build: str) -> bool:
-    """Return whether a model folder has this build, complete by its size."""
+    """Return whether a model folder has this build, complete by its size, and a tokenizer."""
     known = manifest.builds.get(build)
     try:
-        return known is not None and _size(folder / build) == known.bytes
+        complete = known is not None and _size(folder / build) == known.bytes
+        return complete and (folder / TOKENIZER_FILE).is_file()
     except OSError:
         return False
 
@@ -292,7 +291,7 @@ def _fill(
             build,
             _scaled(progress, number / len(builds), (number + 1) / len(builds)),
         )
-    (part / TOKENIZER_FILE).write_bytes(checkpoint.tokenizer.json.encode())
+    _write_tokenizer(part, checkpoint)
     config = checkpoint.config
     end, start = checkpoint.end_of_text, checkpoint.start_of_text
     manifest = Manifest(
@@ -309,9 +308,18 @@ def _fill(
         source=source,
         hashes=hashes,
         builds=made,
+        inner=None if config.inner == 4 * config.width else config.inner,
     )
     manifest.write(part)
     return manifest
+
+
+def _write_tokenizer(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write ``tokenizer.json`` by one rename: other builds of the model may be in use."""
+    part = folder / (TOKENIZER_FILE + PART)
+    part.write_bytes(checkpoint.tokenizer.json.encode())
+    flush(part)
+    part.replace(folder / TOKENIZER_FILE)
 
 
 def _take_source(

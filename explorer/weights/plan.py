@@ -14,8 +14,11 @@ from explorer.manifest import Precision
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.bin"
 
-FORM = 4
-"""Counts the ways in which builds were made: one more has builds in the cache made anew."""
+FORM = 5
+"""Counts the ways in which builds were made, whatever changes a bit of what they compute.
+
+One more has builds in the cache made anew, under other fingerprints: the same seed may give other
+tokens."""
 
 LOGIT_BLOCK = 64
 """Logits come in whole blocks of this many columns, so that every row starts aligned."""

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from explorer.engine.tokens import Tokens
-from explorer.errors import DeviceError, UnknownModelError
+from explorer.errors import DeviceError, OutOfMemoryError, UnknownModelError
 from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.studies import parity
+from explorer.studies.remake import make_build
 from explorer.studies.verify import Verification, is_intact, verify
 from explorer.weights.source import Source
 from explorer.weights.store import Store
@@ -112,7 +113,11 @@ def test_the_tokenizer_beside_the_builds_is_compared_too(paths: Paths) -> None:
         damage(model_folder(paths) / "tokenizer.json")
         found = check(paths)
         assert list(wrong(found)) == ["tokenizer.json"]
+        assert "make the build again" in wrong(found)["tokenizer.json"]
         assert words(found, "source")
+        assert not is_intact(Store(paths).find("tiny"), "cpu-int8")
+        assert make_build(lambda fraction, text: None, paths, "tiny", "cpu-int8")
+        assert check(paths).ok
 
 
 @pytest.mark.parametrize("file", ["weights.bin", "model.onnx"])
@@ -232,6 +237,18 @@ def test_a_build_for_a_device_that_is_not_here_is_checked_by_its_files(
         "cpu-int8: cannot run on this machine, so only its files were checked: "
         "No NVIDIA driver was found."
     )
+
+
+def test_a_build_that_there_is_no_memory_for_is_checked_by_its_files(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OutOfMemoryError("There is not enough memory.")
+
+    monkeypatch.setattr("explorer.engine.session.Session", refuse)
+    found = check(paths)
+    assert found.ok
+    assert "only its files were checked: There is not" in words(found, "cpu-int8")[1]
 
 
 def test_whether_a_build_is_intact_can_be_asked_alone(paths: Paths) -> None:

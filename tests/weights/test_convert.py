@@ -23,6 +23,7 @@ from explorer.manifest import BUILD_NAMES, Manifest
 from explorer.weights import checkpoint
 from explorer.weights import convert as conversion
 from explorer.weights.convert import add_build, convert, graph_spec, has_build
+from explorer.weights.plan import FORM
 from explorer.weights.source import Source
 from tests.reference import load_reference
 from tests.tiny import make_tiny, random_weights, write_weights
@@ -466,6 +467,54 @@ def test_the_same_weights_are_written_as_ever(tmp_path: Path, build: str, digest
     source = make_tiny(tmp_path / "source", width=48, heads=4, inner=100, vocabulary=700)
     made = convert(source, tmp_path / "m", [build], "tiny", quiet).builds[build]
     assert made.hashes["weights.bin"] == digest
+
+
+GRAPHS = {
+    "cpu-fp32": "aefffbab633d7832095d3ea05c17a0e98bdec09c586aaa3ca84650dc19164c81",
+    "cpu-int8": "5e4935ac7457c346ee82e6fbf8d70ead5c126792a4d3825d2bf2482baf97ce94",
+    "cpu-int4": "1c1ff482fc5953f08507d54c36d900b96bd597f4767ce61f788cdf4755c21667",
+    "cuda-fp16": "da38796ef092c7edccd4b014c9127b82d3846eebc6d34a6127f138779387cd16",
+}
+"""What the graphs of this FORM compute, node by node."""
+
+
+@pytest.mark.parametrize(("build", "digest"), GRAPHS.items())
+def test_a_graph_that_changes_counts_as_another_form(
+    source: Path, tmp_path: Path, build: str, digest: str
+) -> None:
+    """Else a fingerprint stands for builds that give other tokens, and caches keep old ones."""
+    convert(source, tmp_path / "m", [build], "tiny", quiet)
+    graph = onnx.load(tmp_path / "m" / build / "model.onnx", load_external_data=False).graph
+    nodes = [
+        (
+            node.domain,
+            node.op_type,
+            list(node.input),
+            list(node.output),
+            sorted(
+                (each.name, str(onnx.helper.get_attribute_value(each))) for each in node.attribute
+            ),
+        )
+        for node in graph.node
+    ]
+    inside = [
+        (each.name, numpy_helper.to_array(each).tolist())
+        for each in graph.initializer
+        if each.data_location != onnx.TensorProto.EXTERNAL
+    ]
+    found = hashlib.sha256(json.dumps([nodes, inside]).encode()).hexdigest()
+    assert (FORM, found) == (5, digest), "count FORM on, then enter what is written now"
+
+
+def test_the_form_of_the_graph_is_part_of_a_builds_fingerprint(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = convert(source, tmp_path / "one", ["cpu-fp32", "cpu-int8"], "one", quiet)
+    monkeypatch.setattr(conversion, "FORM", FORM + 1)
+    two = convert(source, tmp_path / "two", ["cpu-fp32", "cpu-int8"], "two", quiet)
+    assert one.fingerprint == two.fingerprint
+    prints = [each.fingerprint for made in (one, two) for each in made.builds.values()]
+    assert len(set(prints)) == 4
 
 
 def test_parts_of_tensors_change_nothing(

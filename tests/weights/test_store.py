@@ -122,6 +122,18 @@ def test_a_program_that_writes_other_graphs_makes_its_own_builds_in_the_cache(
     assert cached(paths) == [new.name] != [old.name]
 
 
+@pytest.mark.parametrize("build", ["cpu-fp32", "cpu-int8"])
+def test_a_tokenizer_that_is_gone_from_the_cache_comes_back(store: Store, build: str) -> None:
+    """Whatever clears caches may take old files one by one."""
+    file = store.ensure("demo", "cpu-fp32") / "tokenizer.json"
+    text = file.read_bytes()
+    file.unlink()
+    assert not store.find("demo").has("cpu-fp32")
+    assert store.ensure("demo", build) == file.parent
+    assert file.read_bytes() == text
+    assert store.find("demo").has("cpu-fp32")
+
+
 def test_a_source_that_nobody_touched_is_hashed_once(
     store: Store, paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
