@@ -248,18 +248,18 @@ def _add_models(commands: Commands[_Parser]) -> None:
     add.add_argument(
         "--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU"
     )
-    add.add_argument("--name", metavar="N", help="what to call it (default: the folder's name)")
+    add.add_argument("--name", metavar="NAME", help="what to call it (default: the folder's name)")
     _add_download(actions)
     show = actions.add_parser("list", help="name what is installed", allow_abbrev=False)
     show.set_defaults(action="list")
     summary = "make an installed model in another precision too"
     more = actions.add_parser("convert", help=summary, allow_abbrev=False)
     more.set_defaults(action="convert")
-    more.add_argument("name", metavar="N")
+    more.add_argument("name", metavar="NAME")
     more.add_argument("--precision", choices=PRECISIONS, required=True, help="which one")
     remove = actions.add_parser("remove", help="delete an imported model", allow_abbrev=False)
     remove.set_defaults(action="remove")
-    remove.add_argument("name", metavar="N")
+    remove.add_argument("name", metavar="NAME")
     _add_model_studies(actions)
 
 
@@ -271,7 +271,7 @@ def _add_download(actions: Commands[_Parser]) -> None:
     add("name", metavar="NAME|OWNER/NAME", help="one of models available, or any repository")
     add("--revision", metavar="R", help="branch, tag or commit (default: see models available)")
     add("--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU")
-    add("--name", dest="called", metavar="N", help="what to call it (default: the repository's)")
+    add("--name", dest="called", metavar="NAME", help="what to call it (default: the repository's)")
     summary = "name the models that the program knows where to get"
     available = actions.add_parser("available", help=summary, allow_abbrev=False)
     available.set_defaults(action="available")
@@ -281,11 +281,11 @@ def _add_model_studies(actions: Commands[_Parser]) -> None:
     summary = "check hashes of all files, and ten tokens of every build"
     verify = actions.add_parser("verify", help=summary, allow_abbrev=False)
     verify.set_defaults(action="verify")
-    verify.add_argument("name", metavar="N")
+    verify.add_argument("name", metavar="NAME")
     summary = "measure what each precision costs in quality, on held-out text"
     compare = actions.add_parser("compare", help=summary, allow_abbrev=False)
     compare.set_defaults(action="compare")
-    compare.add_argument("name", metavar="N")
+    compare.add_argument("name", metavar="NAME")
     add = compare.add_argument
     add("--text", metavar="F", help="the text, - for stdin (default: one that ships)")
     precisions = ["fp32", "int8", "int4"]

@@ -148,6 +148,7 @@ class Output:
 
     def __init__(self, rows: int, sizes: Sizes, place: Place) -> None:
         """Make room for ``rows`` rows, all of which are shown."""
+        self.rows = rows
         top, columns = (rows, sizes.top), (rows, sizes.columns)
         self._small = Arrays(
             {

@@ -46,23 +46,14 @@ _UNSETTLED = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
-    """One drawn token and its figures (RULES 13)."""
-
-    token: int
-    logprob: float
-    """Natural, at temperature 1 over the full drawable vocabulary."""
-    rank: int
-    """Tokens with a higher logit, or an equal one and a lower id."""
-
-
-@dataclass(frozen=True, slots=True)
 class Draws:
-    """One drawn token a row, as columns (see :class:`Draw`), and what else was likely there."""
+    """One drawn token a row with its figures (RULES 13), and what else was likely there."""
 
     tokens: Ids  # [B]
     logprobs: Floats  # [B]
+    """Natural, at temperature 1 over the full drawable vocabulary."""
     ranks: Ids  # [B]
+    """Tokens with a higher logit, or an equal one and a lower id."""
     top_ids: Ids  # [B, min(10, K)] likeliest first
     top_logprobs: Floats  # [B, min(10, K)]
 
@@ -167,17 +158,6 @@ def draw(
         top_ids[:, :ALTERNATIVES],
         _logprobs(top_logits[:, :ALTERNATIVES], logsumexp[:, None]),
     )
-
-
-def draw_one(
-    logits: Floats, recipe: Recipe, uniform: float, end_of_text: int | None = None
-) -> Draw:
-    """Draw one token from the logits [V] of one position; the plain form of :func:`draw`."""
-    token, place = _draw_full(logits, Settings([recipe], end_of_text), 0, uniform)
-    values = logits.astype(np.float64)
-    peak = values.max()
-    logsumexp = peak + np.log(np.exp(values - peak).sum())
-    return Draw(token, float(values[token] - logsumexp), place)
 
 
 def rank(logits: Floats, token: int) -> int:

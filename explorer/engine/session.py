@@ -133,7 +133,7 @@ class Session:
         self._inner = self._opened()
         self._sizes = read_sizes(self._inner, self.manifest, self.build, folder)
         self.versions = {"onnxruntime": runtime.VERSION, "numpy": np.__version__}
-        self._prompt_output: tuple[int, Output] | None = None
+        self._prompt_output: Output | None = None
         self._steps: weakref.WeakKeyDictionary[Cache, dict[tuple[int, int], _Call]]
         self._steps = weakref.WeakKeyDictionary()
         self._graph_ids = itertools.count(1)
@@ -168,14 +168,13 @@ class Session:
         *,
         chunk: int = CHUNK,
         stop: Callable[[], bool] | None = None,
-        progress: Callable[[int, int], None] | None = None,
         rows: Literal["last", "all"] = "last",
     ) -> Output:
         """Read ``ids`` at positions start, start+1, ... of row 0; earlier positions are filled.
 
         Returns the logits that follow the last token or, with ``all``, every token of the last
-        chunk. ``progress(done, total)`` is called after every chunk; ``stop`` is asked from another
-        thread while one runs. Raises :class:`InterruptedPrefillError` when it answers True.
+        chunk. ``stop`` is asked from another thread while it runs. Raises
+        :class:`InterruptedPrefillError` when it answers True.
         """
         if not ids or start < 0 or start + len(ids) > self._sizes.context:
             raise ValueError(f"{len(ids)} tokens at {start} do not fit into {self._sizes.context}")
@@ -184,8 +183,6 @@ class Session:
             call = self._prompt_call(cache, part, start + begin, rows)
             with _stopping(stop, call.options):
                 output = self._run(call)
-            if progress is not None:
-                progress(begin + len(part), len(ids))
         return output
 
     def step(self, cache: Cache, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> Output:
@@ -267,10 +264,9 @@ class Session:
     def _prompt_call(self, cache: Cache, part: Sequence[int], start: int, rows: str) -> _Call:
         n = len(part)
         wanted = range(n) if rows == "all" else range(n - 1, n)
-        if self._prompt_output is None or self._prompt_output[0] != len(wanted):
-            output = Output(len(wanted), self._sizes, self._place)
-            self._prompt_output = len(wanted), output
-        call = _Call(self._inner, cache, (1, n), self._prompt_output[1], wanted, self._place)
+        if self._prompt_output is None or self._prompt_output.rows != len(wanted):
+            self._prompt_output = Output(len(wanted), self._sizes, self._place)
+        call = _Call(self._inner, cache, (1, n), self._prompt_output, wanted, self._place)
         call.ids[0] = part
         call.positions[0] = np.arange(start, start + n)
         call.seqlens[:] = start + n - 1

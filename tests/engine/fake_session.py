@@ -95,9 +95,7 @@ class FakeSession:
     def cache(self, rows: int) -> FakeCache:
         return FakeCache(rows + rows % 2 * self.build.even_rows, self.manifest.context)
 
-    def prefill(
-        self, cache, ids, start=0, *, chunk=256, stop=None, progress=None, rows="last"
-    ) -> FakeOutput:
+    def prefill(self, cache, ids, start=0, *, chunk=256, stop=None, rows="last") -> FakeOutput:
         assert ids
         assert start + len(ids) <= self.manifest.context
         finished = time.monotonic() + self.seconds * len(ids) / 64
