@@ -24,6 +24,7 @@ from explorer.errors import ExplorerError
 from explorer.gui.card_list import CardList
 from explorer.gui.card_model import Card, CardModel, first_words
 from explorer.gui.controls import label
+from explorer.gui.question import Question
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import counts, local_time, number_of
 from explorer.library.history import History, HuntSummary
@@ -66,8 +67,7 @@ class HistoryPage(QWidget):
         self.list.delete_asked.connect(self._on_delete_asked)
         self.reopen_button.clicked.connect(self._on_reopen)
         self.delete_button.clicked.connect(self._on_delete)
-        self.confirm_button.clicked.connect(self._on_confirmed)
-        self.spare_button.clicked.connect(self._on_spared)
+        self.question.confirmed.connect(self._on_confirmed)
         self._show(None)
 
     # What the window tells
@@ -127,19 +127,11 @@ class HistoryPage(QWidget):
         self.reopen_button.setToolTip("Show its tries in the lanes again, judged or not")
         self.delete_button = QPushButton("Delete…")
         self.delete_button.setProperty("role", "rejected")
-        self.confirm = QFrame()
-        self.confirm.setProperty("role", "problem")
-        self.warning = label("", "label", wrap=True)
-        self.confirm_button = QPushButton("Delete for good")
-        self.confirm_button.setProperty("role", "rejected")
-        self.spare_button = QPushButton("Leave it")
-        for button, name in (
-            (self.reopen_button, "Reopen the hunt"),
-            (self.delete_button, "Delete the hunt"),
-            (self.confirm_button, "Delete the hunt for good"),
-            (self.spare_button, "Do not delete the hunt"),
-        ):
-            button.setAccessibleName(name)
+        self.reopen_button.setAccessibleName("Reopen the hunt")
+        self.delete_button.setAccessibleName("Delete the hunt")
+        self.question = Question(
+            "Delete for good", "Delete the hunt for good", "Do not delete the hunt"
+        )
 
     def _arrange(self) -> None:
         head = QHBoxLayout()
@@ -174,14 +166,6 @@ class HistoryPage(QWidget):
         buttons.addWidget(self.delete_button)
         buttons.addStretch()
         buttons.addWidget(self.reopen_button)
-        answers = QHBoxLayout()
-        answers.addStretch()
-        answers.addWidget(self.spare_button)
-        answers.addWidget(self.confirm_button)
-        question = QVBoxLayout(self.confirm)
-        question.setContentsMargins(GAP, GAP, GAP, GAP)
-        question.addWidget(self.warning)
-        question.addLayout(answers)
         self.detail = QFrame()
         self.detail.setProperty("role", "card")
         column = QVBoxLayout(self.detail)
@@ -190,7 +174,7 @@ class HistoryPage(QWidget):
         column.addWidget(prompt_area, 1)
         column.addWidget(self.tally)
         column.addLayout(grid)
-        column.addWidget(self.confirm)
+        column.addWidget(self.question)
         column.addLayout(buttons)
 
         page = QHBoxLayout(self)
@@ -207,7 +191,7 @@ class HistoryPage(QWidget):
             for summary in self._history.page([hunt_id]):
                 self._summary = summary
         self.detail.setVisible(self._summary is not None)
-        self.confirm.hide()
+        self.question.hide()
         if self._summary is not None:
             self._write(self._summary)
         self._allow()
@@ -235,7 +219,7 @@ class HistoryPage(QWidget):
         self.delete_button.setEnabled(summary is not None and not streams)
         self.delete_button.setToolTip("A hunt still streams; stop it first." if streams else "")
         if streams:
-            self.confirm.hide()
+            self.question.hide()
 
     # What a person does
 
@@ -252,20 +236,12 @@ class HistoryPage(QWidget):
 
     def _on_delete(self) -> None:
         if self._summary is not None:
-            self.warning.setText(what_deletion_takes(self._summary))
-            self.confirm.show()
-            # The harmless answer has the focus: a second Enter must not delete.
-            self.spare_button.setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def _on_spared(self) -> None:
-        self.confirm.hide()
-        self.delete_button.setFocus(Qt.FocusReason.OtherFocusReason)
+            self.question.ask(what_deletion_takes(self._summary), self.delete_button)
 
     def _on_confirmed(self) -> None:
         summary = self._summary
-        if summary is None or not self.confirm.isVisibleTo(self):
+        if summary is None:
             return
-        self.confirm.hide()
         hunt, problem = summary.hunt, ""
         if self._history.takes_long():
             self.long_deletion.emit(hunt.id, hunt.prompt_text)

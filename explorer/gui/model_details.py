@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
@@ -26,6 +26,7 @@ from explorer.gui.desktop import show_folder
 from explorer.gui.model_facts import ModelFacts
 from explorer.gui.model_tasks import Task
 from explorer.gui.model_words import Insight, parameters, size
+from explorer.gui.question import Question
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.studies.verify import Finding
 from explorer.weights.store import Installed
@@ -72,7 +73,7 @@ class ModelDetails(QFrame):
         ``damage`` is the build, or an empty text for all of it, that could not be opened, and why.
         """
         if model is None or self._model is None or model.name != self._model.name:
-            self.confirm.hide()
+            self.question.hide()
         self._model, self._used, self._damage = model, used, damage
         self._body.setVisible(model is not None)
         if model is None:
@@ -138,13 +139,6 @@ class ModelDetails(QFrame):
                 " Samples and hunts that were made with it stay.",
             )
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Escape removes nothing."""
-        if event.key() == Qt.Key.Key_Escape and self.confirm.isVisible():
-            self._on_spared()
-        else:
-            super().keyPressEvent(event)
-
     # Building
 
     def _make(self) -> None:
@@ -171,11 +165,7 @@ class ModelDetails(QFrame):
         )
         self.reveal = noted_button("Show in file manager", "Show the model's folder")
         self.remove = noted_button("Remove…", "Remove the model", role="rejected")
-        self.confirm = QFrame()
-        self.confirm.setProperty("role", "problem")
-        self.warning = label("", "label", wrap=True)
-        self.spare_button = noted_button("Leave it", "Remove nothing")
-        self.confirm_button = noted_button("Delete for good", "Delete for good", role="rejected")
+        self.question = Question("Delete for good", "Delete for good", "Remove nothing")
 
     def _arrange(self) -> None:
         self._problem = QFrame()
@@ -210,21 +200,13 @@ class ModelDetails(QFrame):
         self._buttons = QGridLayout()
         self._buttons.setSpacing(2 * UNIT)
         self._place_buttons(1)
-        answers = QHBoxLayout()
-        answers.addStretch()
-        answers.addWidget(self.spare_button)
-        answers.addWidget(self.confirm_button)
-        question = QVBoxLayout(self.confirm)
-        question.setContentsMargins(GAP, GAP, GAP, GAP)
-        question.addWidget(self.warning)
-        question.addLayout(answers)
         self._body = QWidget()
         lines = QVBoxLayout(self._body)
         lines.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
         lines.setSpacing(GAP)
         lines.addLayout(head)
         lines.addWidget(area, 1)
-        lines.addWidget(self.confirm)
+        lines.addWidget(self.question)
         lines.addLayout(self._buttons)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -258,8 +240,7 @@ class ModelDetails(QFrame):
         self.measure.clicked.connect(lambda: self._tell(self.measure_asked))
         self.reveal.clicked.connect(self._on_reveal)
         self.remove.clicked.connect(self.ask_to_remove)
-        self.confirm_button.clicked.connect(self._on_confirmed)
-        self.spare_button.clicked.connect(self._on_spared)
+        self.question.confirmed.connect(self._on_confirmed)
 
     # What is shown
 
@@ -337,22 +318,14 @@ class ModelDetails(QFrame):
 
     def _ask(self, build: str, words: str) -> None:
         self._asked_build = build
-        self.warning.setText(words)
-        self.confirm_button.setText("Delete the build" if build else "Delete for good")
-        self.confirm_button.setAccessibleName(self.confirm_button.text())
-        self.confirm.show()
-        # The harmless answer has the focus: a second Enter must not delete.
-        self.spare_button.setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def _on_spared(self) -> None:
-        self.confirm.hide()
-        asked = self.builds.rows[self._asked_build].remove if self._asked_build else self.remove
-        asked.setFocus(Qt.FocusReason.OtherFocusReason)
+        act = self.question.act_button
+        act.setText("Delete the build" if build else "Delete for good")
+        act.setAccessibleName(act.text())
+        self.question.ask(words, self.builds.rows[build].remove if build else self.remove)
 
     def _on_confirmed(self) -> None:
-        if self._model is None or not self.confirm.isVisibleTo(self):
+        if self._model is None:
             return
-        self.confirm.hide()
         if self._asked_build:
             self.remove_build_asked.emit(self._model.name, self._asked_build)
         else:

@@ -57,7 +57,7 @@ def test_the_chosen_hunt_is_shown_in_full_and_reopened(page, hunts, qtbot):
 def test_deleting_asks_first_and_names_what_goes_and_what_stays(page, hunts, shelf):
     page.list.choose(hunts[0])
     page.delete_button.click()
-    words = page.warning.text()
+    words = page.question.words.text()
     for part in (
         "the 4 texts",
         "1 kept sample",
@@ -67,8 +67,8 @@ def test_deleting_asks_first_and_names_what_goes_and_what_stays(page, hunts, she
         "cannot be undone",
     ):
         assert part in words
-    page.spare_button.click()
-    assert not page.confirm.isVisible()
+    page.question.spare_button.click()
+    assert not page.question.isVisible()
     assert len(shelf.history.ids()) == 2
 
 
@@ -76,7 +76,7 @@ def test_a_confirmed_deletion_leaves_the_counts(page, hunts, shelf, qtbot):
     page.list.choose(hunts[0])
     page.delete_button.click()
     with qtbot.waitSignal(page.deleted) as deleted:
-        page.confirm_button.click()
+        page.question.act_button.click()
     assert deleted.args == [hunts[0], "A miller had three daughters."]
     assert shelf.history.ids() == [hunts[1]]
     assert page.remains.text() == "Deleted for good: 1 hunt with 4 tries; their counts remain."
@@ -87,7 +87,7 @@ def test_a_second_enter_does_not_delete(page, hunts, shelf, qtbot):
     page.activateWindow()
     page.list.choose(hunts[0])
     page.delete_button.click()
-    qtbot.waitUntil(page.spare_button.hasFocus)
+    qtbot.waitUntil(page.question.spare_button.hasFocus)
     page.focusWidget().click()
     assert len(shelf.history.ids()) == 2
 
@@ -96,7 +96,7 @@ def test_choosing_another_hunt_forgets_the_question(page, hunts):
     page.list.choose(hunts[0])
     page.delete_button.click()
     page.list.choose(hunts[1])
-    assert not page.confirm.isVisible()
+    assert not page.question.isVisible()
 
 
 def test_a_streaming_hunt_cannot_be_deleted(page, hunts):
@@ -104,7 +104,7 @@ def test_a_streaming_hunt_cannot_be_deleted(page, hunts):
     page.delete_button.click()
     page.set_running(hunts[0])
     assert not page.delete_button.isEnabled()
-    assert not page.confirm.isVisible()
+    assert not page.question.isVisible()
     assert "stop it first" in page.delete_button.toolTip()
     page.set_running(None)
     assert page.delete_button.isEnabled()
@@ -135,6 +135,6 @@ def test_a_read_only_library_says_why_it_deletes_nothing(tmp_path, qtbot):
     page.refresh()
     page.delete_button.click()
     with qtbot.waitSignal(page.message):
-        page.confirm_button.click()
+        page.question.act_button.click()
     assert len(cards(page)) == 1
     reading.close()

@@ -76,7 +76,7 @@ def delete_newest(desk):
     newest = page._history.ids()[0]
     page.list.choose(newest)
     page.delete_button.click()
-    page.confirm_button.click()
+    page.question.act_button.click()
     return newest
 
 

@@ -215,7 +215,7 @@ def test_a_broken_model_says_why_and_can_only_go(page, qtbot, works):
     assert not any(b.isEnabled() for b in (details.use, details.verify, details.measure))
     assert not details.builds.isVisible()
     press(qtbot, details.remove)
-    press(qtbot, details.confirm_button)
+    press(qtbot, details.question.act_button)
     assert works.asked() == [("remove", "old")]
 
 
@@ -264,21 +264,21 @@ def test_removing_asks_first_says_how_much_and_has_the_harmless_answer_ready(pag
     page.list.setFocus()
     qtbot.keyClick(page.list, Qt.Key.Key_Delete)
     details = page.details
-    assert details.confirm.isVisible()
-    assert "1.2 GB" in details.warning.text()
-    assert "cannot be undone" in details.warning.text()
-    assert details.spare_button.hasFocus()
-    qtbot.keyClick(details.spare_button, Qt.Key.Key_Space)
+    assert details.question.isVisible()
+    assert "1.2 GB" in details.question.words.text()
+    assert "cannot be undone" in details.question.words.text()
+    assert details.question.spare_button.hasFocus()
+    qtbot.keyClick(details.question.spare_button, Qt.Key.Key_Space)
     assert works.jobs == []
     assert details.remove.hasFocus()
     qtbot.keyClick(details.remove, Qt.Key.Key_Space)
-    qtbot.keyClick(details.spare_button, Qt.Key.Key_Escape)
-    assert not details.confirm.isVisible()
+    qtbot.keyClick(details.question.spare_button, Qt.Key.Key_Escape)
+    assert not details.question.isVisible()
     assert details.remove.hasFocus()
     qtbot.keyClick(details.remove, Qt.Key.Key_Space)
-    press(qtbot, details.confirm_button)
+    press(qtbot, details.question.act_button)
     assert works.asked() == [("remove", "gpt2")]
-    assert not details.confirm.isVisible()
+    assert not details.question.isVisible()
     assert page.list.hasFocus()
 
 
@@ -286,15 +286,15 @@ def test_a_question_is_not_answered_for_another_model(page, qtbot):
     page.list.choose("gpt2")
     page.details.ask_to_remove()
     page.list.choose("old")
-    assert not page.details.confirm.isVisible()
+    assert not page.details.question.isVisible()
 
 
 def test_one_build_goes_and_its_question_says_that_it_can_come_back(page, qtbot, works):
     page.list.choose("gpt2")
     press(qtbot, page.details.builds.rows["cpu-fp32"].remove)
-    assert "168 MB" in page.details.warning.text()
-    assert "can be made again" in page.details.warning.text()
-    press(qtbot, page.details.confirm_button)
+    assert "168 MB" in page.details.question.words.text()
+    assert "can be made again" in page.details.question.words.text()
+    press(qtbot, page.details.question.act_button)
     assert works.asked() == [("remove_build", "gpt2", "cpu-fp32")]
     assert page.list.hasFocus()
 

@@ -424,7 +424,7 @@ def test_rule_16_a_deleted_prompt_leaves_the_field_and_the_settings(desk):
     def delete(hunt):
         history.list.choose(hunt)
         history.delete_button.click()
-        history.confirm_button.click()
+        history.question.act_button.click()
 
     newest, older = desk.window.history._history.ids()
     delete(older)
@@ -446,7 +446,7 @@ def test_rule_16_a_prompt_that_another_hunt_has_too_stays_in_the_field(desk):
     history = desk.window.history
     desk.window.do("page_2")
     history.delete_button.click()
-    history.confirm_button.click()
+    history.question.act_button.click()
     assert len(history._history.ids()) == 1
     assert desk.window.explore.prompt.text() == "Hello"
 
