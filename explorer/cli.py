@@ -298,7 +298,8 @@ def _add_export(commands: Commands[_Parser]) -> None:
     parser = _new(commands, "export", "Write a collection of samples into a file.")
     parser.add_argument("collection", metavar="COLLECTION", help="its name")
     parser.add_argument("--format", choices=FORMATS, required=True)
-    parser.add_argument("--output", required=True, metavar="F", help="the file, - for stdout")
+    output = "the file, replaced if it is there; - for stdout"
+    parser.add_argument("--output", required=True, metavar="F", help=output)
 
 
 def _add_bench(commands: Commands[_Parser]) -> None:

@@ -402,6 +402,11 @@ def test_a_collection_is_exported(run: Run, home: Path, tmp_path: Path) -> None:
     assert (code, out) == (0, f"1 sample written to {target}.\n")
     (sample,) = objects(target.read_text())
     assert sample["tries"] == 2
+    code, again, _ = run("export", "Lions", "--format", "jsonl", "--output", str(target),
+                         data_dir=tmp_path)  # fmt: skip
+    assert (code, again) == (0, out)  # replaced without a question, as its help says
+    _, words, _ = run("export", "--help")
+    assert "replaced if it is there" in " ".join(words.split())
     assert list(sample)[:4] == ["id", "ended", "length", "text"]
     code, out, _ = run("export", "Lions", "--format", "markdown", "--output", "-",
                        data_dir=tmp_path)  # fmt: skip

@@ -1,14 +1,16 @@
 """Where a collection goes as a file, and in which of three forms.
 
-The dialog asks and shows the outcome; writing the file is somebody else's. It never blocks: it
-stays open beside the window until it is closed.
+The dialog asks, also before it replaces a file, and shows the outcome; writing the file is somebody
+else's. It never blocks: it stays open beside the window until it is closed.
 """
 
 from __future__ import annotations
 
+import os.path
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QDialog,
@@ -23,6 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.controls import label
+from explorer.gui.question import Question
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import number_of
 from explorer.library.collections_ import Collection
@@ -35,6 +38,7 @@ FORMATS: tuple[tuple[Format, str, str], ...] = (
     ("html", "Web page", "One file that needs nothing else: for showing to others"),
 )  # fmt: skip
 """(name, what it is called, what it is for)"""
+_BY_SUFFIX = {SUFFIXES[form]: number for number, (form, _, _) in enumerate(FORMATS)}
 
 
 class ExportDialog(QDialog):
@@ -51,6 +55,8 @@ class ExportDialog(QDialog):
         self._folder = folder
         self._collection: Collection | None = None
         self._writing = False
+        self._agreed: Path | None = None
+        """The file that may be replaced: choosing it, a person was asked and said so."""
         self.setWindowTitle("Export a collection")
         self.setModal(False)
         self.setMinimumWidth(130 * UNIT)
@@ -69,6 +75,7 @@ class ExportDialog(QDialog):
         self.outcome = label("", "label", wrap=True)
         self.outcome.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._strip = QFrame()
+        self.question = Question("Replace", "Replace the file", "Do not replace the file")
         self.close_button = QPushButton("Close")
         self.close_button.setAutoDefault(False)
         self.export = QPushButton("Export")
@@ -82,6 +89,7 @@ class ExportDialog(QDialog):
         self.browse.clicked.connect(self._on_browse)
         self.close_button.clicked.connect(self.close)
         self.export.clicked.connect(self._on_export)
+        self.question.confirmed.connect(self._on_replace)
 
     def _arrange(self) -> None:
         column = QVBoxLayout(self)
@@ -112,6 +120,7 @@ class ExportDialog(QDialog):
         strip.addWidget(self.outcome)
         self._strip.hide()
         column.addWidget(self._strip)
+        column.addWidget(self.question)
         column.addStretch()
         buttons = QHBoxLayout()
         buttons.addStretch()
@@ -125,11 +134,11 @@ class ExportDialog(QDialog):
             self.show()
             self.activateWindow()
             return
-        self._collection = collection
+        self._collection, self._agreed = collection, None
         amount = number_of(collection.samples, "sample")
         self.heading.setText(f"{collection.name}: {amount}")
         self.export.setEnabled(collection.samples > 0)
-        self._strip.hide()
+        self._say_nothing()
         self._suggest()
         self.show()
         self.activateWindow()
@@ -154,6 +163,24 @@ class ExportDialog(QDialog):
         """Return the name of the chosen format."""
         return FORMATS[self.formats.checkedId()][0]
 
+    def event(self, event: QEvent) -> bool:
+        """Grow where an outcome or a question needs room."""
+        handled = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._grow()
+        return handled
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Stay as high as the lines need at another width."""
+        super().resizeEvent(event)
+        self._grow()
+
+    def _grow(self) -> None:
+        # Qt gives a window the height of wrapped text only once, when it is first shown.
+        layout = self.layout()
+        if layout is not None:
+            self.setMinimumHeight(layout.totalHeightForWidth(self.width()))
+
     def _suggest(self) -> None:
         if self._collection is not None:
             name = _file_name(self._collection.name) + SUFFIXES[self.chosen_format()]
@@ -161,16 +188,24 @@ class ExportDialog(QDialog):
 
     def _on_format(self, number: int) -> None:
         path = Path(self.file.text())
-        if path.suffix in SUFFIXES.values():
+        if path.suffix.lower() in _BY_SUFFIX:
             self.file.setText(str(path.with_suffix(SUFFIXES[FORMATS[number][0]])))
-        self._strip.setVisible(self._writing)
+        if not self._writing:
+            self._say_nothing()
 
     def _on_edited(self, text: str) -> None:
         if self._writing:
             return
+        number = _BY_SUFFIX.get(Path(text.strip()).suffix.lower())
+        if number is not None:  # the file says what is in it
+            self.formats.button(number).setChecked(True)
         some = self._collection is not None and self._collection.samples > 0
         self.export.setEnabled(bool(text.strip()) and some)
+        self._say_nothing()
+
+    def _say_nothing(self) -> None:
         self._strip.hide()
+        self.question.hide()
 
     def _on_browse(self) -> None:
         dialog = QFileDialog(self, "Export to", self.file.text())
@@ -183,6 +218,7 @@ class ExportDialog(QDialog):
     def _on_file_selected(self, file: str) -> None:
         if file:
             self._folder = Path(file).parent
+            self._agreed = Path(file) if os.path.isfile(file) else None
             self.file.setText(file)
             self._on_edited(file)
 
@@ -194,8 +230,24 @@ class ExportDialog(QDialog):
         if self._writing:
             self.stop_asked.emit()
             return
-        if self._collection is not None and self.file.text().strip():
-            path = Path(self.file.text().strip()).expanduser()
+        if not self.file.text().strip():
+            return
+        # A name alone goes where files are offered. Not Path.expanduser and Path.is_file: they
+        # raise where there is no such person, or a name is too long.
+        path = self._folder / os.path.expanduser(self.file.text().strip())
+        self.file.setText(str(path))
+        if os.path.isfile(path) and path != self._agreed:
+            self._strip.hide()
+            self.question.ask(f"There is already a file {path}. Replace it?", self.file)
+        else:
+            self._write(path)
+
+    def _on_replace(self) -> None:
+        self._write(Path(self.file.text()))
+
+    def _write(self, path: Path) -> None:
+        self._agreed = None  # to one export
+        if self._collection is not None:
             self.export_chosen.emit(self._collection.id, self.chosen_format(), path)
 
 

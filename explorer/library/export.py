@@ -43,11 +43,12 @@ def export(
 ) -> int:
     """Write the samples of a collection into ``target`` and return how many there were.
 
-    The file appears, or changes, when it is complete; a failure leaves what was there before.
+    One that is there is replaced: whoever minds asks first. The file appears, or changes, when it
+    is complete; a failure leaves what was there before.
     Raises :class:`InputError` where ``target`` cannot be a file, :class:`ExplorerError` where it
     cannot be written.
     """
-    if not target.name or target.is_dir():
+    if not target.name or os.path.isdir(target):  # Path.is_dir raises for a name too long
         raise InputError(f"{target} is a folder; name a file in it.")
     if _same_file(target, samples.library):
         raise InputError(f"{target} is the library itself; name another file.")

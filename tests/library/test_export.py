@@ -315,8 +315,9 @@ def test_a_place_that_is_no_file_is_refused(desk: Desk, tmp_path: Path) -> None:
     for place in (tmp_path, Path(), Path("/")):
         with pytest.raises(InputError, match="folder"):
             export(desk.samples, collection, "html", place)
-    with pytest.raises(ExplorerError, match="another place"):
-        export(desk.samples, collection, "html", tmp_path / "missing" / "out.html")
+    for place in (tmp_path / "missing" / "out.html", tmp_path / ("x" * 300 + ".html")):
+        with pytest.raises(ExplorerError, match="another place"):
+            export(desk.samples, collection, "html", place)
 
 
 def test_an_export_never_replaces_the_library(desk: Desk, path: Path) -> None:
