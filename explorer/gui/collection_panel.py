@@ -1,7 +1,8 @@
 """The collection: kept samples, newest first, with what each one cost.
 
-One collection is shown at a time; new keeps go into it. Whatever is taken away can be brought back
-by the strip at the foot, as often as things were taken away.
+One collection is shown at a time; new keeps go into it. Until the program ends, whatever is taken
+away can be brought back by the strip at the foot, as often as things were taken away; after that
+nothing brings a collection back, so deleting one with samples asks first.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from explorer.errors import ExplorerError
 from explorer.gui.card_list import CardList
 from explorer.gui.card_model import Card, CardModel
 from explorer.gui.controls import label
+from explorer.gui.question import Question
 from explorer.gui.theme import PADDING, UNIT
 from explorer.gui.wording import number_of, tries
 from explorer.library.collections_ import MAX_NAME, Collection, Collections
@@ -89,6 +91,9 @@ class CollectionPanel(QWidget):
         self.name.hide()
         self.amount = label("", "muted")
         self.list = CardList(CardModel(self._read), self._search, "Samples", EMPTY)
+        self.question = Question(
+            "Delete", "Delete the collection and its samples", "Do not delete the collection"
+        )
         self._strip = QFrame()
         self._strip.setProperty("role", "notice")
         self.undo_words = label("", "label", wrap=True)
@@ -115,6 +120,7 @@ class CollectionPanel(QWidget):
         column.setSpacing(2 * UNIT)
         column.addLayout(head)
         column.addWidget(self.list, 1)
+        column.addWidget(self.question)
         column.addWidget(self._strip)
 
     def _connect(self) -> None:
@@ -124,6 +130,7 @@ class CollectionPanel(QWidget):
         self.list.amount_changed.connect(self._on_amount)
         self.name.returnPressed.connect(self._on_name_entered)
         self.name.cancelled.connect(self._close_name)
+        self.question.confirmed.connect(self._delete)
         self.undo.clicked.connect(self._on_undo)
 
     # What the window asks and tells
@@ -143,6 +150,7 @@ class CollectionPanel(QWidget):
 
     def refresh(self) -> None:
         """Read the collection again: something was kept, undone, moved or removed."""
+        self.question.hide()  # what it said may be true no longer
         if self._current is None:
             self._current = self._find(None)
         current = self._current
@@ -221,7 +229,7 @@ class CollectionPanel(QWidget):
         self.menu.addAction("New collection …", self._on_new)
         if self._current is not None:
             self.menu.addAction("Rename …", self._on_rename)
-            self.menu.addAction("Delete", self._on_delete)
+            self.menu.addAction("Delete …", self._on_delete)
             self.menu.addSeparator()
             self.menu.addAction("Export …", self._on_export)
 
@@ -256,13 +264,27 @@ class CollectionPanel(QWidget):
         if self._renaming and current is not None:
             if self._carry_out(lambda: self._collections.rename(current.id, self.name.text())):
                 self._close_name()
+                self.message.emit(f"It is called “{self._collections.get(current.id).name}” now.")
             return
         made: list[Collection] = []
         if self._carry_out(lambda: made.append(self._collections.create(self.name.text()))):
             self._close_name()
             self.set_collection(made[0].id)
+            self.message.emit(f"New keeps go into “{made[0].name}”.")
 
     def _on_delete(self) -> None:
+        gone = self._find(self.collection())
+        if gone is not None and gone.samples:
+            words = (
+                f"This deletes “{gone.name}” with {number_of(gone.samples, 'sample')}. Undo brings"
+                " all of it back until the program ends; after that nothing does. The tries stay"
+                " readable in History."
+            )
+            self.question.ask(words, self.heading)
+        else:
+            self._delete()
+
+    def _delete(self) -> None:
         gone = self._find(self.collection())
         inside = f" with {number_of(gone.samples, 'sample')}" if gone and gone.samples else ""
         if gone is not None and self._carry_out(lambda: self._collections.delete(gone.id)):

@@ -92,6 +92,19 @@ def test_a_name_that_is_taken_is_refused_with_a_sentence(panel, shelf, qtbot):
     assert len(shelf.collections.list()) == 1
 
 
+@pytest.mark.parametrize(("entry", "said"), [("New", "New keeps go into"), ("Rename", "is called")])
+def test_a_refusal_gives_way_to_what_is_so(panel, shelf, qtbot, entry, said):
+    news = []
+    panel.message.connect(news.append)
+    shelf.collections.create("Taken")
+    choose(panel, entry)
+    name(panel, qtbot, "Taken")
+    name(panel, qtbot, " Free ")
+    assert "already" in news[0]
+    assert said in news[-1]
+    assert "“Free”" in news[-1]
+
+
 def test_a_collection_is_renamed(panel, shelf, qtbot):
     choose(panel, "Rename")
     assert panel.name.text() == "Kept samples"
@@ -114,13 +127,49 @@ def test_a_deleted_collection_comes_back_with_its_samples(panel, shelf, qtbot):
     shelf.keep("a sample")
     panel.refresh()
     first = panel.collection()
+    choose(panel, "Delete")
     with qtbot.waitSignal(panel.collection_changed):
-        choose(panel, "Delete")
+        panel.question.act_button.click()
     assert panel.undo_words.text() == "“Kept samples” deleted with 1 sample."
     assert panel.collection() != first
     panel.undo.click()
     assert panel.collection() == first
     assert [card.words for card in cards(panel)] == ["a sample"]
+
+
+def test_deleting_asks_first_where_samples_go_too(panel, shelf, qtbot):
+    shelf.keep("a sample")
+    shelf.keep("another one")
+    panel.refresh()
+    choose(panel, "Delete")
+    assert "“Kept samples” with 2 samples" in panel.question.words.text()
+    assert "until the program ends" in panel.question.words.text()
+    qtbot.waitUntil(panel.question.spare_button.hasFocus)
+    panel.focusWidget().click()
+    assert not panel.question.isVisible()
+    assert [each.samples for each in shelf.collections.list()] == [2]
+    choose(panel, "Delete")
+    shelf.keep("a third one")
+    panel.refresh()
+    assert not panel.question.isVisible()  # it would take more than it said
+
+
+def test_an_empty_collection_is_deleted_without_a_question(panel, shelf):
+    panel.set_collection(shelf.collections.create("Empty").id)
+    choose(panel, "Delete")
+    assert not panel.question.isVisible()
+    assert [each.name for each in shelf.collections.list()] == ["Kept samples"]
+    assert panel.undo_words.text() == "“Empty” deleted."
+
+
+def test_the_tries_of_a_deleted_collection_stay_readable(panel, shelf):
+    hunt = shelf.hunt()
+    shelf.keep("a sample", 0, hunt)
+    panel.refresh()
+    choose(panel, "Delete")
+    panel.question.act_button.click()
+    assert shelf.history.ids() == [hunt.id]
+    assert [each.end.text for each in shelf.ledger.tries(hunt.id)] == ["a sample"]
 
 
 def test_a_sample_moves_and_comes_back(panel, shelf, qtbot):
