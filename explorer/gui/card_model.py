@@ -19,8 +19,11 @@ PAGE = 64
 """Rows that are read together."""
 PAGES = 16
 """Pages that are remembered."""
-WORDS = 240
-"""Characters at most that a card can show; longer first words are cut before painting."""
+WORDS = 800
+"""Characters at most that a card can show: two lines on a wide screen. Longer ones are cut before
+painting."""
+SPOKEN = 240
+"""Characters of them that a screen reader reads out."""
 
 CARD = Qt.ItemDataRole.UserRole
 """Role of the :class:`Card`."""
@@ -47,7 +50,8 @@ class Card:
     @property
     def spoken(self) -> str:
         """All of it in one line, for a screen reader."""
-        return ". ".join(part for part in (self.words, self.lead, self.rest) if part)
+        parts = (first_words(self.words, SPOKEN), self.lead, self.rest)
+        return ". ".join(part for part in parts if part)
 
 
 class CardModel(QAbstractListModel):
@@ -121,9 +125,10 @@ class CardModel(QAbstractListModel):
                 self.dataChanged.emit(self.index(0), self.index(len(self._ids) - 1))
 
 
-def first_words(text: str) -> str:
-    """Return the beginning of a text as one line, for a card."""
-    return " ".join(text[: 4 * WORDS].split())[:WORDS]
+def first_words(text: str, most: int = WORDS) -> str:
+    """Return the beginning of a text as one line of at most ``most`` characters, for a card."""
+    words = " ".join(text[: 4 * most].split())
+    return words if len(words) <= most else words[: most - 1].rstrip() + "…"
 
 
 def _common(one: Iterable[int], other: Iterable[int]) -> int:

@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 
 from explorer.errors import ExplorerError
 from explorer.gui.card_list import CardList
-from explorer.gui.card_model import Card, CardModel
+from explorer.gui.card_model import Card, CardModel, first_words
 from explorer.gui.controls import label
 from explorer.gui.question import Question
 from explorer.gui.theme import PADDING, UNIT
@@ -369,7 +369,7 @@ def _card(sample: Sample) -> Card:
     hunt = sample.hunt
     noted = " · noted" if sample.note else ""
     return Card(
-        words=sample.first_words or "(empty)",
+        words=first_words(sample.text) or "(empty)",
         lead=tries(sample.cost),
         rest=f"{hunt.recipe.describe()} · {hunt.model.name}{noted}",
     )

@@ -30,11 +30,15 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.errors import ExplorerError
+from explorer.gui.card_model import first_words
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controls import label
 from explorer.gui.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour
 from explorer.gui.wording import ENDINGS, local_time, number_of
 from explorer.library.samples import Sample, Samples
+
+TITLE = 120
+"""Characters of a sample in the title of its window."""
 
 
 class SampleView(QDialog):
@@ -144,7 +148,7 @@ class SampleView(QDialog):
             return
         words = sample.caption
         self.caption.setText(words[:1].upper() + words[1:])
-        self.setWindowTitle(sample.first_words or "Sample")
+        self.setWindowTitle(first_words(sample.text, TITLE) or "Sample")
         row, rows = self._panel.list.model.row_of(sample.id), self._panel.list.model.rowCount()
         self.place.setText(f"{row + 1:,} of {rows:,}" if row >= 0 else "")
         self.previous.setEnabled(row > 0)

@@ -20,8 +20,6 @@ from explorer.library.records import WHOLE_TRIES, Hunt, Try, try_from_row
 from explorer.library.statistics import Cost
 from explorer.library.tallies import Tallies
 
-FIRST_WORDS: Final = 120
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -50,12 +48,6 @@ class Sample:
     def tokens(self) -> tuple[int, ...]:
         """Token ids of the completion."""
         return self.attempt.end.ids if self.attempt.end else ()
-
-    @property
-    def first_words(self) -> str:
-        """The beginning of the text on one line, for a list; at most 120 characters."""
-        words = " ".join(self.text[: 4 * FIRST_WORDS].split())
-        return words if len(words) <= FIRST_WORDS else words[: FIRST_WORDS - 1].rstrip() + "…"
 
     @property
     def caption(self) -> str:

@@ -7,6 +7,7 @@ from PySide6.QtTest import QAbstractItemModelTester
 from explorer.gui import card_list
 from explorer.gui.card_list import HEAD, SLICE, SWEEP, CardList
 from explorer.gui.card_model import CARD, ID, PAGE, PAGES, Card, CardModel, first_words
+from explorer.gui.theme import UNIT
 from tests.gui.controls_of import nameless
 
 MANY = 100_000
@@ -198,7 +199,34 @@ def test_any_words_can_be_painted(cards, shelf, words):
 
 def test_first_words_are_one_line():
     assert first_words(" a\n\n b\tc ") == "a b c"
-    assert len(first_words("long " * 1000)) == 240
+    assert first_words("\n" * 5000) == ""
+    assert first_words("four five", 9) == "four five"
+    assert first_words("four five", 6) == "four…"  # and never more than was asked for
+    assert len(first_words("x" * 5000, 120)) == 120
+
+
+def test_a_wide_card_is_filled_with_words(cards):
+    words = first_words("word " * 1000)
+    cards.model._read = lambda ids: {key: Card(words, "7 tries", "k 40") for key in ids}
+    cards.resize(1900, 600)
+    cards.set_ids([1])
+    row = cards.view.visualRect(cards.model.index(0))
+    picture = cards.view.viewport().grab().toImage()
+    line = row.top() + 2 * UNIT + 2 + cards.view.fontMetrics().lineSpacing()
+    end = [
+        picture.pixel(x, y)
+        for x in range(row.right() - 80, row.right() - 2 * UNIT)
+        for y in range(line, line + cards.view.fontMetrics().ascent())
+    ]
+    assert len(set(end)) > 1  # the second line reaches the edge
+
+
+def test_a_screen_reader_is_not_given_the_whole_text(model, shelf):
+    model._read = lambda ids: {key: Card("word " * 100, "7 tries", "k 40") for key in ids}
+    model.set_ids([7])
+    spoken = model.index(0).data(Qt.ItemDataRole.AccessibleTextRole)
+    assert len(spoken) < 280
+    assert spoken.endswith("…. 7 tries. k 40")
 
 
 def source(ids):

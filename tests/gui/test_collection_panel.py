@@ -44,6 +44,12 @@ def test_samples_are_newest_first_with_what_they_cost(panel, shelf):
     assert panel.amount.text() == "2 samples"
 
 
+def test_a_card_has_more_of_a_long_text_than_any_panel_shows(panel, shelf):
+    shelf.keep("word " * 1000)
+    panel.refresh()
+    assert len(cards(panel)[0].words) > 700
+
+
 def test_removing_can_be_undone_as_often_as_it_was_done(panel, shelf, qtbot):
     kept = [shelf.keep(f"sample {number}") for number in range(3)]
     panel.refresh()

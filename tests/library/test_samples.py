@@ -113,18 +113,6 @@ def test_a_sample_moves_with_its_note_and_its_place_in_time(desk: Desk) -> None:
     assert desk.samples.get(older).collection_id == other.id
 
 
-def test_the_first_words_are_one_short_line(desk: Desk) -> None:
-    hunt = desk.hunt()
-    short = desk.kept(hunt, "\n\n  It was\n\ta dark night. ")
-    long = desk.kept(hunt, "word " * 1000)
-    blank = desk.kept(hunt, "\n" * 1000)
-    assert desk.samples.get(short).first_words == "It was a dark night."
-    words = desk.samples.get(long).first_words
-    assert len(words) <= 120
-    assert words.endswith("…")
-    assert desk.samples.get(blank).first_words == ""
-
-
 # Collections
 
 
