@@ -13,7 +13,9 @@ from explorer.gui.theme import GAP, UNIT
 from explorer.manifest import Manifest
 from explorer.weights.store import Installed
 
-FACTS = ("Source", "Revision", "Licence", "Fingerprint", "Context", "Vocabulary", "On disk")
+FINGERPRINT = "Model fingerprint"
+"""A kept sample names another one, that of the build."""
+FACTS = ("Source", "Revision", "Licence", FINGERPRINT, "Context", "Vocabulary", "On disk")
 BUNDLED = "comes with the program"
 CARD_NOTE = "What it was trained on, by whom, and what it is for; README.md of its folder"
 SHORT = 12
@@ -32,10 +34,10 @@ class ModelFacts(QWidget):
         self._names = {name: label(name, "muted") for name in FACTS}
         self.values: dict[str, QLabel] = {}
         for name in FACTS:
-            value = self.values[name] = label("", "label", wrap=name != "Fingerprint")
+            value = self.values[name] = label("", "label", wrap=name != FINGERPRINT)
             value.setAccessibleName(name)
             value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.copy = noted_button("Copy", "Copy the whole fingerprint", role="link")
+        self.copy = noted_button("Copy", "Copy the whole model fingerprint", role="link")
         self.card = noted_button("Read its card", "Read the model's card", CARD_NOTE, "link")
         self.hashes_button = noted_button(
             "Show its hashes", "Show the hashes of its files", role="link"
@@ -61,7 +63,7 @@ class ModelFacts(QWidget):
             "Revision": source.get("revision", ""),
             "Licence": source.get("licence", "")
             or ("MIT, as the program" if model.bundled else "not stated; ask whoever made it"),
-            "Fingerprint": manifest.fingerprint[:SHORT],
+            FINGERPRINT: manifest.fingerprint[:SHORT],
             "Context": f"{manifest.context:,} tokens",
             "Vocabulary": f"{manifest.vocabulary:,} tokens",
             "On disk": f"{size(model.bytes_on_disk)}, {last_used(model.used)}",
@@ -71,7 +73,7 @@ class ModelFacts(QWidget):
             for widget in (self.values[name], self._names[name]):
                 widget.setVisible(bool(text))
         self.values["Source"].setToolTip(source.get("path", ""))
-        self.values["Fingerprint"].setToolTip(
+        self.values[FINGERPRINT].setToolTip(
             f"{manifest.fingerprint}\nOver weights, tokenizer and config: the same for the same"
             " model, whichever source it came from."
         )
@@ -90,7 +92,7 @@ class ModelFacts(QWidget):
         grid.setColumnStretch(1, 1)
         for row, (name, value) in enumerate(self.values.items()):
             grid.addWidget(self._names[name], row, 0, Qt.AlignmentFlag.AlignTop)
-            if name == "Fingerprint":
+            if name == FINGERPRINT:
                 line = QHBoxLayout()
                 line.setSpacing(2 * UNIT)
                 line.addWidget(value)
@@ -110,7 +112,7 @@ class ModelFacts(QWidget):
     def _on_copy(self) -> None:
         if self._model is not None and self._model.manifest is not None:
             QGuiApplication.clipboard().setText(self._model.manifest.fingerprint)
-            self.message.emit("Fingerprint copied.")
+            self.message.emit(f"{FINGERPRINT} copied.")
 
     def _on_hashes(self) -> None:
         shown = not self.hashes.isVisibleTo(self)

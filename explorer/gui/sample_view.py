@@ -37,6 +37,8 @@ from explorer.gui.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour
 from explorer.gui.wording import ENDINGS, local_time, number_of
 from explorer.library.samples import Sample, Samples
 
+FINGERPRINT = "Build fingerprint"
+"""The Models page names another one, that of the model, which is the same for all its builds."""
 TITLE = 120
 """Characters of a sample in the title of its window."""
 
@@ -188,7 +190,7 @@ class SampleView(QDialog):
             ("Recipe", f"{recipe.describe()}, {number_of(recipe.max_tokens, 'token')} at most"),
             ("Model", f"{hunt.model.name}, {hunt.model.build}"),
             ("Seed", f"{hunt.seed} ({how}), try #{attempt.index} of its hunt"),
-            ("Fingerprint", hunt.model.fingerprint[:16]),
+            (FINGERPRINT, hunt.model.fingerprint[:16]),
             ("Length", f"{number_of(len(sample.tokens), 'token')}; {ended}"),
             ("Device", attempt.device),
             ("Kept", local_time(sample.kept_at)),
@@ -201,7 +203,7 @@ class SampleView(QDialog):
             shown.setAccessibleName(name)
             self._facts.addWidget(label(name, "muted"), row, column)
             self._facts.addWidget(shown, row, column + 1)
-            if name == "Fingerprint":
+            if name == FINGERPRINT:
                 shown.setToolTip(f"{hunt.model.fingerprint}\n{_versions(sample)}")
 
     def changeEvent(self, event: QEvent) -> None:

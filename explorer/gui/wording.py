@@ -10,7 +10,7 @@ _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 ENDINGS = {
     "end_of_text": "the model ended its text",
-    "max_tokens": "its tokens were used up",
+    "max_tokens": "max tokens reached",
     "context_full": "the context was full",
     "stopped": "stopped by hand",
     "dropped": "dropped while it streamed",

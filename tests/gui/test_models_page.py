@@ -172,7 +172,7 @@ def test_the_chosen_model_is_shown_in_full(page):
     assert facts["Source"] == "openai-community/gpt2 on Hugging Face"
     assert facts["Revision"] == "6" * 40
     assert facts["Licence"] == "MIT"
-    assert facts["Fingerprint"] == "ab12ab12ab12"
+    assert facts["Model fingerprint"] == "ab12ab12ab12"
     assert (facts["Context"], facts["Vocabulary"]) == ("1,024 tokens", "50,257 tokens")
     page.details.facts.copy.click()
     assert QGuiApplication.clipboard().text() == "ab12" * 16

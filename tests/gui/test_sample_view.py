@@ -47,8 +47,8 @@ def test_a_sample_is_shown_in_full_with_its_provenance(view, panel, kept):
         "k 40 · T 1.0, 200 tokens at most",
         "demo, cpu-int8",
         "(drawn), try #5 of its hunt",
-        "ab12ab12",
-        "3 tokens; its tokens were used up",
+        "Build fingerprint ab12ab12",
+        "3 tokens; max tokens reached",
         "CPU, 2 cores",
     ):
         assert part in facts
