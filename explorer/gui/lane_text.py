@@ -35,6 +35,9 @@ PROMPT_END = 40
 _MOST_LINES, _LINES_LEFT = 4, 2
 """Lines of a growing block at most, and after a cut; what follows may still pull the last ones
 about, such as a full stop that its word takes with it into the next line."""
+_FAR_TOO_MANY = 12
+"""Lines at which a block is cut wherever it can be, though a letter may then look otherwise."""
+
 _RIGHT_TO_LEFT = {"R", "AL", "AN", "RLE", "RLO", "RLI"}
 
 _SCROLL_KEYS = {Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End}
@@ -53,6 +56,15 @@ def prompt_end(prompt: str) -> str:
 def _runs_both_ways(text: str) -> bool:
     """Return whether the order of its letters on the screen depends on the whole paragraph."""
     return any(bidirectional(letter) in _RIGHT_TO_LEFT for letter in text)
+
+
+def _stands_alone(letter: str) -> bool:
+    """Return whether a line that begins with ``letter`` looks the same in a block of its own.
+
+    A full stop takes its font from the script before it, and fonts draw a dash higher in front of
+    digits and capitals.
+    """
+    return letter.isalpha() and not letter.isupper()
 
 
 class LaneText(QTextEdit):
@@ -211,11 +223,18 @@ class LaneText(QTextEdit):
     def _cut(self) -> None:
         """Keep the block that grows short."""
         block = self._end.block()
-        layout = block.layout()
-        if layout.lineCount() > _MOST_LINES and not _runs_both_ways(block.text()):
-            first_left = layout.lineAt(layout.lineCount() - _LINES_LEFT)
-            cursor = QTextCursor(self.document())
-            cursor.setPosition(block.position() + first_left.textStart())
+        layout, document = block.layout(), self.document()
+        count = layout.lineCount()
+        if count <= _MOST_LINES or _runs_both_ways(block.text()):
+            return
+        begins = [
+            block.position() + layout.lineAt(number).textStart()
+            for number in range(count - _LINES_LEFT, 0, -1)
+        ]
+        good = [at for at in begins if _stands_alone(document.characterAt(at))]
+        if good or count > _FAR_TOO_MANY:
+            cursor = QTextCursor(document)
+            cursor.setPosition((good or begins)[0])
             cursor.insertBlock()
             self._cuts.append(cursor)
 

@@ -105,9 +105,10 @@ def test_text_that_comes_in_pieces_is_the_text_that_comes_at_once(qapp, pieces):
         text.deleteLater()
 
 
+PATH = "/a/very/long/path/to/some/file/of/no/use.txt"
 PLAIN = (
     *("the", "a", "unicorn,", "scientists", "well-known", "(again)", ".", "3,141", "i.e.", "--"),
-    *("\n", "\n\n", "\t", "x" * 70, "/a/very/long/path/to/some/file/of/no/use.txt", "\u00a0"),
+    *("\n", "\n\n", "\t", "x" * 70, PATH, "\u00a0"),
 )
 FOREIGN = (
     "“Yes.”",
@@ -202,6 +203,37 @@ def test_text_in_many_scripts_has_the_same_lines_however_it_comes(pair, pieces):
         assert [words for _, words in lines(grown)] == [words for _, words in lines(whole)]
         assert grown.document().size() == whole.document().size()
     assert grown.toPlainText() == whole.toPlainText()
+    assert lines(grown) == lines(whole)
+
+
+DEPENDENT = [
+    # A dash stands higher in front of a digit, which may begin the next line.
+    [*["the "] * 70, "well-known ", "-- ", "3,141 ", *["the "] * 5],
+    # A full stop behind another script has that script's font.
+    [
+        *[*["the "] * 5, "\n ", *["the "] * 7, "x" * 70 + " ", "नमस्ते", PATH],
+        *["नमस्ते ", ". ", *["the "] * 3, "unicorn, "],
+    ],
+]
+
+
+@pytest.mark.parametrize("pieces", DEPENDENT)
+def test_no_line_that_depends_on_the_one_before_is_parted_from_it(pair, pieces):
+    grown, whole = pair
+    for _ in stages(pair, pieces):
+        assert [words for _, words in lines(grown)] == [words for _, words in lines(whole)]
+        if not any(letter > "…" for letter in grown.machine_text()):
+            assert grown.grab().toImage() == whole.grab().toImage()
+
+
+def test_lines_that_all_depend_on_others_are_cut_at_last(pair):
+    grown, whole = pair
+    for _ in range(200):
+        grown.append("3,141 ")
+        block = grown.document().lastBlock()
+        assert block.layout().lineCount() <= 13
+    assert grown.document().blockCount() > 2
+    whole.set_text("…once", grown.machine_text(), follow=True)
     assert lines(grown) == lines(whole)
 
 
