@@ -22,6 +22,8 @@ show that sentence as it is. Anything else that reaches the top is a bug and is 
         └── LibraryDamagedError   it is not a library, or SQLite finds it damaged
 """
 
+from __future__ import annotations
+
 
 class ExplorerError(Exception):
     """Something the program can explain; ``str(error)`` is a sentence for a person."""
@@ -41,6 +43,19 @@ class RecipeError(InputError):
 
 class PromptError(InputError):
     """A prompt cannot be run with this model and recipe."""
+
+    @classmethod
+    def too_long(cls, tokens: int, context: int) -> PromptError:
+        """Return the refusal of a prompt that leaves nothing of the ``context`` to write in."""
+        return cls(
+            f"The prompt has {tokens:,} tokens and the model's context holds {context:,}, so "
+            "nothing is left to write; shorten the prompt."
+        )
+
+    @classmethod
+    def without_start(cls) -> PromptError:
+        """Return the refusal of no prompt at all where the model has no token to start from."""
+        return cls("This model has no <|endoftext|> token to start from; type a prompt.")
 
 
 class VerdictError(InputError):

@@ -27,7 +27,7 @@ from explorer.engine.messages import (
     Start,
     Steps,
 )
-from explorer.errors import ExplorerError, LibraryReadOnlyError, VerdictError
+from explorer.errors import ExplorerError, LibraryReadOnlyError, PromptError, VerdictError
 from explorer.gui.loading import Engine, Loaded, Loading
 from explorer.recipe import Recipe
 from explorer.review import Judgement, Review
@@ -58,7 +58,8 @@ class Controller(QObject):
     prefill = Signal(int, int)
     """(done, total) tokens of a long prompt."""
     message = Signal(str, str)
-    """(sentence, level): ``news`` passes, ``notice`` and ``problem`` stay until dismissed."""
+    """(sentence, level): ``news`` passes, ``notice`` and ``problem`` stay until dismissed, and a
+    ``refusal`` of a prompt until there is another one."""
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class Controller(QObject):
         with self._explained() as outcome:
             commands = self.review.generate(
                 prompt,
-                self.loaded.tokens.prompt(prompt, self.loaded.manifest.context, control_tokens),
+                self.loaded.prompt(prompt, control_tokens),
                 recipe,
                 self.loaded.ref,
                 lanes=lanes,
@@ -322,6 +323,9 @@ class Controller(QObject):
             # A key pressed too early, or where a notice has said all along that nothing is judged.
             said.append(str(error))
             self.message.emit(str(error), "news")
+        except PromptError as error:
+            said.append(str(error))
+            self.message.emit(str(error), "refusal")
         except ExplorerError as error:
             said.append(str(error))
             self.message.emit(str(error), "problem")

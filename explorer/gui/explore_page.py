@@ -56,6 +56,7 @@ class ExplorePage(QSplitter):
         self._prompt_end = ""
         self._prompt_ids: list[int] | None = None  # as counted last; None: there are none
         self._model: ModelState = "none"
+        self._refusal = ""  # of the prompt as it stands
         self._wanted: bool | None = None  # Generate was asked for too early; True = a new hunt
         self.models = ModelPicker()
         self.prompt = PromptPanel(prompts)
@@ -229,9 +230,21 @@ class ExplorePage(QSplitter):
             new_hunt=new_hunt,
         )
         if started:
+            self._forget_refusal()
             self.lanes.choose(self.lanes.chosen)
 
     # What is shown
+
+    def say(self, sentence: str, level: str) -> None:
+        """Show a ``notice``, a ``problem``, or the ``refusal`` of a prompt above the lanes."""
+        if level == "refusal":
+            self._forget_refusal()
+            self._refusal = sentence
+        self.notices.say(sentence, role="notice" if level == "notice" else "problem")
+
+    def _forget_refusal(self) -> None:
+        self.notices.dismiss(self._refusal)
+        self._refusal = ""
 
     def show_state(self, title: str = "", advice: str = "") -> None:
         """Show the lanes of a hunt; without one, ``title`` and ``advice``, or how to begin."""
@@ -315,6 +328,7 @@ class ExplorePage(QSplitter):
     @Slot(str)
     def _on_prompt_edited(self, text: str) -> None:
         self._memory.change(prompt=text, control_tokens=self.prompt.control.isChecked())
+        self._forget_refusal()
         self._count_timer.start()
 
     @Slot()

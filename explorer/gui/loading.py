@@ -33,7 +33,7 @@ from explorer.engine.messages import (
 )
 from explorer.engine.process import STARTED_AGAIN, STARTS_AGAIN
 from explorer.engine.tokens import Tokens
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, PromptError
 from explorer.gui.doubt import Doubt, doubt, shortage
 from explorer.library.records import ModelRef
 from explorer.manifest import Manifest
@@ -71,6 +71,20 @@ class Loaded:
             self.build,
             json.dumps(asdict(self.manifest), sort_keys=True),
         )
+
+    def prompt(self, text: str, control: bool) -> list[int]:
+        """Return the ids of a prompt that tries can go on from.
+
+        Raises :class:`PromptError` for any other. The engine refuses those too, but only when the
+        hunt on the screen has been left for them.
+        """
+        context = self.manifest.context
+        ids = self.tokens.prompt(text, context, control)
+        if len(ids) >= context:
+            raise PromptError.too_long(len(ids), context)
+        if not ids and self.tokens.start_of_text is None:
+            raise PromptError.without_start()
+        return ids
 
 
 @dataclass(frozen=True, slots=True)

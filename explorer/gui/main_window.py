@@ -294,7 +294,7 @@ class MainWindow(QMainWindow):
         if level == "news":
             self.status.say(sentence)
         else:
-            self.explore.notices.say(sentence, role=level)
+            self.explore.say(sentence, level)
 
     @Slot(bool)
     def _on_running(self, running: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -249,6 +250,52 @@ def test_a_prompt_without_room_is_refused_with_the_sentence(desk):
     desk.tick()
     assert "600 tokens" in desk.window.explore.notices.sentences()[0]
     assert not desk.review.running
+
+
+def test_a_prompt_that_is_too_long_is_refused_before_the_hunt_is_left(desk):
+    """The lanes went empty, and a hunt of no tries stayed in the history for good."""
+    desk.generate("Hello")
+    desk.finish()
+    hunt, seats, sent = desk.review.hunt.id, desk.review.seats, len(desk.engine.sent)
+    desk.generate("word " * 600)
+    (sentence,) = desk.window.explore.notices.sentences()
+    tokens = len(demo().tokens.encode("word " * 600))
+    assert sentence == (
+        f"The prompt has {tokens:,} tokens and the model's context holds 512, so nothing is left to"
+        " write; shorten the prompt."
+    )
+    assert desk.review.hunt.id == hunt
+    assert desk.review.seats == seats
+    assert len(desk.engine.sent) == sent
+    assert desk.window.history._history.ids() == [hunt]
+    assert "another hunt" in desk.window.explore.recipe.note.text()
+
+
+def test_no_prompt_is_refused_before_the_hunt_is_left_where_nothing_starts_a_text(desk):
+    desk.generate("Hello")
+    desk.finish()
+    desk.window.controller.loaded.tokens.start_of_text = None
+    desk.generate("")
+    assert desk.review.hunt.prompt_text == "Hello"
+    assert desk.window.explore.notices.sentences() == [
+        "This model has no <|endoftext|> token to start from; type a prompt."
+    ]
+
+
+@pytest.mark.parametrize("generate", [True, False])
+def test_the_refusal_of_a_prompt_goes_with_that_prompt(desk, generate):
+    """It went on standing above the tries of a prompt that was not too long."""
+    desk.window._on_message("The settings cannot be written.", "problem")
+    desk.generate("word " * 600)
+    assert len(desk.window.explore.notices.sentences()) == 2
+    if generate:  # the same prompt, with a model that has room for it
+        manifest = replace(demo().manifest, context=1024)
+        desk.window.controller.loading.loaded = replace(demo(), manifest=manifest)
+        desk.window.do("generate")
+        assert desk.review.running
+    else:
+        QTest.keyClicks(desk.window.explore.prompt.editor, "!")
+    assert desk.window.explore.notices.sentences() == ["The settings cannot be written."]
 
 
 def test_tokens_are_counted_as_one_types(desk):
