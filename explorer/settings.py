@@ -53,6 +53,8 @@ class Settings:
     """The text in the prompt field."""
     control_tokens: bool = False
     collection: int | None = None
+    collection_shown: bool = True
+    """Whether the collection stands beside the lanes where there is room for it."""
     geometry: str = ""
     """Window place and state, as Qt gives it, in hexadecimal."""
     splitter: tuple[int, ...] = ()
@@ -112,7 +114,7 @@ def _fits(name: str, value: Any) -> bool:
             return value is None or (_is_whole(value) and 0 <= value < 2**64)
         case "collection":
             return value is None or _is_whole(value)
-        case "until_keep" | "hold" | "control_tokens":
+        case "until_keep" | "hold" | "control_tokens" | "collection_shown":
             return isinstance(value, bool)
         case "splitter":
             return isinstance(value, list) and all(_is_whole(x) and 0 <= x < 2**31 for x in value)

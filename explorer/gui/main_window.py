@@ -7,7 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSize, Qt, Slot
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QResizeEvent
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeyEvent,
+    QResizeEvent,
+    QShowEvent,
+)
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -392,8 +399,15 @@ class MainWindow(QMainWindow):
         super().resizeEvent(event)
         self._fold()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Fold what does not fit, now that the panels have the widths they were left with."""
+        super().showEvent(event)
+        self._fold()
+
     def _fold(self) -> None:
         """Fold the collection and the words of the rail away where the lanes need the room."""
+        if not self.isVisible():  # the panels have no widths yet
+            return
         wide = self.width()
         self.rail.set_narrow(wide < FOLD_RAIL)
         left, _, right = self.explore.widths()
@@ -401,7 +415,7 @@ class MainWindow(QMainWindow):
         folded = wide < FOLD_COLLECTION or room < self.explore.columns_want()
         if folded != self._folded:  # only when it changes, so that Ctrl+B has the last word
             self._folded = folded
-            self._show_collection(not folded)
+            self._show_collection(not folded and self.memory.settings.collection_shown)
 
     def _show_collection(self, shown: bool) -> None:
         self.explore.right.setVisible(shown)
@@ -409,7 +423,10 @@ class MainWindow(QMainWindow):
 
     def _on_collection_entry(self) -> None:
         self.show_page(EXPLORE)
-        self._show_collection(self.actions_.by_name["collection"].isChecked())
+        shown = self.actions_.by_name["collection"].isChecked()
+        if not self._folded:  # else it is for as long as there is too little room for it
+            self.memory.change(collection_shown=shown)
+        self._show_collection(shown)
 
     @Slot(int, int)
     def _on_splitter_moved(self, _place: int, _index: int) -> None:

@@ -42,7 +42,7 @@ class Desk:
         self.programs: list[window_app.Program] = []
         self.open()
 
-    def open(self, loaded: bool = True) -> MainWindow:
+    def open(self, loaded: bool = True, size: tuple[int, int] = (1440, 900)) -> MainWindow:
         """Start the program (again), with a model or before it has found one."""
         app = QApplication.instance()
         self.engine = ScriptedEngine()
@@ -50,7 +50,7 @@ class Desk:
         self.programs.append(program)
         self.window = program.window
         self.qtbot.addWidget(self.window)
-        self.window.resize(1440, 900)
+        self.window.resize(*size)
         self.window.show()
         if loaded:
             self.window.controller.loading.load(demo(), "auto")

@@ -411,6 +411,40 @@ def test_eight_lanes_fold_the_collection_for_their_columns(desk):
     assert desk.window.explore.right.isVisible()
 
 
+def test_eight_lanes_have_their_columns_after_a_restart(desk):
+    """Beside the collection they stood two by four until the next Generate."""
+    desk.window.resize(1280, 800)
+    desk.window.explore.recipe.set_lanes(8)
+    desk.generate("Hello")
+    desk.finish()
+    desk.close()
+    desk.open(size=(1280, 800))
+    assert not desk.window.explore.right.isVisible()
+    desk.qtbot.waitUntil(lambda: desk.window.explore.lanes._columns == 4, timeout=5000)
+
+
+def test_a_collection_that_was_put_away_stays_away(desk):
+    desk.window.actions_.by_name["collection"].trigger()
+    desk.close()
+    desk.open()
+    assert not desk.window.explore.right.isVisible()
+    desk.window.resize(1000, 760)
+    desk.window.resize(1440, 900)
+    assert not desk.window.explore.right.isVisible()
+    desk.window.actions_.by_name["collection"].trigger()
+    desk.close()
+    desk.open()
+    assert desk.window.explore.right.isVisible()
+
+
+def test_a_look_at_the_collection_where_it_does_not_fit_is_not_remembered(desk):
+    desk.window.resize(1000, 760)
+    for _ in range(2):  # show it, put it away again
+        desk.window.actions_.by_name["collection"].trigger()
+    desk.window.resize(1440, 900)
+    assert desk.window.explore.right.isVisible()
+
+
 def test_history_brings_a_hunt_back_with_all_its_tries(desk):
     desk.generate("First prompt", "a", "b", "c", "d")
     desk.finish()
