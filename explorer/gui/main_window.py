@@ -233,12 +233,14 @@ class MainWindow(QMainWindow):
         # Asked first: what hides gives the keyboard to the rail.
         along_the_rail = self.rail.isAncestorOf(self.focusWidget())
         self.rail.choose(page)
+        # Before the panel moves: the page that is left must still hold the keyboard, or the page
+        # that comes does not get it back.
+        self.pages.setCurrentIndex(page)
         home = self._shelf_page if page == COLLECTION else self.explore.right
         layout = home.layout()
         if layout is not None and self.panel.parentWidget() is not home:
             layout.addWidget(self.panel)
             self.panel.show()
-        self.pages.setCurrentIndex(page)
         self._show_history()
         if along_the_rail:
             self.rail.buttons[page].setFocus(Qt.FocusReason.OtherFocusReason)

@@ -383,6 +383,20 @@ def test_pages_and_the_collection_that_moves_between_them(desk):
         assert window.panel.isVisible() == (page in (0, 1))
 
 
+@pytest.mark.parametrize("page", [1, 2, 3, 4])
+def test_the_keyboard_is_back_in_the_lane_that_was_left(desk, page):
+    """From the collection it came back to the rail: Space and arrows did nothing to a lane."""
+    desk.generate("Hello")
+    desk.finish()
+    desk.window.explore.lanes.choose(1)
+    desk.window.do(f"page_{page}")
+    assert not desk.window.explore.lanes.has_focus()
+    desk.window.do("page_0")
+    assert desk.lanes[1].text.hasFocus()
+    key(desk, Qt.Key.Key_Space)
+    assert figures(desk)["skipped"] == 1
+
+
 def test_verdict_keys_are_for_the_page_with_the_lanes(desk):
     desk.generate("Hello")
     desk.finish()
