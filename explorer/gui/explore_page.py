@@ -29,8 +29,9 @@ from explorer.gui.recipe_panel import RecipePanel
 from explorer.review import Judgement
 
 LEFT_WIDTH, RIGHT_WIDTH = 312, 296
-LOW = 600
-"""Pixels: below this height of the page its frames shrink, so that the lanes have lines to show."""
+LOW, LOW_ROW = 600, 190
+"""Pixels: below this height of the page, or of its share for each row of lanes, its frames shrink,
+so that the lanes have lines to show. What notices take of it does not count."""
 NO_MODEL = "No model is loaded; choose or import one above."
 ModelState = Literal["none", "coming", "ready"]
 COUNT_MS = 120
@@ -93,6 +94,7 @@ class ExplorePage(QSplitter):
         self.setHandleWidth(1)
         self.setChildrenCollapsible(False)
         self.setSizes([LEFT_WIDTH, 760, RIGHT_WIDTH])
+        self.lanes.reshaped.connect(self._fit_height)
         self._fit_height()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -101,8 +103,10 @@ class ExplorePage(QSplitter):
         if event.oldSize().height() != event.size().height():
             self._fit_height()
 
+    @Slot()
     def _fit_height(self) -> None:
-        low = self.height() < LOW
+        room = self.height() - (0 if self.notices.isHidden() else self.notices.height())
+        low = room < max(LOW, LOW_ROW * self.lanes.rows)
         self._column.setContentsMargins(*[theme.UNIT * 2 if low else theme.PADDING] * 4)
         self._column.setSpacing(theme.UNIT if low else theme.GAP)
         self.strip.set_brief(low)

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui import theme
+from explorer.gui.elided import Elided
 from explorer.gui.key_button import KeyButton
 from explorer.gui.lane_text import LaneText
 from explorer.seats import Seat
@@ -35,10 +36,14 @@ ENDS = {
 
 VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped": ("→", "Skipped")}
 
-FOOTER_HEIGHT, LOW_FOOTER = 52, 34
+FOOTER_HEIGHT = 52
+"""Pixels: two lines of a verdict."""
 LOW = 220
 """Pixels: below this height of a lane header and footer shrink."""
 _HEADER = {False: (14, 10, 14, 6), True: (14, 3, 14, 2)}
+_BODY = {False: (14, 0, 10, 6), True: (14, 0, 10, 2)}
+_BAR = {False: 4, True: 1}
+"""Above and below what stands in the footer."""
 FIGURES_MS = 150
 _ROOM_FOR_UNDO_KEYS = 420
 _ROOM_FOR_WORDS = 236
@@ -71,16 +76,18 @@ class Lane(QFrame):
         self._since_figures = QElapsedTimer()
         self._fit_later = QTimer(self)  # when the buttons have taken the new style up as well
         self._fit_later.setSingleShot(True)
-        self._fit_later.timeout.connect(self._fit_buttons)
+        self._fit_later.timeout.connect(self._fit)
         self._seat: tuple[Seat, str, float | None, bool] | None = None
         self.setProperty("role", "lane")
         self.setProperty("chosen", "false")
         self.setProperty("awake", "false")
         self._index = _label("title")
         self._dot = _label("dot", "●")
-        self._state = _label("muted")
+        self._state = Elided()
+        self._state.setProperty("role", "muted")
         self._figures = _label("muted")
         self.text = LaneText()
+        self.text.setMinimumHeight(1)  # what is too low for all cuts the text, not the buttons
         self._footer = QStackedWidget()
         self._footer.setFixedHeight(FOOTER_HEIGHT)
         self._footer.addWidget(self._make_actions())
@@ -95,8 +102,8 @@ class Lane(QFrame):
         header.addWidget(self._state)
         header.addStretch()
         header.addWidget(self._figures)
-        body = QVBoxLayout()
-        body.setContentsMargins(14, 0, 10, 6)
+        body = self._body = QVBoxLayout()
+        body.setContentsMargins(*_BODY[False])
         body.addWidget(self.text)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -196,6 +203,9 @@ class Lane(QFrame):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the buttons into another width."""
         super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
         self._fit_height()
         self._fit_buttons()
 
@@ -205,13 +215,15 @@ class Lane(QFrame):
         if low != self._low:
             self._low = low
             self._header.setContentsMargins(*_HEADER[low])
-            self._footer.setFixedHeight(LOW_FOOTER if low else FOOTER_HEIGHT)
+            self._body.setContentsMargins(*_BODY[low])
             for bar in (self._actions, self._verdict_bar):
                 if (row := bar.layout()) is not None:
                     margins = row.contentsMargins()
-                    margins.setTop(1 if low else 4)
-                    margins.setBottom(1 if low else 4)
+                    margins.setTop(_BAR[low])
+                    margins.setBottom(_BAR[low])
                     row.setContentsMargins(margins)
+        buttons = self._actions.sizeHint().height()
+        self._footer.setFixedHeight(buttons if low else max(FOOTER_HEIGHT, buttons))
 
     def changeEvent(self, event: QEvent) -> None:
         """Fit the buttons again where another size of text makes them larger or smaller."""
@@ -287,10 +299,10 @@ class Lane(QFrame):
         undo = self._undo.sizeHint().width() + 8 if not self._undo.isHidden() else 0
         room = QRect(0, 0, self.width() - 32 - undo, 1000)
         metrics = self._verdict.fontMetrics()
-        lines = (1 if self._low else 2) * metrics.lineSpacing()
+        high = self._footer.minimumHeight() - 2 * _BAR[self._low] - 1
         for shorter in (caption, bare):
             text = f"{verdict} — {shorter}"
-            if metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, text).height() <= lines:
+            if metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, text).height() <= high:
                 return text
         return f"{verdict} — {bare.split(' (')[0]}"  # the figure that matters, "7 tries"
 

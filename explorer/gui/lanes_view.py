@@ -34,6 +34,8 @@ class LanesView(QStackedWidget):
     """(lane, verdict)"""
     undo_asked = Signal()
     lane_chosen = Signal(int)
+    reshaped = Signal()
+    """Its size, or how many rows the lanes stand in, may be another."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Make the view with four empty lanes and the empty state in front."""
@@ -69,10 +71,16 @@ class LanesView(QStackedWidget):
             lane.deleteLater()
         self._columns = 0
         self._arrange()
+        self.reshaped.emit()
         self.chosen = chosen
         self._mark()
         if focused:  # it may have been in a lane that is gone
             self.choose(chosen)
+
+    @property
+    def rows(self) -> int:
+        """How many rows the lanes stand in."""
+        return -(-len(self.lanes) // self._columns)
 
     def set_spacing(self, pixels: int) -> None:
         """Put so much room between the lanes."""
@@ -121,13 +129,14 @@ class LanesView(QStackedWidget):
         """Use fewer columns where lanes would become too narrow to read."""
         super().resizeEvent(event)
         self._arrange()
+        self.reshaped.emit()
 
     def _arrange(self) -> None:
         columns = _columns_for(len(self.lanes), self.width())
         if columns == self._columns:
             return
         self._columns = columns
-        rows = -(-len(self.lanes) // columns)
+        rows = self.rows
         for number, lane in enumerate(self.lanes):
             self._grid.addWidget(lane, number // columns, number % columns)
         for index in range(MOST_LANES):

@@ -5,6 +5,7 @@ from PySide6.QtGui import QFontMetricsF
 
 from explorer.gui import theme
 from explorer.gui.main_window import SMALLEST
+from tests.gui.scripted_engine import Script
 
 
 def lines(lane):
@@ -60,3 +61,43 @@ def test_the_strip_still_says_what_the_hunt_cost(small):
     desk.window.resize(1440, 900)
     assert strip._whole.isVisible()
     assert not strip._brief.isVisible()
+
+
+def cut(lane):
+    """Return how many pixels of the buttons there is no room for inside the border of a lane."""
+    lowest = lane.keep.mapTo(lane, lane.keep.rect().bottomLeft()).y()
+    outside = lowest + 1 - (lane.height() - 2)
+    return max(0, outside, lane.keep.sizeHint().height() - lane.keep.height())
+
+
+@pytest.mark.parametrize(("width", "height", "least"), [(900, 650, 2), (700, 520, 1)])
+@pytest.mark.parametrize("notices", [0, 1, 2])
+def test_no_button_of_eight_lanes_is_cut_whatever_stands_above_them(
+    small, qtbot, width, height, least, notices
+):
+    """Below a notice their lower edges lay outside, over the border of the chosen lane."""
+    desk = small(8)
+    desk.window.resize(width, height)
+    for number in range(notices):
+        desk.window.explore.notices.say(f"{number}: a sentence about what is wrong. " * 2)
+    qtbot.wait(50)
+    assert max(map(cut, desk.lanes)) == 0
+    assert notices == 2 or round(min(map(lines, desk.lanes)), 1) >= least
+
+
+def test_no_button_is_cut_where_text_is_large(small, qtbot):
+    desk = small(8)
+    desk.window.resize(900, 650)
+    for _ in range(14):
+        desk.window.do("larger")
+    qtbot.wait(200)
+    assert max(map(cut, desk.lanes)) == 0
+
+
+def test_a_heading_that_does_not_fit_says_so(small):
+    """It read "end of te"."""
+    desk = small(8)
+    desk.generate("Once upon a time", *[Script(["a"] * 150, "context_full")] * 8)
+    desk.finish()
+    assert {lane._state.shown()[-1] for lane in desk.lanes} == {"…"}
+    assert {lane._state.toolTip() for lane in desk.lanes} == {"context full"}
