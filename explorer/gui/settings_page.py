@@ -74,8 +74,16 @@ class SettingsPage(QScrollArea):
         self.threads.setKeyboardTracking(False)
         page = QWidget()
         page.setProperty("role", "background")
-        column = QVBoxLayout(page)
-        column.setContentsMargins(2 * PADDING, 2 * PADDING, 2 * PADDING, 2 * PADDING)
+        # A column, and not each of its cards, is limited in width: a layout asks how high they are
+        # at the width of the page, and lines that are shorter need more height.
+        cards = QWidget()
+        cards.setMaximumWidth(190 * UNIT)
+        row = QHBoxLayout(page)
+        row.setContentsMargins(2 * PADDING, 2 * PADDING, 2 * PADDING, 2 * PADDING)
+        row.addWidget(cards, 1)
+        row.addStretch()
+        column = QVBoxLayout(cards)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GAP)
         column.addWidget(self._appearance())
         column.addWidget(self._engine())
@@ -299,7 +307,6 @@ def about(option: Option) -> str:
 def _card(title: str) -> tuple[QFrame, QVBoxLayout]:
     card = QFrame()
     card.setProperty("role", "card")
-    card.setMaximumWidth(190 * UNIT)
     column = QVBoxLayout(card)
     column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
     column.setSpacing(2 * UNIT)

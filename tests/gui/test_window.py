@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton
+from PySide6.QtWidgets import QAbstractButton, QLabel
 
 from explorer.engine.messages import Drop, Load, Start, Stop
 from explorer.gui.controls import Number
@@ -362,6 +362,26 @@ def test_larger_text_fits_into_the_rail(desk, qtbot):
         lambda: button.fontMetrics().horizontalAdvance("Collection") < button.width() - 4,
         timeout=2000,
     )
+
+
+@pytest.mark.parametrize("steps", [5, 14])
+def test_no_line_of_the_settings_is_crushed_by_larger_text(desk, qtbot, steps):
+    """Paths took a second line, for which the list of devices had to give its room."""
+    desk.window.resize(1280, 800)
+    desk.window.do("page_4")
+    for _ in range(steps):
+        desk.window.do("larger")
+
+    def crushed():
+        settings = desk.window.settings
+        return [
+            each.text()
+            for each in settings.findChildren(QLabel) + settings.findChildren(QAbstractButton)
+            if each.isVisible()
+            and each.height() < max(each.heightForWidth(each.width()), each.fontMetrics().height())
+        ]
+
+    qtbot.waitUntil(lambda: not crushed(), timeout=2000)
 
 
 def test_every_entry_of_the_menus_does_something(desk):
