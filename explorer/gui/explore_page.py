@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QSplitter, QVBoxLayout, QWidget
 
@@ -29,6 +29,7 @@ from explorer.gui.recipe_panel import RecipePanel
 from explorer.review import Judgement
 
 LEFT_WIDTH, RIGHT_WIDTH = 312, 296
+LEAST_LEFT = 264
 LOW, LOW_ROW = 600, 190
 """Pixels: below this height of the page, or of its share for each row of lanes, its frames shrink,
 so that the lanes have lines to show. What notices take of it does not count."""
@@ -79,8 +80,7 @@ class ExplorePage(QSplitter):
         self._on_hunt_changed()
 
     def _arrange(self) -> None:
-        left = panel(self.models, self.prompt, self.recipe)
-        left.setMinimumWidth(264)
+        left = panel(self.models, self.prompt, self.recipe, frame=_Beside())
         middle = QWidget()
         column = self._column = QVBoxLayout(middle)
         column.addWidget(self.notices)
@@ -399,9 +399,24 @@ class ExplorePage(QSplitter):
         self.recipe.set_generating(running)
 
 
-def panel(*widgets: QWidget, padding: int = theme.PADDING) -> QFrame:
+class _Beside(QFrame):
+    """A panel as wide as its fields need, as far as its neighbours in the splitter have room."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Ask for the width of everything; less where others would be cut for it."""
+        hint = super().minimumSizeHint()
+        splitter = self.parentWidget()
+        if isinstance(splitter, QSplitter):
+            panels = filter(None, map(splitter.widget, range(splitter.count())))
+            others = [each for each in panels if each is not self and not each.isHidden()]
+            taken = sum(each.minimumWidth() + splitter.handleWidth() for each in others)
+            hint.setWidth(min(hint.width(), max(LEAST_LEFT, splitter.width() - taken)))
+        return hint
+
+
+def panel(*widgets: QWidget, padding: int = theme.PADDING, frame: QFrame | None = None) -> QFrame:
     """Return widgets below each other on the colour of panels."""
-    frame = QFrame()
+    frame = frame or QFrame()
     frame.setProperty("role", "panel")
     column = QVBoxLayout(frame)
     column.setContentsMargins(*[padding] * 4)

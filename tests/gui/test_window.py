@@ -11,7 +11,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QLabel
 
 from explorer.engine.messages import Drop, Load, Start, Stop
-from explorer.gui.controls import Number
+from explorer.gui.controls import Fold, Number
 from explorer.gui.explore_page import NO_MODEL
 from explorer.gui.main_window import SMALLEST, USUAL
 from tests.gui.conftest import demo
@@ -382,6 +382,30 @@ def test_no_line_of_the_settings_is_crushed_by_larger_text(desk, qtbot, steps):
         ]
 
     qtbot.waitUntil(lambda: not crushed(), timeout=2000)
+
+
+@pytest.mark.parametrize(("steps", "width"), [(0, 1280), (8, 1280), (13, 900)])
+def test_no_number_of_the_recipe_is_cut_by_larger_text(desk, qtbot, steps, width):
+    """They went on below the scroll bar."""
+    desk.window.resize(width, 800)
+    for _ in range(steps):
+        desk.window.do("larger")
+    recipe = desk.window.explore.recipe
+    (fold,) = recipe.findChildren(Fold)
+
+    def right(field):
+        return field.mapTo(fold.viewport(), field.rect().topRight()).x()
+
+    numbers = (recipe.top_k.number, recipe.temperature.number, recipe.end_of_text)
+    qtbot.waitUntil(lambda: max(map(right, numbers)) < fold.viewport().width(), timeout=2000)
+
+
+def test_the_lanes_keep_their_room_where_text_is_large_and_the_window_small(desk, qtbot):
+    desk.window.resize(SMALLEST)
+    for _ in range(8):
+        desk.window.do("larger")
+    qtbot.wait(100)
+    assert desk.window.explore.widths()[1] == desk.window.explore.widget(1).minimumWidth()
 
 
 def test_every_entry_of_the_menus_does_something(desk):
