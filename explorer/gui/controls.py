@@ -247,12 +247,20 @@ class Fold(QScrollArea):
         self._content = content
         content.setProperty("role", "panel")
         self.setWidget(content)
+        self._goes_on = QFrame(self)
+        self._goes_on.setProperty("role", "line")
+        bar = self.verticalScrollBar()
+        bar.valueChanged.connect(self._mark_end)
+        bar.rangeChanged.connect(self._mark_end)
+        self._mark_end()
 
     def sizeHint(self) -> QSize:
         """Ask for the height of everything at the present width."""
         content = self._content
-        height = content.heightForWidth(self.width()) if content.hasHeightForWidth() else -1
-        return QSize(content.sizeHint().width(), max(height, content.sizeHint().height()))
+        hint = content.sizeHint()  # at its own width, where notes may have more lines
+        if content.hasHeightForWidth():
+            hint.setHeight(content.heightForWidth(self.width()))
+        return hint
 
     def minimumSizeHint(self) -> QSize:
         """Be content with a few rows, and with room for the scroll bar beside them."""
@@ -269,8 +277,14 @@ class Fold(QScrollArea):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Ask again when the width, and with it the height of wrapped notes, has changed."""
         super().resizeEvent(event)
+        self._goes_on.setGeometry(0, self.height() - 1, self.width(), 1)
         if event.oldSize().width() != event.size().width():
             self.updateGeometry()
+
+    def _mark_end(self) -> None:
+        """Draw a line where the column goes on below."""
+        bar = self.verticalScrollBar()
+        self._goes_on.setVisible(bar.value() < bar.maximum())
 
 
 class Wrapped(QLabel):

@@ -392,6 +392,8 @@ class ExplorePage(QSplitter):
 
     @Slot(object)
     def _on_engine_ready(self, _ready: object) -> None:
+        loaded = self._controller.loaded
+        self.recipe.set_vocabulary(loaded.drawable if loaded is not None else None)
         self._count_tokens()
 
     @Slot(bool)

@@ -72,6 +72,11 @@ class Loaded:
             json.dumps(asdict(self.manifest), sort_keys=True),
         )
 
+    @property
+    def drawable(self) -> int:
+        """How many tokens the model can write."""
+        return self.manifest.vocabulary - len(self.tokens.holes)
+
     def prompt(self, text: str, control: bool) -> list[int]:
         """Return the ids of a prompt that tries can go on from.
 

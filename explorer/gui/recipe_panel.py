@@ -40,6 +40,8 @@ from explorer.recipe import MAX_MAX_TOKENS, MAX_TEMPERATURE, MAX_TOP_K, Recipe
 MOST_LANES = 8
 """Lanes that the window shows at once."""
 
+_APART = UNIT + UNIT // 2
+"""Pixels between rows: so little that all of them, notes included, fit into a window of 800."""
 _RULES = (
     ("Hugging Face", "huggingface", "The token that crosses top-p is kept"),
     ("OpenAI", "openai", "The token that crosses top-p is dropped, as in OpenAI's sample.py"),
@@ -79,6 +81,7 @@ class RecipePanel(QWidget):
         """Make the panel with the default recipe and four lanes."""
         super().__init__(parent)
         self._recipe = Recipe()
+        self._vocabulary: int | None = None
         self._make_fields()
         self._make_buttons()
         self._arrange()
@@ -99,6 +102,11 @@ class RecipePanel(QWidget):
             self._recipe = recipe
             self._show_recipe()
             self.recipe_changed.emit()
+
+    def set_vocabulary(self, tokens: int | None) -> None:
+        """Explain the settings for a model of so many tokens; None where there is no model."""
+        self._vocabulary = tokens
+        self.top_k.explain_again()
 
     def seed(self) -> int | None:
         """Return the fixed seed, None where one is to be drawn."""
@@ -168,7 +176,10 @@ class RecipePanel(QWidget):
         self.presets.setMenu(menu)
 
         self.top_k = SliderRow(
-            "Top-k", Number("Top-k", 0, MAX_TOP_K), TOP_K_STOPS, lambda k: explain_top_k(int(k))
+            "Top-k",
+            Number("Top-k", 0, MAX_TOP_K),
+            TOP_K_STOPS,
+            lambda k: explain_top_k(int(k), self._vocabulary),
         )
         self.temperature = SliderRow(
             "Temperature",
@@ -206,12 +217,12 @@ class RecipePanel(QWidget):
         fields = QWidget()
         rows = QVBoxLayout(fields)
         rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(2 * UNIT)
+        rows.setSpacing(_APART)
         rows.addWidget(self.top_k)
         rows.addWidget(self.temperature)
         grid = QGridLayout()
         grid.setHorizontalSpacing(GAP)
-        grid.setVerticalSpacing(2 * UNIT)
+        grid.setVerticalSpacing(_APART)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
         pairs = (

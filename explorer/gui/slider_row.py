@@ -39,10 +39,12 @@ TEMPERATURE_STOPS = tuple(step / 20 for step in range(41))
 """From 0 to 2 in steps of 0.05; larger ones can be typed."""
 
 
-def explain_top_k(k: int) -> str:
-    """Say in one line what this top-k does."""
+def explain_top_k(k: int, vocabulary: int | None = None) -> str:
+    """Say in one line what this top-k does with a model of so many tokens, if that is known."""
     if k == 0:
-        return "Draw among all tokens, however unlikely. 0 = all."
+        return "Draw among all tokens, however unlikely."
+    if vocabulary is not None and k >= vocabulary:
+        return f"Draw among all tokens: this model has {vocabulary:,}."
     if k == 1:
         return "Always the likeliest: every try is the same."
     return f"Draw among the {k:,} likeliest tokens. 0 = all."
@@ -109,6 +111,10 @@ class SliderRow(QWidget):
         self._set_number(value)
         self.number.blockSignals(blocked)
         self._show(value)
+
+    def explain_again(self) -> None:
+        """Say anew what the present value does."""
+        self._show(self.value())
 
     def position(self, value: float) -> int:
         """Return where the slider rests for ``value``: at its stop, else at the nearest but 0."""

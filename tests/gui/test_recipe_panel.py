@@ -96,6 +96,19 @@ def test_the_explanation_of_top_k_says_the_present_value(k):
     assert explain_top_k(k) == f"Draw among the {k:,} likeliest tokens. 0 = all."
 
 
+def test_top_k_is_explained_for_the_tokens_that_the_model_has(panel):
+    """It promised the 99,999 likeliest of 8,192."""
+    panel.top_k.number.setValue(99_999)
+    panel.set_vocabulary(8192)
+    assert panel.top_k.note.text() == "Draw among all tokens: this model has 8,192."
+    assert panel.top_k.number.accessibleDescription() == panel.top_k.note.text()
+    panel.top_k.number.setValue(8191)
+    assert panel.top_k.note.text() == "Draw among the 8,191 likeliest tokens. 0 = all."
+    panel.top_k.number.setValue(8192)
+    panel.set_vocabulary(50257)
+    assert panel.top_k.note.text() == "Draw among the 8,192 likeliest tokens. 0 = all."
+
+
 def test_explanations_follow_the_value(panel):
     panel.top_k.number.setValue(1)
     assert panel.top_k.note.text() == "Always the likeliest: every try is the same."

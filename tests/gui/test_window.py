@@ -14,6 +14,7 @@ from explorer.engine.messages import Drop, Load, Start, Stop
 from explorer.gui.controls import Fold, Number
 from explorer.gui.explore_page import NO_MODEL
 from explorer.gui.main_window import SMALLEST, USUAL
+from explorer.recipe import Recipe
 from tests.gui.conftest import demo
 from tests.gui.controls_of import nameless
 from tests.gui.scripted_engine import Script
@@ -398,6 +399,32 @@ def test_no_number_of_the_recipe_is_cut_by_larger_text(desk, qtbot, steps, width
 
     numbers = (recipe.top_k.number, recipe.temperature.number, recipe.end_of_text)
     qtbot.waitUntil(lambda: max(map(right, numbers)) < fold.viewport().width(), timeout=2000)
+
+
+def test_every_field_of_the_recipe_is_in_sight_in_a_window_of_800(desk, qtbot):
+    """Below the note on top-p the last ones lay behind Generate."""
+    desk.window.resize(1280, 800)
+    explore = desk.window.explore
+    explore.recipe.set_recipe(Recipe(top_k=0, top_p=0.9))
+    explore.prompt.origin.setText("Kenneth Grahame, 1908")
+    explore.prompt.origin.show()
+    qtbot.wait(50)
+    (fold,) = explore.recipe.findChildren(Fold)
+    assert fold.verticalScrollBar().maximum() == 0
+    assert fold._goes_on.isHidden()
+
+
+def test_a_column_that_goes_on_below_says_so(desk, qtbot):
+    desk.window.resize(1280, 600)
+    (fold,) = desk.window.explore.recipe.findChildren(Fold)
+    qtbot.waitUntil(fold._goes_on.isVisible, timeout=2000)
+    fold.verticalScrollBar().setValue(fold.verticalScrollBar().maximum())
+    assert fold._goes_on.isHidden()
+
+
+def test_the_hint_on_top_k_knows_the_model(desk):
+    desk.window.explore.recipe.top_k.number.setValue(99_999)
+    assert desk.window.explore.recipe.top_k.note.text().endswith("this model has 8,192.")
 
 
 def test_the_lanes_keep_their_room_where_text_is_large_and_the_window_small(desk, qtbot):
