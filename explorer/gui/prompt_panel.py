@@ -94,8 +94,9 @@ class PromptEditor(QTextEdit):
 
     def insertFromMimeData(self, source: QMimeData) -> None:
         """Paste or drop a text as it is, unless it makes the prompt too long for the field."""
-        text = source.text()
-        if self.document().characterCount() + len(text) > MOST_CHARACTERS:
+        text, cursor = source.text(), self.textCursor()
+        replaced = cursor.selectionEnd() - cursor.selectionStart()
+        if self.document().characterCount() - replaced + len(text) > MOST_CHARACTERS:
             self.refused.emit(text)
         else:
             self._break_lines_of(text)

@@ -158,6 +158,19 @@ def test_pasted_markup_is_text(panel):
     assert panel.text() == "<b>bold</b>"
 
 
+def test_a_paste_is_measured_without_what_it_replaces(panel, qtbot):
+    """The selected text was counted too, though it goes."""
+    panel.set_text("old " * 750)
+    words = "new " * (49_000 // 4)
+    QGuiApplication.clipboard().setText(words)
+    with qtbot.waitSignal(panel.editor.refused):
+        panel.editor.paste()
+    panel.editor.selectAll()
+    with qtbot.assertNotEmitted(panel.editor.refused):
+        panel.editor.paste()
+    assert panel.text() == words
+
+
 def test_a_word_without_end_is_broken_anywhere_and_later_words_are_not(panel):
     modes = QTextOption.WrapMode
     usual = panel.editor.wordWrapMode()
