@@ -69,8 +69,7 @@ class Review(Showing):
         ``scratch`` takes the tries where ``ledger`` cannot be written. ``clock`` gives seconds,
         ``now`` the times that are counted with (the ledger's own clock).
         """
-        super().__init__(ledger, Screen(lanes, clock), Refill())
-        self._scratch = scratch
+        super().__init__(ledger, scratch, Screen(lanes, clock), Refill())
         self._now = now
         self.collection: int | None = None
         """Where keeps go."""
@@ -277,9 +276,7 @@ class Review(Showing):
         new_hunt: bool,
     ) -> OpenHunt:
         """Return the hunt with this key: the one on the screen, an earlier one, or a new one."""
-        ledger = self._scratch if self._scratch and not self.writable else self._ledger
-        opened = self._screen.opened
-        current = opened if opened and opened.ledger is ledger else None
+        ledger, opened, current = self._taking, self._screen.opened, self._to_go_on
         key = (prompt_ids, recipe, model.fingerprint, seed)
         if current and not new_hunt and current.goes_on(*key):
             return current

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from explorer.hunt import OpenHunt
 from explorer.library.ledger import Hunt, Ledger
 from explorer.library.statistics import Counts, Interval, keep_rate
 from explorer.recipe import Recipe
@@ -19,9 +20,12 @@ from explorer.seats import Seat
 class Showing:
     """What a window may ask of a review at any time."""
 
-    def __init__(self, ledger: Ledger, screen: Screen, refill: Refill) -> None:
+    def __init__(
+        self, ledger: Ledger, scratch: Ledger | None, screen: Screen, refill: Refill
+    ) -> None:
         """Answer from these, which the review changes."""
         self._ledger = ledger
+        self._scratch = scratch
         self._screen = screen
         self._refill = refill
 
@@ -43,9 +47,23 @@ class Showing:
     def goes_on(
         self, prompt_ids: Sequence[int], recipe: Recipe, fingerprint: str, seed: int | None
     ) -> bool:
-        """Say whether Generate with these goes on with the hunt on the screen (RULES 1)."""
-        opened = self._screen.opened
+        """Say whether Generate with these goes on with the hunt on the screen (RULES 1).
+
+        It does not where that hunt is in a library that cannot be written.
+        """
+        opened = self._to_go_on
         return bool(opened and opened.goes_on(tuple(prompt_ids), recipe, fingerprint, seed))
+
+    @property
+    def _taking(self) -> Ledger:
+        """Where the next tries are recorded."""
+        return self._scratch if self._scratch and not self.writable else self._ledger
+
+    @property
+    def _to_go_on(self) -> OpenHunt | None:
+        """The hunt on the screen, if the next tries can be recorded in it."""
+        opened = self._screen.opened
+        return opened if opened and opened.ledger is self._taking else None
 
     @property
     def policy(self) -> tuple[bool, bool]:

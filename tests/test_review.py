@@ -557,6 +557,21 @@ def test_a_library_that_cannot_be_written_streams_and_refuses_verdicts(tmp_path)
         assert desk.states() == ["ended"] * 4
 
 
+def test_what_cannot_be_written_does_not_go_on(tmp_path):
+    with Desk(tmp_path) as before:
+        before.generate()
+        before.finish()
+    reading = Database.open(tmp_path / "library.sqlite", writable=False)
+    key = (IDS, Recipe(), MODEL.fingerprint, None)
+    with reading, Desk(tmp_path / "scratch") as desk:
+        desk.review = Review(Ledger(reading), scratch=desk.ledger)
+        desk.do(desk.review.reopen(1))
+        assert not desk.review.goes_on(*key)
+        desk.generate()
+        assert desk.states() == ["waiting"] * 4
+        assert desk.review.goes_on(*key)
+
+
 def test_a_library_that_cannot_be_written_refuses_to_stream_without_a_scratch(tmp_path):
     with Database.open(tmp_path / "library.sqlite", writable=False) as reading:
         review = Review(Ledger(reading))

@@ -324,6 +324,8 @@ class ExplorePage(QSplitter):
             self.recipe.set_note("")
         elif same:
             self.recipe.set_note("Goes on with this hunt")
+        elif not self._review.writable:
+            self.recipe.set_note("Another hunt, which is not recorded")
         else:
             self.recipe.set_note("Something changed: another hunt")
 

@@ -95,6 +95,20 @@ def test_rule_1_the_note_goes_by_the_ids_of_the_prompt_and_not_by_its_text(desk,
     qtbot.waitUntil(lambda: "another hunt" in note.text(), timeout=5000)
 
 
+def test_the_note_of_a_second_window_says_that_its_hunt_is_another_one(desk):
+    """It promised to go on with a hunt of the library, which only the first window writes."""
+    desk.generate("Hello")
+    desk.finish()
+    desk.open()
+    note = desk.window.explore.recipe.note
+    assert desk.review.hunt.prompt_text == "Hello"
+    assert note.text() == "Another hunt, which is not recorded"
+    desk.window.do("generate")
+    desk.finish()
+    assert desk.review.counts.tries == 4
+    assert note.text() == "Goes on with this hunt"
+
+
 def test_rule_8_a_reject_refills_its_lane_at_once_and_a_keep_stops_that(desk):
     desk.generate("Hello")
     desk.step(2)
