@@ -81,7 +81,7 @@ class ExplorePage(QSplitter):
 
     def _arrange(self) -> None:
         left = panel(self.models, self.prompt, self.recipe, frame=_Beside())
-        middle = QWidget()
+        middle = self._middle = QWidget()
         column = self._column = QVBoxLayout(middle)
         column.addWidget(self.notices)
         column.addWidget(self.lanes, 1)
@@ -105,8 +105,13 @@ class ExplorePage(QSplitter):
 
     @Slot()
     def _fit_height(self) -> None:
-        room = self.height() - (0 if self.notices.isHidden() else self.notices.height())
-        low = room < max(LOW, LOW_ROW * self.lanes.rows)
+        # Reckoned for the usual frames alone: what follows from the smaller ones must not bring the
+        # usual ones back.
+        wide = self._middle.width() - 2 * theme.PADDING
+        room = self.height()
+        if not self.notices.isHidden():
+            room -= self.notices.heightForWidth(wide)
+        low = room < max(LOW, LOW_ROW * self.lanes.rows_in(wide))
         self._column.setContentsMargins(*[theme.UNIT * 2 if low else theme.PADDING] * 4)
         self._column.setSpacing(theme.UNIT if low else theme.GAP)
         self.strip.set_brief(low)

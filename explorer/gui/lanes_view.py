@@ -35,7 +35,7 @@ class LanesView(QStackedWidget):
     undo_asked = Signal()
     lane_chosen = Signal(int)
     reshaped = Signal()
-    """Its size, or how many rows the lanes stand in, may be another."""
+    """Its size or the number of lanes may be another."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Make the view with four empty lanes and the empty state in front."""
@@ -77,10 +77,9 @@ class LanesView(QStackedWidget):
         if focused:  # it may have been in a lane that is gone
             self.choose(chosen)
 
-    @property
-    def rows(self) -> int:
-        """How many rows the lanes stand in."""
-        return -(-len(self.lanes) // self._columns)
+    def rows_in(self, width: int) -> int:
+        """Return how many rows the lanes need in so many pixels."""
+        return -(-len(self.lanes) // _columns_for(len(self.lanes), width))
 
     def set_spacing(self, pixels: int) -> None:
         """Put so much room between the lanes."""
@@ -136,7 +135,7 @@ class LanesView(QStackedWidget):
         if columns == self._columns:
             return
         self._columns = columns
-        rows = self.rows
+        rows = self.rows_in(self.width())
         for number, lane in enumerate(self.lanes):
             self._grid.addWidget(lane, number // columns, number % columns)
         for index in range(MOST_LANES):

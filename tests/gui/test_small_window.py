@@ -85,6 +85,18 @@ def test_no_button_of_eight_lanes_is_cut_whatever_stands_above_them(
     assert notices == 2 or round(min(map(lines, desk.lanes)), 1) >= least
 
 
+def test_a_notice_in_a_window_that_is_large_enough_shrinks_nothing(desk, qtbot):
+    desk.window.resize(1280, 800)
+    desk.window.explore.recipe.set_lanes(8)
+    desk.generate("Once upon a time", *["a word and another one " * 30] * 8)
+    desk.finish()
+    qtbot.wait(50)
+    for number in range(2):
+        desk.window.explore.notices.say(f"{number}: a sentence about what is wrong.")
+        qtbot.wait(50)
+        assert desk.window.explore.strip._whole.isVisible()
+
+
 def test_no_button_is_cut_where_text_is_large(small, qtbot):
     desk = small(8)
     desk.window.resize(900, 650)
