@@ -45,10 +45,14 @@ class PromptError(InputError):
     """A prompt cannot be run with this model and recipe."""
 
     @classmethod
-    def too_long(cls, tokens: int, context: int) -> PromptError:
-        """Return the refusal of a prompt that leaves nothing of the ``context`` to write in."""
+    def too_long(cls, tokens: int, context: int, *, at_least: bool = False) -> PromptError:
+        """Return the refusal of a prompt that leaves nothing of the ``context`` to write in.
+
+        ``at_least`` says that ``tokens`` are not counted, but surely there.
+        """
+        has = "has at least" if at_least else "has"
         return cls(
-            f"The prompt has {tokens:,} tokens and the model's context holds {context:,}, so "
+            f"The prompt {has} {tokens:,} tokens and the model's context holds {context:,}, so "
             "nothing is left to write; shorten the prompt."
         )
 

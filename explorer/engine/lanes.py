@@ -201,15 +201,10 @@ class Lanes:
         prompt, start_of_text = start.prompt, self._tokens.start_of_text
         if not prompt:
             if start_of_text is None:
-                raise PromptError(
-                    "This model has no <|endoftext|> token to start from; type a prompt."
-                )
+                raise PromptError.without_start()
             prompt = (start_of_text,)
         if len(prompt) >= self._context:
-            raise PromptError(
-                f"The prompt has {len(prompt)} tokens and the model's context holds "
-                f"{self._context}, so nothing is left to write; shorten the prompt."
-            )
+            raise PromptError.too_long(len(prompt), self._context)
         unknown = [token for token in prompt if not 0 <= token < self._vocabulary]
         if unknown:
             raise PromptError(

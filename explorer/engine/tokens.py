@@ -144,10 +144,7 @@ class Tokens:
         """
         at_least = len(text) // self._longest  # a character has at least one byte
         if self._lossless and at_least > context:
-            raise PromptError(
-                f"The prompt has at least {at_least} tokens and the model's context holds "
-                f"{context}, so nothing is left to write; shorten the prompt."
-            )
+            raise PromptError.too_long(at_least, context, at_least=True)
         return self.encode(text, control)
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -274,7 +274,7 @@ def test_a_prompt_without_room_is_refused_with_both_numbers(tokens, session):
     lanes = Lanes(session, tokens)
     lanes.start(start(0))
     for size in (64, 65, 1000):
-        with pytest.raises(PromptError, match=rf"{size} tokens.* 64"):
+        with pytest.raises(PromptError, match=rf"{size:,} tokens.* 64"):
             lanes.start(start(1, prompt=(1,) * size))
     assert lanes.running == 1  # what ran in the lane goes on
 
