@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from explorer.engine.messages import Crashed, Drop, Start
-from explorer.engine.sampling import draw_one, uniforms
+from explorer.engine.sampling import uniforms
 from explorer.errors import LibraryError
 from explorer.library.collections_ import Collections
 from explorer.library.database import Database
@@ -22,6 +22,7 @@ from explorer.library.samples import Samples
 from explorer.library.statistics import Counts, caption
 from explorer.recipe import Recipe
 from explorer.review import Review
+from tests.engine.one_draw import draw_one
 from tests.hunting import IDS, MODEL, OTHER_BUILD, PROMPT, Desk
 
 

@@ -1,7 +1,5 @@
 """Sampling against a plain definition, and against the exact distribution."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,23 +8,7 @@ from hypothesis import strategies as st
 from explorer.engine import sampling
 from explorer.engine.sampling import Settings, draw, rank, uniforms
 from explorer.recipe import Recipe
-
-
-class Draw(NamedTuple):
-    """One drawn token, with its figures."""
-
-    token: int
-    logprob: float
-    rank: int
-
-
-def draw_one(logits, recipe, uniform, end_of_text=None):
-    """Draw from the logits [V] of one position, without a list of the likeliest."""
-    token, place = sampling._draw_full(logits, Settings([recipe], end_of_text), 0, uniform)
-    values = logits.astype(np.float64)
-    logsumexp = values.max() + np.log(np.exp(values - values.max()).sum())
-    return Draw(token, float(values[token] - logsumexp), place)
-
+from tests.engine.one_draw import Draw, draw_one
 
 # The definition, as slow and plain as it can be.
 
