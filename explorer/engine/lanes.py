@@ -173,7 +173,8 @@ class Lanes:
     def step(self) -> list[Event]:
         """Run one step of everything that streams; return what happened since the last one.
 
-        At most one :class:`Steps`, then what ended. Empty when idle.
+        At most one :class:`Steps`, then what ended. Empty when idle. Raises
+        :class:`OutOfMemoryError` where a cache cannot be had; all is as it was then.
         """
         parts = []
         begun = self._seat()
@@ -220,26 +221,28 @@ class Lanes:
         begun: list[tuple[_Candidate, Prompt]] = []
         budget = CHUNK
         for candidate in list(self._waiting):
-            try:
-                prompt = self._prompts.get(candidate.prompt, make=budget > 0)
-                if prompt is None:
-                    continue
-                while not prompt.ready and budget > 0:
-                    budget -= self._read(candidate, prompt)
-                if prompt.ready:
-                    self._copy(candidate, prompt)
-                    self._waiting.remove(candidate)
-                    begun.append((candidate, prompt))
-            except InterruptedPrefillError:
-                budget = 0
-            except ExplorerError as error:
+            prompt = self._prompts.get(candidate.prompt, make=budget > 0)
+            if prompt is None:
+                continue
+            while not prompt.ready and budget > 0:
+                read = self._read(candidate, prompt)
+                budget = budget - read if read else 0
+            if prompt.ready:
+                self._copy(candidate, prompt)
                 self._waiting.remove(candidate)
-                self._events.append(Refused(candidate.start.key, str(error)))
+                begun.append((candidate, prompt))
         return begun
 
     def _read(self, candidate: _Candidate, prompt: Prompt) -> int:
-        """Read the next chunk; return its size."""
-        read = self._prompts.read(prompt, lambda: self._is_given_up(prompt))
+        """Read the next chunk; return its size, or 0 where it was given up or failed."""
+        try:
+            read = self._prompts.read(prompt, lambda: self._is_given_up(prompt))
+        except InterruptedPrefillError:
+            return 0
+        except ExplorerError as error:
+            self._waiting.remove(candidate)
+            self._events.append(Refused(candidate.start.key, str(error)))
+            return 0
         if len(prompt.ids) > CHUNK:
             self._events.append(Prefill(candidate.start.key, prompt.done, len(prompt.ids)))
         return read

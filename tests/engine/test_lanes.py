@@ -422,8 +422,8 @@ def test_a_prompt_is_read_while_one_of_several_waits_for_it(tokens):
 
 
 @pytest.mark.parametrize("streaming", [1, 4])
-def test_without_memory_one_candidate_is_refused_and_the_others_go_on(tokens, session, streaming):
-    """For its prompt, or for a row beyond the first four."""
+def test_where_memory_runs_out_all_is_as_it_was(tokens, session, streaming):
+    """For the cache of a prompt, or for rows beyond the first four."""
     lanes, record = Lanes(session, tokens), Record()
     mine = [start(n, n) for n in range(streaming)]
     for item in mine:
@@ -435,17 +435,16 @@ def test_without_memory_one_candidate_is_refused_and_the_others_go_on(tokens, se
         raise OutOfMemoryError("There is not enough memory.")
 
     session.cache = full
-    lanes.start(start(8, 8, prompt=(1, 2) if streaming == 1 else PROMPT))
-    events = lanes.step()
-    assert Refused((1, 8), "There is not enough memory.") in events
-    assert lanes.running == streaming
-    record.add(e for e in events if not isinstance(e, Refused))
+    late = start(8, 8, prompt=(1, 2) if streaming == 1 else PROMPT)
+    lanes.start(late)
+    for _ in range(2):
+        with pytest.raises(OutOfMemoryError):
+            lanes.step()
+    assert lanes.running == streaming + 1
     session.cache = honest
-    again = start(9, 8)
-    lanes.start(again)
     while lanes.running:
         record.add(lanes.step())
-    for item in (*mine, again):
+    for item in (*mine, late):
         assert record.ids[item.key] == alone(tokens, item)[0]
 
 
