@@ -32,7 +32,7 @@ LEFT_WIDTH, RIGHT_WIDTH = 312, 296
 LEAST_LEFT = 264
 LOW, LOW_ROW = 600, 190
 """Pixels: below this height of the page, or of its share for each row of lanes, its frames shrink,
-so that the lanes have lines to show. What notices take of it does not count."""
+so that the lanes have lines to show. The height is what notices leave of it."""
 NO_MODEL = "No model is loaded; choose or import one above."
 ModelState = Literal["none", "coming", "ready"]
 COUNT_MS = 120

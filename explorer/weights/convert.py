@@ -126,8 +126,8 @@ def add_build(
 
     ``source`` is where the checkpoint lies if it is not in ``folder/source``. A build that is there
     in full is made once more only with ``again``. A tokenizer that is missing or damaged is written
-    anew. Raises :class:`ModelError` where the source is
-    gone or no longer the one that the model was made from.
+    anew. Raises :class:`ModelError` where the source is gone or no longer the one that the model
+    was made from.
     """
     manifest = Manifest.read(folder)
     if has_build(folder, manifest, build) and not again:

@@ -6,17 +6,7 @@ import pytest
 
 from explorer.engine import device
 from explorer.engine.control_groups import processors
-
-
-def tree(root, groups, **files):
-    """Write /proc/self/cgroup and the files of groups; ``__`` stands for a slash."""
-    (root / "proc/self").mkdir(parents=True)
-    (root / "proc/self/cgroup").write_text(groups)
-    for name, text in files.items():
-        path = root / "sys/fs/cgroup" / name.replace("__", "/").replace("_DOT_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
+from tests.engine.linux_tree import write_groups
 
 
 def test_without_a_group_there_is_no_limit(tmp_path):
@@ -29,14 +19,14 @@ def test_the_tightest_group_counts(tmp_path):
         "a__cpu_DOT_max": "250000 100000\n",
         "a__b__cpu_DOT_max": "400000 100000\n",
     }
-    assert processors(tree(tmp_path, "0::/a/b\n", **files)) == 2.5
+    assert processors(write_groups(tmp_path, "0::/a/b\n", **files)) == 2.5
 
 
 @pytest.mark.parametrize(("quota", "granted"), [("150000", 1.5), ("-1", None), ("nonsense", None)])
 def test_groups_of_the_first_version(tmp_path, quota, granted):
     files = {"cpu__a__cpu_DOT_cfs_quota_us": quota, "cpu__a__cpu_DOT_cfs_period_us": "100000\n"}
     groups = "9:memory:/x\n5:cpu,cpuacct:/a\n0::/\n"
-    assert processors(tree(tmp_path, groups, **files)) == granted
+    assert processors(write_groups(tmp_path, groups, **files)) == granted
 
 
 @pytest.mark.parametrize(

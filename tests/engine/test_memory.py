@@ -18,6 +18,7 @@ from explorer.engine.memory import Estimate, estimate, fit, gigabytes
 from explorer.engine.system_memory import free_on_linux
 from explorer.errors import ModelError
 from explorer.manifest import Build, Manifest
+from tests.engine.linux_tree import write_groups
 
 WIDTH, HEADS, LAYERS, CONTEXT, VOCABULARY = 64, 4, 3, 128, 300
 COLUMNS = 320
@@ -189,13 +190,8 @@ def test_what_a_shortage_looks_like(message, short):
 
 
 def tree(root, available="1000 kB", group="0::/a/b\n", **files):
-    (root / "proc/self").mkdir(parents=True)
+    write_groups(root, group, **files)
     (root / "proc/meminfo").write_text(f"MemTotal: 4000 kB\nMemAvailable:   {available}\n")
-    (root / "proc/self/cgroup").write_text(group)
-    for name, text in files.items():
-        path = root / "sys/fs/cgroup" / name.replace("__", "/").replace("_DOT_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
     return root
 
 
