@@ -5,7 +5,8 @@ completions never finish a character. So everything here goes through bytes; tex
 from an incremental UTF-8 decoder that holds back what is not a complete character yet.
 
 ``<|endoftext|>`` in a text is ordinary text (``<``, ``|``, ``endof`` ...), as in OpenAI's encoder,
-unless the caller says that it is meant as the control token.
+and so is the name of every other special token, such as the ``<|user|>`` of a fine-tuned model,
+unless the caller says that they are meant as the tokens: control tokens.
 """
 
 from __future__ import annotations
@@ -82,7 +83,6 @@ class Tokens:
             ) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._tokenizer.encode_special_tokens = True  # a control token's name is ordinary text
         self._lossless = description.get("normalizer") is None
         names: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
         added = {token["id"] for token in description["added_tokens"]}
@@ -93,6 +93,8 @@ class Tokens:
         self.holes = frozenset(range(self.vocabulary)).difference(names.values())
         self.end_of_text = names.get(END_OF_TEXT) if end_of_text is None else end_of_text
         self.start_of_text = self.end_of_text if start_of_text is None else start_of_text
+        special = [token for token in description["added_tokens"] if token.get("special")]
+        self._special = {token["id"]: str(token["content"]) for token in special}
         self._control = names.get(END_OF_TEXT, self.end_of_text)
         self._longest = max(map(len, self._bytes), default=1)
 
@@ -119,22 +121,36 @@ class Tokens:
     def encode(self, text: str, control: bool = False) -> list[int]:
         """Return the ids of ``text``.
 
-        With ``control`` the literal ``<|endoftext|>`` means the control token of that name, or what
-        ends a text in a vocabulary without it. Raises :class:`PromptError` for text that has no
-        ids: half a surrogate pair, a character whose bytes the vocabulary lacks, the control token
-        where there is none.
+        With ``control`` the names of special tokens mean these tokens; ``<|endoftext|>`` means what
+        ends a text in a vocabulary without a token of that name. Raises :class:`PromptError` for
+        text that has no ids: half a surrogate pair, a character whose bytes the vocabulary lacks,
+        ``<|endoftext|>`` where nothing ends a text.
         """
-        if not control or END_OF_TEXT not in text:
-            return self._encode_plain(text)
+        if not control or END_OF_TEXT not in text or END_OF_TEXT in self._special.values():
+            return self._encode(text, control)
         if self._control is None:
             raise PromptError(
-                f"This model has no {END_OF_TEXT} token; untick it or remove the text."
+                f"This model has no {END_OF_TEXT} token; remove it, or let it be read as letters."
             )
         first, *others = text.split(END_OF_TEXT)
-        ids = self._encode_plain(first)
+        ids = self._encode(first, control)
         for part in others:
-            ids += [self._control, *self._encode_plain(part)]
+            ids += [self._control, *self._encode(part, control)]
         return ids
+
+    def control_names(self, text: str) -> list[str]:
+        """Return the control tokens that ``text`` names, each once, as they come.
+
+        They are what ``control`` makes a difference for: a special token whose name is one token as
+        letters too is none. Raises :class:`PromptError` as :meth:`encode` without ``control``.
+        """
+        names = [name for name in self._special.values() if name in text]
+        if END_OF_TEXT in text and END_OF_TEXT not in self._special.values():
+            return [END_OF_TEXT, *names]  # perhaps without such a token, which is refused then
+        if not names or (ids := self.encode(text, control=True)) == self.encode(text):
+            return []
+        found = dict.fromkeys(self._special[token] for token in ids if token in self._special)
+        return [name for name in found if self.encode(name) != self.encode(name, control=True)]
 
     def prompt(self, text: str, context: int, control: bool = False) -> list[int]:
         """Return :meth:`encode`'s ids, but refuse at once what is surely longer than ``context``.
@@ -178,7 +194,7 @@ class Tokens:
         starts = [0, *ends][: len(ends)]
         return [(owner[a], owner[b - 1] + 1) for a, b in zip(starts, ends, strict=True)]
 
-    def _encode_plain(self, text: str) -> list[int]:
+    def _encode(self, text: str, control: bool) -> list[int]:
         try:
             size = len(text.encode())
         except UnicodeEncodeError as error:
@@ -186,11 +202,14 @@ class Tokens:
                 f"The text holds half a character (a lone surrogate) at position {error.start}; "
                 "remove it."
             ) from error
+        self._tokenizer.encode_special_tokens = not control
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        # A vocabulary without all 256 bytes leaves out, silently, what it cannot spell.
+        # A vocabulary without all 256 bytes leaves out, silently, what it cannot spell. An added
+        # token may swallow the spaces around it: those are not missing.
         if self._lossless and sum(len(self._bytes[token]) for token in ids) < size:
-            missing = next(c for c in text if not self._spells(c))
-            raise PromptError(f"This model's vocabulary cannot spell {missing!r}; remove it.")
+            missing = next((c for c in text if not self._spells(c)), None)
+            if missing is not None:
+                raise PromptError(f"This model's vocabulary cannot spell {missing!r}; remove it.")
         return ids
 
     def _spells(self, character: str) -> bool:

@@ -169,6 +169,74 @@ def test_another_token_may_end_a_text(tmp_path):
     assert both.encode(END_OF_TEXT, control=True) == [299]
 
 
+def with_tokens(folder, *added, **flags):
+    """Return a vocabulary with special tokens of its own; ``flags`` are those of the last one."""
+    path = make_tiny(folder, added=added) / "tokenizer.json"
+    description = json.loads(path.read_text())
+    description["added_tokens"][-1].update(flags)
+    return Tokens(json.dumps(description))
+
+
+def test_every_special_token_is_letters_unless_it_is_said_to_be_control(tmp_path):
+    tokens = with_tokens(tmp_path, "<|user|>", "<|bot|>")
+    text = "<|user|>the lion<|bot|>"
+    assert not {297, 298, 299} & set(tokens.encode(text))
+    ids = tokens.encode(text, control=True)
+    assert ids == [298, *tokens.encode("the lion"), 299]
+    assert tokens.decode(ids) == tokens.decode(tokens.encode(text)) == text
+    assert tokens.encode(END_OF_TEXT + "<|bot|>", control=True) == [297, 299]
+    assert tokens.encode(text, control=False) == tokens.encode(text)  # the choice does not stay
+
+
+@shared
+def test_a_chat_models_tokens_are_those_that_its_training_had():
+    folder = SHARED / "reports" / "special-in-prompt"
+    expected = json.loads((folder / "expected.json").read_text())
+    tokens = Tokens.from_folder(folder)
+    assert tokens.encode(expected["prompt"], control=True) == expected["ids"]
+    assert tokens.control_names(expected["prompt"]) == ["<|user|>", "<|bot|>"]
+
+
+def test_control_tokens_of_a_text_are_named_in_order(tmp_path):
+    tokens = with_tokens(tmp_path, "<|user|>", "<|bot|>")
+    assert tokens.control_names("<|bot|>a<|user|>b<|bot|>" + END_OF_TEXT) == [
+        "<|bot|>",
+        "<|user|>",
+        END_OF_TEXT,
+    ]
+    assert tokens.control_names("<|user> user |>") == []
+    assert tokens.control_names("") == []
+
+
+def test_a_special_token_that_is_one_token_anyway_is_no_choice(tmp_path):
+    path = make_tiny(tmp_path, added=("<|user|>",)) / "tokenizer.json"
+    description = json.loads(path.read_text())
+    t = description["model"]["vocab"]["t"]
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    description["added_tokens"].append({"id": t, "content": "t", **flags, "special": True})
+    tokens = Tokens(json.dumps(description))
+    assert tokens.control_names("t") == []
+    assert tokens.control_names("t<|user|>") == ["<|user|>"]
+
+
+def test_a_name_without_its_token_is_named_too_since_it_may_be_refused(tmp_path):
+    tokens = Tokens.from_folder(make_tiny(tmp_path, end_of_text=False))
+    assert tokens.control_names("a" + END_OF_TEXT) == [END_OF_TEXT]
+    other = Tokens.from_folder(tmp_path, end_of_text=5)
+    assert other.control_names("a" + END_OF_TEXT) == [END_OF_TEXT]
+
+
+def test_spaces_that_a_token_swallows_are_not_taken_for_what_cannot_be_spelled(tmp_path):
+    tokens = with_tokens(tmp_path, "<mask>", lstrip=True, rstrip=True)
+    assert tokens.encode("the <mask> lion", control=True) == [
+        *tokens.encode("the"),
+        299,
+        *tokens.encode("lion"),
+    ]
+    ordinary = with_tokens(tmp_path / "b", "<mask>", lstrip=True, special=False)
+    assert 299 in ordinary.encode("the <mask>")  # raised StopIteration
+
+
 def test_holes_have_no_bytes(tmp_path):
     tokens = Tokens.from_folder(make_tiny(tmp_path, holes=[280, 281]))
     assert tokens.holes == {280, 281}
