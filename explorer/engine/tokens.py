@@ -96,6 +96,7 @@ class Tokens:
         special = [token for token in description["added_tokens"] if token.get("special")]
         self._special = {token["id"]: str(token["content"]) for token in special}
         self._control = names.get(END_OF_TEXT, self.end_of_text)
+        self._words: dict[str, str] = {}  # by the space before them
         self._longest = max(map(len, self._bytes), default=1)
 
     @classmethod
@@ -170,6 +171,19 @@ class Tokens:
     def token_bytes(self, token: int) -> bytes:
         """Return the bytes that ``token`` stands for; empty for an id without a token."""
         return self._bytes[token]
+
+    def word_after(self, space: str) -> str:
+        """Return a word that is one token together with ``space`` before it; empty: there is none.
+
+        It is made of ASCII letters.
+        """
+        if (known := self._words.get(space)) is not None:
+            return known
+        first = space.encode()
+        rests = (b[len(first) :] for b in self._bytes if b.startswith(first))
+        word = next((rest.decode() for rest in rests if rest.isalpha()), "")
+        self._words[space] = word
+        return word
 
     @property
     def start_words(self) -> str:
