@@ -31,7 +31,7 @@ from explorer.engine import device
 from explorer.engine.memory import fit, free_memory, home
 from explorer.engine.pool import EnginePool
 from explorer.errors import ExplorerError, LibraryBusyError, LibraryError
-from explorer.gui import theme
+from explorer.gui import guard, theme
 from explorer.gui.controller import Controller
 from explorer.gui.engine_link import EngineLink
 from explorer.gui.loading import Engine
@@ -323,12 +323,19 @@ def _on_bug(
         program.window.close()
         return
     if isinstance(error, ExplorerError):
-        program.window.explore.notices.say(str(error))
+        _say(program, str(error))
         return
     log.error("unexpected error", exc_info=(kind, error, trace))
     if log_file is None:
         traceback.print_exception(kind, error, trace)
     where = f" Please report it with {log_file}." if log_file else ""
-    program.window.explore.notices.say(
-        f"Something unexpected happened ({kind.__name__}: {error}).{where}"
-    )
+    _say(program, f"Something unexpected happened ({kind.__name__}: {error}).{where}")
+
+
+def _say(program: Program, sentence: str) -> None:
+    """Show a sentence, once Qt is through with what it does: it may be painting just now."""
+    notices = program.window.explore.notices
+    if guard.inside_qt():
+        QTimer.singleShot(0, notices, lambda: notices.say(sentence))
+    else:
+        notices.say(sentence)

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui.card_model import CARD, ID, WORDS, Card, CardModel, Index
 from explorer.gui.controls import label
+from explorer.gui.guard import guarded
 from explorer.gui.theme import UNIT, colour
 
 SLICE = 64
@@ -38,6 +39,7 @@ ReadIds = Callable[[int, int | None], Sequence[int]]
 """Reads at most so many ids that stand behind one id, or from the top."""
 
 
+@guarded
 class CardDelegate(QStyledItemDelegate):
     """Paints a card: words on some lines, the figures below, a hairline between cards."""
 
@@ -123,6 +125,7 @@ def _paint_foot(painter: QPainter, rect: QRect, font: QFont, card: Card) -> None
     painter.drawText(room, flags, text)
 
 
+@guarded
 class CardList(QWidget):
     """Filter and cards; everything it does can be done by keyboard."""
 

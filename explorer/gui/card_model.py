@@ -15,6 +15,8 @@ from operator import eq
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt
 
+from explorer.gui.guard import guarded
+
 PAGE = 64
 """Rows that are read together."""
 PAGES = 16
@@ -54,6 +56,7 @@ class Card:
         return ". ".join(part for part in parts if part)
 
 
+@guarded
 class CardModel(QAbstractListModel):
     """Ids with cards behind them; ``read`` turns a page of ids into cards, absent ones left out."""
 

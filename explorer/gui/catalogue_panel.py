@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.controls import Choice, Labelled, Line, label
+from explorer.gui.guard import guarded
 from explorer.gui.model_rows import Row, RowList
 from explorer.gui.model_words import PRECISIONS, parameters, size
 from explorer.gui.theme import GAP, PADDING, UNIT
@@ -40,6 +41,7 @@ def hub_host() -> str:
     return urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc or HUB
 
 
+@guarded
 class CataloguePanel(QFrame):
     """The catalogue, a field for any repository, and what will be fetched."""
 

@@ -26,6 +26,7 @@ from explorer.errors import ExplorerError
 from explorer.gui.card_list import CardList
 from explorer.gui.card_model import Card, CardModel, first_words
 from explorer.gui.controls import label
+from explorer.gui.guard import guarded
 from explorer.gui.question import Question
 from explorer.gui.theme import PADDING, UNIT
 from explorer.gui.wording import number_of, tries
@@ -38,6 +39,7 @@ NAME_SHOWN = 42 * UNIT
 EMPTY = "Samples that you keep appear here, with the number of tries each one took."
 
 
+@guarded
 class NameField(QLineEdit):
     """A name being typed in place of the heading: Enter takes it, Escape or leaving forgets it."""
 

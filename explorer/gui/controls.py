@@ -31,6 +31,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from explorer.gui.guard import guarded
 from explorer.gui.theme import UNIT
 
 _LONG_WORD = re.compile(r"\S{25,}")
@@ -57,6 +58,7 @@ else:
     _Mixed = object
 
 
+@guarded
 class _Quiet(_Mixed):
     """Leaves the wheel to the panel that it lies in, unless it has the focus."""
 
@@ -68,6 +70,7 @@ class _Quiet(_Mixed):
             event.ignore()
 
 
+@guarded
 class _Fitted(_Quiet):
     """A number whose field has the shared height and, after :meth:`fit`, a width of its own."""
 
@@ -99,6 +102,7 @@ class Number(_Fitted, QSpinBox):
         self.setAccessibleName(name)
 
 
+@guarded
 class Decimal(_Fitted, QDoubleSpinBox):
     """A number of up to three decimals; one value may have a word, such as 1 = ``off``."""
 
@@ -149,6 +153,7 @@ SHORT_WORDS = Qt.ItemDataRole.UserRole + 1
 """Role of what stands in a closed :class:`Choice` where the words of the list are long."""
 
 
+@guarded
 class Choice(_Quiet, QComboBox):
     """One of a few values, each with the words that say what it does."""
 
@@ -201,6 +206,7 @@ class Choice(_Quiet, QComboBox):
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
+@guarded
 class Line(QLineEdit):
     """A line of text as high as the fields beside it."""
 
@@ -234,6 +240,7 @@ class Labelled(QWidget):
         column.addWidget(control)
 
 
+@guarded
 class Fold(QScrollArea):
     """A column of controls that scrolls when, and only when, there is no room for all of it."""
 

@@ -6,7 +6,10 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel
 
+from explorer.gui.guard import guarded
 
+
+@guarded
 class Elided(QLabel):
     """Never wider than its place; read out in full."""
 

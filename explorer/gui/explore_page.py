@@ -17,6 +17,7 @@ from explorer.errors import ExplorerError
 from explorer.gui import theme
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controller import Controller
+from explorer.gui.guard import guarded
 from explorer.gui.lane_text import prompt_end
 from explorer.gui.lanes_view import LanesView
 from explorer.gui.ledger_strip import LedgerStrip
@@ -39,6 +40,7 @@ COUNT_MS = 120
 """Pause in typing after which the tokens of the prompt are counted."""
 
 
+@guarded
 class ExplorePage(QSplitter):
     """Three panels with movable borders."""
 
@@ -408,6 +410,7 @@ class ExplorePage(QSplitter):
         self.recipe.set_generating(running)
 
 
+@guarded
 class _Beside(QFrame):
     """A panel as wide as its fields need, as far as its neighbours in the splitter have room."""
 

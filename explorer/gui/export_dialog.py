@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.controls import label
+from explorer.gui.guard import guarded
 from explorer.gui.question import Question
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import number_of
@@ -41,6 +42,7 @@ FORMATS: tuple[tuple[Format, str, str], ...] = (
 _BY_SUFFIX = {SUFFIXES[form]: number for number, (form, _, _) in enumerate(FORMATS)}
 
 
+@guarded
 class ExportDialog(QDialog):
     """Format and file of an export."""
 

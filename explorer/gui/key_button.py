@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpacerItem, QWidget
 
+from explorer.gui.guard import guarded
+
 SIGNS = {"Space": "␣"}
 """What long names of keys become where there is little room."""
 
 
+@guarded
 class KeyButton(QPushButton):
     """A push button made of a text and key caps; ``role`` as in ``theme``."""
 

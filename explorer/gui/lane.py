@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui import theme
 from explorer.gui.elided import Elided
+from explorer.gui.guard import guarded
 from explorer.gui.key_button import KeyButton
 from explorer.gui.lane_text import LaneText
 from explorer.seats import Seat
@@ -57,6 +58,7 @@ _SHAPES = (
 """What the buttons show, (signs, words, keys), from the widest to the narrowest."""
 
 
+@guarded
 class Lane(QFrame):
     """A card for one candidate at a time."""
 

@@ -28,6 +28,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFrame, QTextEdit, QWidget
 
 from explorer.gui import theme
+from explorer.gui.guard import guarded
 
 PROMPT_END = 40
 """Characters of the prompt that a lane repeats; the whole of it stands in the prompt panel."""
@@ -67,6 +68,7 @@ def _stands_alone(letter: str) -> bool:
     return letter.isalpha() and not letter.isupper()
 
 
+@guarded
 class LaneText(QTextEdit):
     """Read-only, growing text; single letters pass through to whoever handles verdict keys."""
 

@@ -13,6 +13,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
 from explorer.gui import theme
+from explorer.gui.guard import guarded
 from explorer.gui.lane import Lane
 
 MOST_LANES = 8
@@ -27,6 +28,7 @@ def wanted_width(columns: int) -> int:
     return columns * NARROWEST + theme.GAP * (columns - 1)
 
 
+@guarded
 class LanesView(QStackedWidget):
     """The grid of lanes, or a sentence that says what to do first."""
 

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui import theme
 from explorer.gui.elided import Elided
+from explorer.gui.guard import guarded
 from explorer.gui.wording import number_of
 from explorer.library.statistics import Counts, Interval
 
@@ -53,6 +54,7 @@ _SHORT = {"rejected": "rej.", "skipped": "skip.", "streaming": "live", "everywhe
 """Words for a strip that is too narrow for the whole ones; a screen reader has those anyway."""
 
 
+@guarded
 class IntervalBar(QWidget):
     """A keep rate between 0 and 100 %: its interval as a bar, 50 % as a dashed line."""
 
@@ -104,6 +106,7 @@ class IntervalBar(QWidget):
         painter.end()
 
 
+@guarded
 class LedgerStrip(QFrame):
     """The strip below the lanes."""
 

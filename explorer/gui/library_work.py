@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QDialog, QProgressBar, QPushButton, QVBoxLayout, Q
 from explorer.errors import ExplorerError
 from explorer.gui.controls import label
 from explorer.gui.export_dialog import ExportDialog
+from explorer.gui.guard import guarded
 from explorer.gui.history_page import HistoryPage
 from explorer.gui.shelf import Shelf
 from explorer.gui.theme import GAP, PADDING, UNIT
@@ -157,6 +158,7 @@ class Errand(QObject):
         self._on_end(result, problem)
 
 
+@guarded
 class Sheet(QDialog):
     """Stands in front of the window while nothing else may write to the library."""
 

@@ -32,6 +32,7 @@ from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controller import Controller
 from explorer.gui.explore_page import RIGHT_WIDTH, ExplorePage, panel
 from explorer.gui.export_dialog import ExportDialog
+from explorer.gui.guard import guarded
 from explorer.gui.help_dialog import HelpDialog
 from explorer.gui.history_page import HistoryPage
 from explorer.gui.keys import command_for, is_editing
@@ -59,6 +60,7 @@ SMALLEST, USUAL = QSize(700, 520), QSize(1440, 900)
 EXPLORE, COLLECTION, HISTORY, MODELS, SETTINGS = range(len(PAGES))
 
 
+@guarded
 class MainWindow(QMainWindow):
     """Everything a person sees."""
 

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 from explorer.gui.build_rows import BuildRows
 from explorer.gui.controls import label, noted_button
 from explorer.gui.desktop import show_folder
+from explorer.gui.guard import guarded
 from explorer.gui.model_facts import ModelFacts
 from explorer.gui.model_tasks import Task
 from explorer.gui.model_words import Insight, parameters, size
@@ -35,6 +36,7 @@ SETTLE_MS = 50
 NARROW = 110 * UNIT
 
 
+@guarded
 class ModelDetails(QFrame):
     """The chosen model."""
 

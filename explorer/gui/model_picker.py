@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from explorer.errors import ExplorerError
 from explorer.gui.controls import SHORT_WORDS, Choice, label
 from explorer.gui.elided import Elided
+from explorer.gui.guard import guarded
 from explorer.gui.import_button import ImportButton
 from explorer.gui.model_tasks import Task
 from explorer.gui.model_words import parameters, precision_words
@@ -73,6 +74,7 @@ def dropped_path(mime: QMimeData) -> Path | None:
     return path if path.is_file() else None
 
 
+@guarded
 class ModelPicker(QFrame):
     """Model and build, import, progress, and what is wrong where something is."""
 

@@ -30,6 +30,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from explorer.gui.guard import guarded
 from explorer.gui.theme import UNIT, colour
 
 ROW = Qt.ItemDataRole.UserRole
@@ -65,6 +66,7 @@ class Row:
         return ". ".join(filter(None, parts))
 
 
+@guarded
 class RowModel(QAbstractListModel):
     """The rows, by their keys."""
 
@@ -121,6 +123,7 @@ class RowModel(QAbstractListModel):
             self.dataChanged.emit(self.index(0), self.index(len(new) - 1))
 
 
+@guarded
 class RowDelegate(QStyledItemDelegate):
     """Paints a row, with a hairline between rows."""
 
@@ -165,6 +168,7 @@ class RowDelegate(QStyledItemDelegate):
         painter.restore()
 
 
+@guarded
 class RowList(QListView):
     """The view of rows; everything it does can be done by keyboard."""
 

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui.catalogue_panel import CataloguePanel
 from explorer.gui.controls import Fold, label
+from explorer.gui.guard import guarded
 from explorer.gui.import_button import ImportButton
 from explorer.gui.model_desk import ModelDesk
 from explorer.gui.model_details import ModelDetails
@@ -45,6 +46,7 @@ EMPTY = (
 )
 
 
+@guarded
 class ModelsPage(QWidget):
     """List and tasks on the left; on the right the chosen model, or what can be downloaded."""
 

@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.controls import label
+from explorer.gui.guard import guarded
 from explorer.gui.presets import PromptGroup, PromptPreset
 from explorer.gui.theme import LINE_HEIGHT, UNIT, set_role
 
@@ -40,6 +41,7 @@ LONGEST_WORD = 1_000
 takes time with the square of that."""
 
 
+@guarded
 class PromptEditor(QTextEdit):
     """A plain-text field in the human colour; it keeps every character as it was entered."""
 

@@ -10,9 +10,11 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from explorer.gui.controls import label, noted_button
+from explorer.gui.guard import guarded
 from explorer.gui.theme import GAP
 
 
+@guarded
 class Question(QFrame):
     """Asks before something is lost; hidden until it asks, and again once it is answered."""
 

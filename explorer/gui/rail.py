@@ -7,11 +7,13 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QToolButton, QVBoxLayout, QW
 
 from explorer.gui import theme
 from explorer.gui.controls import tab_to_checked
+from explorer.gui.guard import guarded
 
 PAGES = ("Explore", "Collection", "History", "Models", "Settings")
 WIDTH, NARROW = 68, 48
 
 
+@guarded
 class Rail(QFrame):
     """One button a page; exactly one is checked."""
 

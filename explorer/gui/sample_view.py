@@ -33,6 +33,7 @@ from explorer.errors import ExplorerError
 from explorer.gui.card_model import first_words
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controls import label
+from explorer.gui.guard import guarded
 from explorer.gui.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour
 from explorer.gui.wording import ENDINGS, local_time, number_of
 from explorer.library.samples import Sample, Samples
@@ -43,6 +44,7 @@ TITLE = 120
 """Characters of a sample in the title of its window."""
 
 
+@guarded
 class SampleView(QDialog):
     """Reads one sample; what it changes, it changes through the panel it came from."""
 

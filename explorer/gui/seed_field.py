@@ -11,9 +11,11 @@ from PySide6.QtGui import QAction, QContextMenuEvent, QValidator
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from explorer.gui.controls import field_size
+from explorer.gui.guard import guarded
 from explorer.library.records import SEED_LIMIT
 
 
+@guarded
 class SeedValidator(QValidator):
     """Accepts nothing, or a whole number below ``SEED_LIMIT``."""
 
@@ -23,6 +25,7 @@ class SeedValidator(QValidator):
         return (QValidator.State.Acceptable if fits else QValidator.State.Invalid), text, position
 
 
+@guarded
 class SeedField(QLineEdit):
     """Empty = a drawn seed; a number = that seed for the next hunt."""
 

@@ -37,6 +37,7 @@ from PySide6.QtGui import (
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QWidget
 
+from explorer.gui.guard import guarded
 from explorer.gui.stylesheet import STYLESHEET
 
 UNIT = 4
@@ -209,6 +210,7 @@ def icon(name: str, tint: str = "text") -> QIcon:
     return QIcon(_TintedIcon(name, tint))
 
 
+@guarded
 class _TintedIcon(QIconEngine):
     """An SVG whose ``currentColor`` is taken from the palette at the moment of painting."""
 
