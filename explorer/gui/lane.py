@@ -268,6 +268,8 @@ class Lane(QFrame):
             self.text.set_text(prompt, seat.text, follow=seat.state != "ended")
         else:
             self.text.append(seat.text[known:])
+            if seat.state == "ended":
+                self.text.finish()
         self._shown = (candidate, len(seat.text))
 
     def _show_footer(self, seat: Seat) -> None:

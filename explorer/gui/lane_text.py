@@ -7,13 +7,18 @@ Qt lays out and paints the whole block that a letter is added to. So a paragraph
 where lines of it are full, and only its last lines are a block that still changes. The cuts look
 like the wrapped lines that they are, and they are gone as soon as the lane stands still, gets
 another width, or is copied from.
+
+The view follows what streams and goes back to the beginning when it ends, unless the person has
+taken the view into their own hands: then it stays where they read, also when lines break elsewhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from unicodedata import bidirectional
 
-from PySide6.QtCore import QEvent, QMargins, QMimeData, QRectF, Qt, Slot
+from PySide6.QtCore import QEvent, QMargins, QMimeData, QPoint, QRectF, Qt, Slot
 from PySide6.QtGui import (
     QFontMetricsF,
     QKeyEvent,
@@ -29,6 +34,7 @@ from PySide6.QtWidgets import QFrame, QTextEdit, QWidget
 
 from explorer.gui import theme
 from explorer.gui.guard import guarded
+from explorer.gui.measure import column_width
 
 PROMPT_END = 40
 """Characters of the prompt that a lane repeats; the whole of it stands in the prompt panel."""
@@ -95,9 +101,15 @@ class LaneText(QTextEdit):
         # Behind it nothing is painted, and what is scrolled need not be painted again.
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setCursorWidth(0)  # the only caret is the one that says more is coming
-        self._follow = True
-        self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
-        self.verticalScrollBar().rangeChanged.connect(self._on_range)
+        self.setLineWrapMode(QTextEdit.LineWrapMode.FixedPixelWidth)
+        self._grows = False
+        self._follow = False  # whether the view is at the end of what grows
+        self._steered = False  # whether a person has scrolled here
+        self._read_at: tuple[int, int] | None = None  # position, pixels below the top of the view
+        bar = self.verticalScrollBar()
+        bar.valueChanged.connect(self._on_scrolled)
+        bar.rangeChanged.connect(self._on_range)
+        bar.actionTriggered.connect(self._on_steered)
 
     def machine_text(self) -> str:
         """Return what the machine wrote, as it was given (the document normalises line ends)."""
@@ -106,10 +118,20 @@ class LaneText(QTextEdit):
     def set_text(self, prompt: str, machine: str, *, follow: bool = False) -> None:
         """Show a candidate: from its beginning, or ``follow`` its end while it grows."""
         self._prompt, self._machine = prompt, machine
+        self._grows, self._steered = follow, False
         self._rewrite()
         self._follow = follow
         bar = self.verticalScrollBar()
         bar.setValue(bar.maximum() if follow else 0)
+
+    def finish(self) -> None:
+        """Take it that no more comes, and show the beginning where nobody reads somewhere else."""
+        if not self._grows:
+            return
+        self._rejoin()
+        followed, self._grows, self._follow = self._follow, False, False
+        if followed and not self._steered and not self.textCursor().hasSelection():
+            self.verticalScrollBar().setValue(0)
 
     def append(self, text: str) -> None:
         """Add streamed text; the view follows unless the person has scrolled away."""
@@ -146,8 +168,9 @@ class LaneText(QTextEdit):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Wrap the text anew, and show whole lines."""
         self._rejoin()
-        self._fit_lines()
-        super().resizeEvent(event)
+        with self._in_place():
+            self._fit()
+            super().resizeEvent(event)
 
     def createMimeDataFromSelection(self) -> QMimeData:
         """Return what is copied or dragged away: as the machine wrote it."""
@@ -162,6 +185,7 @@ class LaneText(QTextEdit):
         selecting = event.modifiers() & Qt.KeyboardModifier.ShiftModifier and not event.text()
         bar = self.verticalScrollBar()
         if event.key() in _SCROLL_KEYS and not event.modifiers():
+            self._steered = True
             page = bar.pageStep()
             bar.setValue(
                 {
@@ -178,16 +202,25 @@ class LaneText(QTextEdit):
 
     def changeEvent(self, event: QEvent) -> None:
         """Recolour and respace when theme or text size change."""
-        super().changeEvent(event)
         looks = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
-        if event.type() in looks:
-            self._fit_lines()
+        if event.type() not in looks:
+            super().changeEvent(event)
+            return
+        self._rejoin()
+        with self._in_place():
+            super().changeEvent(event)
+            self._fit()
             if self._prompt or self._machine:
                 self._rewrite()
 
     @Slot(int)
     def _on_scrolled(self, value: int) -> None:
-        self._follow = value >= self.verticalScrollBar().maximum() - 2
+        self._read_at = None
+        self._follow = self._grows and value >= self.verticalScrollBar().maximum() - 2
+
+    @Slot(int)
+    def _on_steered(self, _action: int) -> None:
+        self._steered = True
 
     @Slot(int, int)
     def _on_range(self, _low: int, high: int) -> None:
@@ -214,13 +247,45 @@ class LaneText(QTextEdit):
         """Pixels from one line to the next."""
         return round(QFontMetricsF(self.font()).lineSpacing() * theme.LINE_HEIGHT / 100)
 
-    def _fit_lines(self) -> None:
-        """Leave room below, so that no line is cut in two at the top of what is followed."""
-        room, line = self.contentsRect().height(), self._line_height()
-        margins = QMargins(0, 0, 0, room % line if room > line else 0)
+    @contextmanager
+    def _in_place(self) -> Iterator[None]:
+        """Keep the words at the top of the view there while lines break anew, or follow the end."""
+        bar, follow = self.verticalScrollBar(), self._follow
+        line, value = self._line_height(), bar.value()
+        # Of several sizes in a row, as when a border is dragged, the first decides what is kept:
+        # every other would move on to the beginning of the line that it finds.
+        at, offset = self._read_at or self._top()
+        yield
+        self._follow = follow
+        if follow or not value:
+            bar.setValue(bar.maximum() if follow else 0)
+            return
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(min(at, self.document().characterCount() - 1))
+        wanted = bar.value() + self.cursorRect(cursor).top() - offset
+        if value % line == 0:  # whole lines, as before
+            line = self._line_height()
+            wanted = line * round(wanted / line)
+        bar.setValue(wanted)
+        self._read_at = at, offset
+
+    def _top(self) -> tuple[int, int]:
+        """Return the position of what stands at the top of the view, and how far below it."""
+        cursor = self.cursorForPosition(QPoint(0, 0))
+        return cursor.position(), self.cursorRect(cursor).top()
+
+    def _fit(self) -> None:
+        """Leave room below, so that no line is cut in two at the top of what is followed, and
+        beside the lines for the scroll bar, so that none is broken anew when it comes.
+        """
+        area, line, bar = self.contentsRect(), self._line_height(), self.verticalScrollBar()
+        margins = QMargins(0, 0, 0, area.height() % line if area.height() > line else 0)
         if self.viewportMargins() != margins:
             self.setViewportMargins(margins)
-        self.verticalScrollBar().setSingleStep(line)
+        bar.setSingleStep(line)
+        width = max(1, min(area.width() - bar.sizeHint().width(), column_width(self.font())))
+        if width != self.lineWrapColumnOrWidth():
+            self.setLineWrapColumnOrWidth(width)
 
     def _cut(self) -> None:
         """Keep the block that grows short."""

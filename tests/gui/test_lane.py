@@ -237,6 +237,10 @@ def test_lines_that_all_depend_on_others_are_cut_at_last(pair):
     assert lines(grown) == lines(whole)
 
 
+PROSE = (
+    "In a shocking finding, scientists discovered a herd of unicorns living in a remote valley of"
+    " the Andes. Even more surprising to the researchers was the fact that they spoke English. "
+)
 LONG = " ".join(f"word{n}" for n in range(120))
 
 
@@ -485,3 +489,111 @@ def test_larger_text_fits_the_buttons_again(lane, qtbot):
     qtbot.wait(100)  # the style, then the hints of the buttons, then their fit
     assert lane._actions.sizeHint().width() <= lane.width()
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
+
+
+LONG_STREAM = Seat(0, 1, 1, "streaming", " word" * 500, 500)
+LONG_END = replace(LONG_STREAM, state="ended", end="max_tokens")
+
+
+def test_a_lane_that_was_followed_shows_its_beginning_when_it_ends(lane):
+    bar = lane.text.verticalScrollBar()
+    lane.show_seat(LONG_STREAM, "…once")
+    assert bar.value() == bar.maximum() > 0
+    lane.show_seat(replace(LONG_END, text=LONG_END.text + " and the last"), "…once")
+    assert bar.value() == 0
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_who_scrolled_reads_on_where_they_are_when_it_ends(lane, qtbot, back):
+    bar = lane.text.verticalScrollBar()
+    lane.show_seat(LONG_STREAM, "…once")
+    qtbot.keyClick(lane.text, Qt.Key.Key_PageUp)
+    if back:
+        qtbot.keyClick(lane.text, Qt.Key.Key_End)
+    place = bar.value()
+    assert place > 0
+    lane.show_seat(LONG_END, "…once")
+    assert bar.value() == place
+    lane.show_seat(replace(LONG_STREAM, index=2, try_id=2), "…once")
+    assert bar.value() == bar.maximum()  # the next one is followed again
+    lane.show_seat(replace(LONG_END, index=2, try_id=2), "…once")
+    assert bar.value() == 0
+
+
+def test_who_has_selected_something_keeps_it_in_view_when_it_ends(lane):
+    bar = lane.text.verticalScrollBar()
+    lane.show_seat(LONG_STREAM, "…once")
+    cursor = lane.text.cursorForPosition(lane.text.viewport().rect().center())
+    cursor.select(QTextCursor.SelectionType.WordUnderCursor)
+    lane.text.setTextCursor(cursor)
+    place = bar.value()
+    lane.show_seat(LONG_END, "…once")
+    assert bar.value() == place > 0
+    assert lane.text.textCursor().selectedText() == "word"
+
+
+def test_another_size_of_text_leaves_a_finished_lane_at_its_beginning(lane):
+    lane.show_seat(LONG_STREAM, "…once")
+    lane.show_seat(LONG_END, "…once")
+    bar = lane.text.verticalScrollBar()
+    for size in (21, 10, 14.5):
+        theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT, size))
+        QApplication.processEvents()
+        assert bar.value() == 0 < bar.maximum()
+
+
+def test_what_is_read_stays_at_the_top_when_its_lines_break_anew(lane):
+    numbered = "".join(f"number{n:04} " for n in range(600))
+    lane.show_seat(replace(LONG_STREAM, text=numbered), "")
+    bar = lane.text.verticalScrollBar()
+    bar.setValue(20 * bar.singleStep())
+    at = lane.text.cursorForPosition(lane.text.viewport().rect().topLeft()).position()
+
+    def is_in_first_line():
+        cursor = lane.text.cursorForPosition(lane.text.viewport().rect().topLeft())
+        begin = cursor.position()
+        cursor.movePosition(QTextCursor.MoveOperation.EndOfLine)
+        return begin <= at <= cursor.position()
+
+    for width in (300, 640, 420):
+        lane.resize(width, 360)
+        QApplication.processEvents()
+        assert is_in_first_line()
+    theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT, 21))
+    QApplication.processEvents()
+    assert is_in_first_line()
+    theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
+    QApplication.processEvents()
+    assert is_in_first_line()
+    lane.show_seat(replace(LONG_STREAM, text=numbered + "more " * 100), "")
+    assert is_in_first_line()  # and it is not followed
+
+
+@pytest.mark.parametrize("family", ["DejaVu Sans", "Nimbus Sans", "Noto Sans"])
+@pytest.mark.parametrize("size", [10, 14.5, 28])
+def test_the_lines_of_a_wide_lane_have_some_ninety_letters(lane, family, size):
+    app = QApplication.instance()
+    before = app.font()
+    try:
+        theme.apply(app, theme.Theme(theme.LIGHT, size))
+        font = app.font()
+        font.setFamily(family)
+        app.setFont(font)
+        lane.resize(2600, 900)
+        lane.show_seat(replace(ENDED, text=PROSE * 5), "")
+        QApplication.processEvents()
+        letters = [len(words.rstrip()) for _, words in lines(lane.text)]
+        assert 80 <= max(letters) <= 100
+        assert sum(letters[:-1]) / len(letters[:-1]) <= 92
+        assert lane.text.viewport().width() > 2400  # the wheel turns wherever the mouse is
+    finally:
+        theme.apply(app, theme.Theme(theme.LIGHT))
+        app.setFont(before)
+
+
+def test_lines_are_not_broken_anew_when_the_scroll_bar_comes(pair):
+    grown, _ = pair
+    while not grown.verticalScrollBar().maximum():
+        before = [words for _, words in lines(grown)]
+        grown.append("the sea ")
+    assert [words for _, words in lines(grown)][: len(before) - 1] == before[:-1]
