@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import fonts
 from tests.sealed import Sealed
 
 # How long an example takes says more about what else the machine does than about the program.
@@ -20,6 +21,27 @@ settings.load_profile("explorer")
 # Qt reads it when the first application object is made, so it is set before any test is imported.
 # Tests that want a real window start another process with a platform of its own.
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the families that the layout must bear."""
+    words = f"the font that is the default in the tests: {', '.join(fonts.FAMILIES)}"
+    parser.addoption("--font", choices=tuple(fonts.FAMILIES), default=fonts.USUAL, help=words)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let every test, and all that it starts, see the same fonts on every machine."""
+    if not sys.platform.startswith("linux"):
+        return
+    if absent := fonts.missing():
+        raise pytest.UsageError(
+            "The tests need fonts that this machine lacks. `make test` installs them; by hand:"
+            f" apt-get install {' '.join(absent)}"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="fonts-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ.update(fonts.install(config.getoption("--font"), folder))
+
 
 # Run in the background, a shell tells this process to ignore Ctrl+C, and all of its children would.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -77,12 +77,23 @@ if [ -n "$missing" ]; then
     say "Qt misses system libraries:" $missing
     packages=$qt_packages
 fi
-if [ -z "$(find /usr/share/fonts /usr/local/share/fonts "$HOME/.fonts" "$HOME/.local/share/fonts" \
-        -name '*.[ot]t[fc]' -print -quit 2>/dev/null)" ]; then
+has_font() { # the name of a file, as find reads it
+    [ -n "$(find /usr/share/fonts /usr/local/share/fonts "$HOME/.fonts" "$HOME/.local/share/fonts" \
+        -name "$1" -print -quit 2>/dev/null)" ]
+}
+if ! has_font '*.[ot]t[fc]'; then
     say "There is no font on this system."
     packages="$packages fonts-dejavu-core"
 fi
 if [ "$purpose" = test ]; then
+    # As tests/fonts.py: words have another width in each of them.
+    for font in DejaVuSans:fonts-dejavu-core NimbusSans-Regular:fonts-urw-base35 \
+        NotoSans-Regular:fonts-noto-core; do
+        if ! has_font "${font%:*}.[ot]tf"; then
+            say "The tests of the layout need the font ${font%:*}."
+            packages="$packages ${font#*:}"
+        fi
+    done
     for program in Xvfb xdotool; do
         if ! command -v $program >/dev/null; then
             say "The tests drive a real window on a virtual display and need $program."
