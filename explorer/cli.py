@@ -186,6 +186,11 @@ def _add_generate(commands: Commands[_Parser]) -> None:
     prompt.add_argument("--prompt-file", metavar="F", help="read it from a file, - for stdin")
     start = "start from <|endoftext|>, or the model's own token for that"
     prompt.add_argument("--unconditional", action="store_true", help=start)
+    _add_control_tokens(parser)
+    keep = parser.add_mutually_exclusive_group()
+    for end in ("last", "first"):
+        what = f"of a prompt that is too long, use the {end} tokens that fit"
+        keep.add_argument(f"--keep-{end}", dest="keep", action="store_const", const=end, help=what)
     recipe, add = Recipe(), parser.add_argument
     add(
         "--top-k",
@@ -234,6 +239,7 @@ def _add_score(commands: Commands[_Parser]) -> None:
     parser = _new(commands, "score", "Say how likely each token of a text is.")
     _add_model(parser)
     parser.add_argument("--file", required=True, metavar="F", help="the text, - for stdin")
+    _add_control_tokens(parser)
     parser.add_argument("--jsonl", action="store_true", help="one JSON object a token")
 
 
@@ -331,6 +337,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="auto (the default), cpu, cuda, or a certain GPU as cuda:0, cuda:1, ...",
     )
     add("--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU")
+
+
+def _add_control_tokens(parser: argparse.ArgumentParser) -> None:
+    what = "read names such as <|endoftext|> as these tokens, not as letters"
+    parser.add_argument("--control-tokens", action="store_true", help=what)
 
 
 def _folder(text: str) -> Path:

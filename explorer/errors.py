@@ -6,7 +6,8 @@ show that sentence as it is. Anything else that reaches the top is a bug and is 
     ExplorerError                 exit code 1
     ├── InputError                exit code 2: what a person gave cannot be used
     │   ├── RecipeError           a sampling setting outside its range
-    │   ├── PromptError           a prompt that cannot be run (too long, not text)
+    │   ├── PromptError           a prompt that cannot be run (not text, no token to start from)
+    │   │   └── PromptTooLongError  it leaves nothing of the context to write in
     │   ├── VerdictError          a verdict on what cannot be judged
     │   └── CheckpointError       a source folder that is not a usable GPT-2
     ├── ModelError                an installed model that is missing, broken or busy
@@ -45,21 +46,35 @@ class PromptError(InputError):
     """A prompt cannot be run with this model and recipe."""
 
     @classmethod
-    def too_long(cls, tokens: int, context: int, *, at_least: bool = False) -> PromptError:
-        """Return the refusal of a prompt that leaves nothing of the ``context`` to write in.
-
-        ``at_least`` says that ``tokens`` are not counted, but surely there.
-        """
-        has = "has at least" if at_least else "has"
-        return cls(
-            f"The prompt {has} {tokens:,} tokens and the model's context holds {context:,}, so "
-            "nothing is left to write; shorten the prompt."
-        )
-
-    @classmethod
     def without_start(cls) -> PromptError:
         """Return the refusal of no prompt at all where the model has no token to start from."""
         return cls("This model has no <|endoftext|> token to start from; type a prompt.")
+
+
+class PromptTooLongError(PromptError):
+    """A prompt leaves nothing of the model's context to write in."""
+
+    def __init__(
+        self,
+        tokens: int,
+        context: int,
+        *,
+        at_least: bool = False,
+        advice: str = "shorten the prompt",
+    ) -> None:
+        """Refuse ``tokens``; ``at_least`` says that they are not counted, but surely there."""
+        has = "has at least" if at_least else "has"
+        super().__init__(
+            f"The prompt {has} {tokens:,} tokens and the model's context holds {context:,}, so "
+            f"nothing is left to write; {advice}."
+        )
+        self.tokens = tokens
+        self.context = context
+        self.at_least = at_least
+
+    def with_advice(self, advice: str) -> PromptTooLongError:
+        """Return the refusal with other words about what to do."""
+        return PromptTooLongError(self.tokens, self.context, at_least=self.at_least, advice=advice)
 
 
 class VerdictError(InputError):

@@ -19,6 +19,7 @@ from typing import Any
 from explorer.commands.candidate import Candidate
 from explorer.commands.console import Interruption, read_text
 from explorer.commands.opening import Model, open_model
+from explorer.commands.prompt import prepare
 from explorer.commands.record import Record
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Ended, Event, Refused, Start, Steps, Stop
@@ -53,8 +54,15 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         raise RecipeError(f"The seed must be a whole number from 0 to {SEED_LIMIT - 1}.")
     prompt = _prompt(args)
     model = open_model(args, paths)
-    context = model.session.manifest.context
-    ids = tuple(model.tokens.prompt(prompt, context))
+    prompt, given = prepare(
+        model.tokens,
+        prompt,
+        model.session.manifest.context,
+        recipe.max_tokens,
+        control=args.control_tokens,
+        keep=args.keep,
+    )
+    ids = tuple(given)
     width = min(args.lanes or DEFAULT_LANES, args.count)
     with Interruption() as interrupted, closing(model.session), ExitStack() as stack:
         record = None

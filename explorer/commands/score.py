@@ -9,6 +9,7 @@ from contextlib import closing
 
 from explorer.commands.console import read_text
 from explorer.commands.opening import open_model
+from explorer.commands.prompt import warn_of_no_control_tokens
 from explorer.engine.score import Scores, score
 from explorer.errors import InputError
 from explorer.paths import Paths
@@ -21,7 +22,9 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         raise InputError(f"The text file {args.file} is empty; there is nothing to score.")
     model = open_model(args, paths)
     with closing(model.session):
-        scores = score(model.session, model.tokens, text)
+        if args.control_tokens:
+            warn_of_no_control_tokens(model.tokens, text)
+        scores = score(model.session, model.tokens, text, control=args.control_tokens)
     if args.jsonl:
         _print_json(scores)
     else:

@@ -45,6 +45,7 @@ from explorer.errors import (
     ExplorerError,
     InterruptedPrefillError,
     PromptError,
+    PromptTooLongError,
     RecipeError,
 )
 
@@ -205,7 +206,7 @@ class Lanes:
                 raise PromptError.without_start()
             prompt = (start_of_text,)
         if len(prompt) >= self._context:
-            raise PromptError.too_long(len(prompt), self._context)
+            raise PromptTooLongError(len(prompt), self._context)
         unknown = [token for token in prompt if not 0 <= token < self._vocabulary]
         if unknown:
             raise PromptError(

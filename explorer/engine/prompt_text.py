@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from explorer.errors import PromptError, PromptTooLongError
+
 if TYPE_CHECKING:
     from explorer.engine.tokens import Tokens
 
@@ -29,6 +31,20 @@ class Cut:
 
     text: str
     tokens: int
+
+
+def prompt_ids(tokens: Tokens, text: str, context: int, control: bool = False) -> list[int]:
+    """Return the ids of a prompt that tries can go on from.
+
+    Raises :class:`PromptTooLongError` where they leave nothing of the ``context``, and
+    :class:`PromptError` for what else cannot be used.
+    """
+    ids = tokens.prompt(text, context, control)
+    if len(ids) >= context:
+        raise PromptTooLongError(len(ids), context)
+    if not ids and tokens.start_of_text is None:
+        raise PromptError.without_start()
+    return ids
 
 
 def loose_spaces(tokens: Tokens, text: str, control: bool = False) -> int:

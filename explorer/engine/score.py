@@ -55,8 +55,8 @@ def score(
 ) -> Scores:
     """Score every token of ``text``.
 
-    ``stride`` is from 1 to the model's context, half of it by default. With ``control`` the literal
-    ``<|endoftext|>`` is the control token. ``progress`` is told tokens done and in all. Raises
+    ``stride`` is from 1 to the model's context, half of it by default. With ``control`` the names
+    of special tokens are these tokens. ``progress`` is told tokens done and in all. Raises
     :class:`PromptError` for a text without ids, a stride out of range, and a model without a token
     to start from.
     """

@@ -20,7 +20,7 @@ from typing import Any
 
 import tokenizers
 
-from explorer.errors import ModelError, PromptError
+from explorer.errors import ModelError, PromptError, PromptTooLongError
 from explorer.manifest import Manifest, read_bounded
 
 END_OF_TEXT = "<|endoftext|>"
@@ -157,11 +157,11 @@ class Tokens:
         """Return :meth:`encode`'s ids, but refuse at once what is surely longer than ``context``.
 
         Megabytes would take long, and a lot of memory, to become tokens that nobody can use. Raises
-        :class:`PromptError` with both numbers.
+        :class:`PromptTooLongError`.
         """
         at_least = len(text) // self._longest  # a character has at least one byte
         if self._lossless and at_least > context:
-            raise PromptError.too_long(at_least, context, at_least=True)
+            raise PromptTooLongError(at_least, context, at_least=True)
         return self.encode(text, control)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -184,6 +184,11 @@ class Tokens:
         word = next((rest.decode() for rest in rests if rest.isalpha()), "")
         self._words[space] = word
         return word
+
+    @property
+    def special_names(self) -> tuple[str, ...]:
+        """What a text can name as control tokens."""
+        return tuple(self._special.values())
 
     @property
     def start_words(self) -> str:

@@ -32,8 +32,9 @@ from explorer.engine.messages import (
     Unload,
 )
 from explorer.engine.process import STARTED_AGAIN, STARTS_AGAIN
+from explorer.engine.prompt_text import prompt_ids
 from explorer.engine.tokens import Tokens
-from explorer.errors import ExplorerError, PromptError
+from explorer.errors import ExplorerError
 from explorer.gui.doubt import Doubt, doubt, shortage
 from explorer.library.records import ModelRef
 from explorer.manifest import Manifest
@@ -83,13 +84,7 @@ class Loaded:
         Raises :class:`PromptError` for any other. The engine refuses those too, but only when the
         hunt on the screen has been left for them.
         """
-        context = self.manifest.context
-        ids = self.tokens.prompt(text, context, control)
-        if len(ids) >= context:
-            raise PromptError.too_long(len(ids), context)
-        if not ids and self.tokens.start_of_text is None:
-            raise PromptError.without_start()
-        return ids
+        return prompt_ids(self.tokens, text, self.manifest.context, control)
 
 
 @dataclass(frozen=True, slots=True)
