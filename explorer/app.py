@@ -184,6 +184,7 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
         controller.reopen(hunts[0])
     for trouble in troubles:
         window.explore.notices.say(trouble)
+    window.explore.notices.say(database.remark, role="notice")
     return Program(window, paths, (database, scratch) if scratch else (database,), borrowed)
 
 

@@ -18,6 +18,7 @@ show that sentence as it is. Anything else that reaches the top is a bug and is 
     │   └── OutOfMemoryError      the model and its lanes do not fit into memory
     └── LibraryError              the library file cannot be used
         ├── LibraryTooNewError    written by a newer version of the program
+        ├── LibraryFullError      there is no room on its disk
         ├── LibraryBusyError      another instance of the program holds it
         ├── LibraryReadOnlyError  it can be read but not written
         └── LibraryDamagedError   it is not a library, or SQLite finds it damaged
@@ -121,6 +122,10 @@ class LibraryError(ExplorerError):
 
 class LibraryTooNewError(LibraryError):
     """The library was written by a newer version of the program."""
+
+
+class LibraryFullError(LibraryError):
+    """The disk that the library lies on is full."""
 
 
 class LibraryBusyError(LibraryError):

@@ -46,7 +46,8 @@ class OpenHunt:
         """Read the hunt's rows from ``ledger``; ``now`` gives the times that are counted with."""
         self.ledger = ledger
         self.hunt = hunt
-        self.candidates = {row.index: _candidate(row) for row in ledger.tries(hunt.id)}
+        streams = ledger.written_elsewhere
+        self.candidates = {row.index: _candidate(row, streams) for row in ledger.tries(hunt.id)}
         self.device = ""
         self.versions: Mapping[str, str] = {}
         self._now = now
@@ -281,7 +282,11 @@ class OpenHunt:
             lane=lane,
             index=candidate.index,
             try_id=candidate.try_id,
-            state="ended" if not candidate.running else "streaming" if candidate.ids else "waiting",
+            state="ended"
+            if not candidate.running
+            else "streaming"
+            if candidate.shown
+            else "waiting",
             text=candidate.text,
             tokens=len(candidate.ids),
             end=candidate.end,
@@ -312,8 +317,11 @@ def _ending(
     )
 
 
-def _candidate(row: Try) -> Candidate:
-    """Return the candidate of a try that is on disk; one without an end was lost to a crash."""
+def _candidate(row: Try, streams: bool) -> Candidate:
+    """Return the candidate of a try that is on disk.
+
+    One without an end ``streams`` in another window, or was lost to a crash.
+    """
     end = row.end or TryEnd("crash", (), "", (), 0.0)
     return Candidate(
         index=row.index,
@@ -323,6 +331,6 @@ def _candidate(row: Try) -> Candidate:
         text=end.text,
         ids=list(end.ids),
         logprobs=list(end.logprobs),
-        end=end.reason,
+        end=None if streams and row.end is None else end.reason,
         seconds=end.seconds,
     )

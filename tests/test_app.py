@@ -147,6 +147,21 @@ def test_a_second_instance_says_so_and_may_read(paths, qtbot):
             streams_but_judges_nothing(second, other)
 
 
+def test_a_second_window_does_not_call_what_streams_in_the_first_lost(paths, qtbot):
+    with window_on(paths, qtbot) as (first, engine):
+        load(first)
+        first.do("generate")
+        engine.step()
+        first.controller.tick()
+        with window_on(paths, qtbot) as (second, _):
+            seats = second.controller.review.tries()
+            assert [(seat.state, seat.end) for seat in seats] == [("streaming", None)] * 4
+            assert second.controller.review.counts.crashed == 0
+        engine.finish()
+        first.controller.tick()
+        assert [seat.end for seat in first.controller.review.tries()] == ["max_tokens"] * 4
+
+
 def test_a_read_only_disk_streams_and_says_why_nothing_is_judged(sealed, paths, qtbot):
     paths = replace(Paths.default(sealed.folder), bundled_models=paths.bundled_models)
     Database.open(paths.library).close()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from explorer.library.collections_ import Collections
+from explorer.library.connection import COMMAND_SECONDS
 from explorer.library.database import Database, utc_now
 from explorer.library.export import chunks, export
 from explorer.library.samples import Samples
@@ -16,7 +17,7 @@ from explorer.paths import Paths
 def run(args: argparse.Namespace, paths: Paths) -> int:
     """Write the collection into a file, or to stdout for ``-``."""
     # Reading only, so that it works beside a running window.
-    with Database.open(paths.library, writable=False) as database:
+    with Database.open(paths.library, writable=False, patience=COMMAND_SECONDS) as database:
         collection = Collections(database).find(args.collection)
         samples = Samples(database)
         if args.output == "-":

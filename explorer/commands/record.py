@@ -10,6 +10,7 @@ from explorer.commands.candidate import Candidate
 from explorer.commands.opening import Model
 from explorer.engine.messages import Key
 from explorer.errors import LibraryReadOnlyError
+from explorer.library.connection import COMMAND_SECONDS
 from explorer.library.database import Database
 from explorer.library.ledger import Ledger
 from explorer.library.records import ModelRef, TryEnd
@@ -33,7 +34,7 @@ class Record:
 
         Raises :class:`LibraryReadOnlyError` and what :meth:`Database.open` raises.
         """
-        self._database = Database.open(paths.library)
+        self._database = Database.open(paths.library, patience=COMMAND_SECONDS)
         if self._database.read_only:
             self._database.close()
             raise LibraryReadOnlyError(self._database.reason)

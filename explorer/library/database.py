@@ -1,47 +1,41 @@
-"""The library file: opening, transactions, and what can go wrong; the only file that knows sqlite3.
+"""The library file: one writer, any number of readers, whole transactions.
 
-One process writes (an operating-system lock beside the file says who), anybody may read. A commit
-is on disk before it returns: write-ahead log with ``synchronous=FULL``. Deleted rows are
-overwritten with zeros.
+One process writes (an operating-system lock beside the file, and on a byte of it, says who),
+anybody may read. A commit is on disk before it returns. Deleted rows are overwritten with zeros.
 
 A library that cannot be written is not an error: :meth:`Database.open` then gives a reading
-connection whose ``reason`` says why, so that a window on a read-only disk still opens. Errors of
-SQLite that a person can act on leave here as :class:`~explorer.errors.LibraryError`; any other is a
-bug and leaves as it is.
+connection whose ``reason`` says why, so that a window on a read-only disk still opens. How a file
+is opened stands in :mod:`explorer.library.opening`, what can go wrong with SQLite in
+:mod:`explorer.library.connection`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from explorer.errors import (
-    LibraryBusyError,
-    LibraryDamagedError,
-    LibraryError,
-    LibraryReadOnlyError,
+from explorer.errors import LibraryBusyError, LibraryError, LibraryReadOnlyError
+from explorer.library import migrations, opening
+from explorer.library.connection import (
+    WINDOW_SECONDS,
+    Connection,
+    Cursor,
+    Row,
+    Value,
+    closed_on_error,
+    empty,
+    explained,
+    why_not,
 )
-from explorer.library import migrations
-from explorer.lock import FileLock, HeldError
+from explorer.library.opening import NotWritableError
+from explorer.lock import NO_LOCKS, FileLock, HeldError, is_byte_held, is_held
 
-Row = sqlite3.Row
-Value = str | int | float | bytes | None
-
-BUSY_SECONDS: Final = 5.0
-_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_NOT_WRITABLE: Final = (
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_FULL,
-)
+GUARDED_BYTE: Final = 0x40000000 + 1024
+"""Of the library file, for the lock: SQLite never stores anything in the page that begins at 2**30,
+and its own locks take the first 512 bytes of it."""
 
 
 def utc_now() -> str:
@@ -58,14 +52,26 @@ class Database:
     """An open library. Not to be shared between threads: a thread that reads opens its own."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, lock: FileLock | None, reason: str
+        self,
+        connection: Connection,
+        path: Path,
+        lock: FileLock | None,
+        reason: str,
+        *,
+        patience: float = WINDOW_SECONDS,
+        unseen_writer: bool = False,
     ) -> None:
         """Wrap a checked connection; callers use :meth:`open`."""
         self.path: Final = path
         self.reason: Final = reason
         """Why it cannot be written, as a sentence; empty where it can."""
+        self.remark: Final = opening.remark(connection, path)
+        """What else a person should know of how it lies on its disk, or empty."""
         self._connection = connection
         self._lock = lock
+        self._patience = patience
+        self._turned_away = False
+        self._unseen_writer = unseen_writer  # its lock file was deleted
         self._depth = 0
 
     @classmethod
@@ -75,22 +81,24 @@ class Database:
         *,
         writable: bool = True,
         reason: str = "The library was opened for reading only.",
+        patience: float = WINDOW_SECONDS,
     ) -> Database:
         """Open the library at ``path``, creating it and its folder where they are missing.
 
         With ``writable=False`` (for the given ``reason``), or where the disk does not let us write,
         it is opened for reading; a missing library then is an empty one in memory. An older one is
-        backed up and migrated.
+        backed up and migrated. A statement waits for another program's lock for ``patience``
+        seconds, and from then on not at all until it is let in.
 
         Raises :class:`LibraryBusyError` (another instance writes to it),
         :class:`LibraryTooNewError`, :class:`LibraryDamagedError`, or :class:`LibraryError` where it
         cannot be read either.
         """
         if not writable:
-            return cls._reading(path, reason)
+            return cls._reading(path, reason, patience)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path.with_name(path.name + ".lock"))
+            lock = FileLock(_lock_of(path), byte_of=(path, GUARDED_BYTE))
         except HeldError as error:
             by = f" (process {error.holder})" if error.holder else ""
             raise LibraryBusyError(
@@ -98,43 +106,54 @@ class Database:
                 " start with another --data-dir."
             ) from error
         except OSError as error:
-            return cls._reading(path, _why_not(path, error.strerror or str(error)))
+            return cls._reading(path, _no_lock(path, error), patience)
         try:
-            return cls(_open_writing(path), path, lock, "")
-        except _NotWritableError as error:
+            connection = opening.open_writing(path, patience)
+            opening.finish_erasing(connection, path)
+            return cls(connection, path, lock, "", patience=patience)
+        except NotWritableError as error:
             lock.release()
-            return cls._reading(path, _why_not(path, str(error)))
+            return cls._reading(path, str(error), patience)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def lent(cls, path: Path) -> Database:
+    def lent(cls, path: Path, patience: float) -> Database:
         """Open the library for writing in a child of the process that holds its lock.
 
         One writer stays the rule: the holder writes nothing until the child has closed it.
         """
-        return cls(_open_writing(path), path, None, "")
+        return cls(opening.open_writing(path, patience), path, None, "", patience=patience)
 
     @classmethod
     def in_memory(cls, reason: str = "") -> Database:
         """Return an empty library, gone when it is closed; read-only if there is a reason."""
         path = Path(":memory:")
-        with _closed_on_error(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-            connection.row_factory = sqlite3.Row
+        with closed_on_error(empty()) as connection:
             migrations.migrate(connection, path, 0)
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute(f"PRAGMA query_only={'ON' if reason else 'OFF'}")
         return cls(connection, path, None, reason)
 
     @classmethod
-    def _reading(cls, path: Path, reason: str) -> Database:
-        return cls(_open_reading(path), path, None, reason)
+    def _reading(cls, path: Path, reason: str, patience: float) -> Database:
+        # Asked before there is a connection, which the answer would rob of its locks.
+        unseen = is_byte_held(path, GUARDED_BYTE) and not is_held(_lock_of(path))
+        connection = opening.open_reading(path, patience)
+        return cls(connection, path, None, reason, patience=patience, unseen_writer=unseen)
 
     @property
     def read_only(self) -> bool:
         """Whether nothing can be written; ``reason`` says why."""
         return bool(self.reason)
+
+    @property
+    def written_elsewhere(self) -> bool:
+        """Whether another window or command may be writing: what has no end there still streams."""
+        if not self.read_only:
+            return False
+        return self._unseen_writer or is_held(_lock_of(self.path))
 
     @property
     def version(self) -> tuple[int, int]:
@@ -187,7 +206,7 @@ class Database:
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Run one query and return all its rows; columns by name or position."""
-        with _explained(self.path):
+        with self._explained():
             return self._connection.execute(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
@@ -207,8 +226,9 @@ class Database:
         start: raises :class:`LibraryError` then, to say so.
         """
         try:
-            with _explained(self.path):
-                _erase(self._connection, self.path)
+            with self._explained():
+                if not opening.erase(self._connection, self.path):
+                    raise LibraryBusyError("another program is reading it")
         except LibraryError as error:
             raise LibraryError(
                 "It is deleted, but its text leaves the file only when Sample Explorer starts the"
@@ -233,175 +253,37 @@ class Database:
         if self.read_only:
             raise LibraryReadOnlyError(self.reason)
 
-    def _run(self, sql: str, parameters: Sequence[Value] = ()) -> sqlite3.Cursor:
-        with _explained(self.path):
+    def _run(self, sql: str, parameters: Sequence[Value] = ()) -> Cursor:
+        with self._explained():
             return self._connection.execute(sql, parameters)
 
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Explain errors, and wait for a lock once only: who was turned away asks without waiting.
 
-class _NotWritableError(Exception):
-    """The library cannot be opened for writing, for the reason in the message."""
-
-
-def _open_writing(path: Path) -> sqlite3.Connection:
-    with _closed_on_error(_connect(path, "mode=rwc")) as connection, _explained(path):
+        A window asks several things for one key press, and must not wait for each of them.
+        """
         try:
-            version = migrations.version_of(connection, path)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA secure_delete=ON")
-            # A file that cannot be written says so here, not at the first verdict.
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(f"PRAGMA user_version={version}")
-            connection.execute("ROLLBACK")
-            # What a killed program left in the log moves into the file, deleted text leaves it.
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            if 0 < version < migrations.latest():
-                _back_up(connection, path, version)
-            migrations.migrate(connection, path, version)
-        except sqlite3.OperationalError as error:
-            if _code(error) in _NOT_WRITABLE:
-                raise _NotWritableError(str(error)) from error
+            with explained(self.path):
+                yield
+        except LibraryBusyError:
+            self._wait(0.0, turned_away=True)
             raise
-        connection.execute("PRAGMA foreign_keys=ON")
-        if connection.execute("SELECT 1 FROM tombstones WHERE NOT erased").fetchone():
-            # A deletion was cut short; where it still cannot be finished, the next start tries.
-            with contextlib.suppress(LibraryError), _explained(path):
-                _erase(connection, path)
-    return connection
+        if self._turned_away:
+            self._wait(self._patience, turned_away=False)
+
+    def _wait(self, seconds: float, *, turned_away: bool) -> None:
+        self._turned_away = turned_away
+        self._connection.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
 
 
-def _open_reading(path: Path) -> sqlite3.Connection:
-    with _explained(path):
-        try:
-            connection = _connect_reading(path) if path.exists() else sqlite3.connect(":memory:")
-        except OSError as error:
-            raise _unusable(path, error.strerror or str(error)) from error
-        with _closed_on_error(connection):
-            version = migrations.version_of(connection, path)
-        if version < migrations.latest():
-            with _closed_on_error(_in_memory(connection)) as connection:
-                migrations.migrate(connection, path, version)
-        connection.execute("PRAGMA query_only=ON")
-        connection.row_factory = sqlite3.Row
-        return connection
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
-def _connect_reading(path: Path) -> sqlite3.Connection:
-    """Connect without writing, on disks too where SQLite cannot make its shared-memory file."""
-    log = path.with_name(path.name + "-wal")
-    with _closed_on_error(_connect(path, "mode=ro")) as connection:
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_master")
-            return connection
-        except sqlite3.OperationalError as error:
-            if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-                raise
-            connection.close()
-    if not log.exists() or log.stat().st_size == 0:
-        return _connect(path, "mode=ro&immutable=1")
-    with tempfile.TemporaryDirectory(prefix="sample-explorer-") as folder:
-        copy = Path(folder) / path.name
-        shutil.copyfile(path, copy)
-        shutil.copyfile(log, copy.with_name(log.name))
-        return _in_memory(_connect(copy, "mode=rw"))
-
-
-def _connect(path: Path, options: str) -> sqlite3.Connection:
-    with _explained(path):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?{options}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-        )
-    connection.row_factory = sqlite3.Row
-    return connection
-
-
-def _in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Return a copy in memory and close the original."""
-    memory = sqlite3.connect(":memory:", isolation_level=None)
-    with contextlib.closing(connection):
-        connection.backup(memory)
-    return memory
-
-
-def _erase(connection: sqlite3.Connection, path: Path) -> None:
-    """Rewrite the file without what was deleted.
-
-    Zeroing deleted rows (``secure_delete``) is not enough: pages that were rearranged before keep
-    copies of rows in their unused space. Raises :class:`LibraryBusyError` where another program's
-    reading holds old pages in the log.
-    """
-    connection.execute("VACUUM")
-    connection.execute("UPDATE tombstones SET erased = 1")
-    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    for backup in path.parent.glob(f"{path.name}.before-m*.bak*"):
-        backup.unlink(missing_ok=True)
-    if busy:
-        raise LibraryBusyError("another program is reading it")
-
-
-def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Write a copy beside the library, named for the first step that is about to be taken."""
-    target = path.with_name(f"{path.name}.before-m{version + 1:03}.bak")
-    part = target.with_name(target.name + ".part")
-    part.unlink(missing_ok=True)
-    with contextlib.closing(sqlite3.connect(part)) as copy:
-        connection.backup(copy)
-    os.replace(part, target)
-
-
-@contextlib.contextmanager
-def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    try:
-        yield connection
-    except BaseException:
-        connection.close()
-        raise
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what a person can act on into a :class:`LibraryError`; a bug of ours stays one."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = _code(error)
-        if code in _DAMAGE:
-            raise LibraryDamagedError(
-                f"The library {path} is damaged ({error}); put a copy in its place, or move it away"
-                " to start with an empty one."
-            ) from error
-        if code == sqlite3.SQLITE_READONLY:
-            raise LibraryReadOnlyError(_why_not(path, str(error))) from error
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise LibraryBusyError(
-                f"Another program holds the library {path}; close it and try again."
-            ) from error
-        if code == sqlite3.SQLITE_FULL:
-            raise LibraryError(
-                f"The disk is full and nothing was saved in {path}; free some space and try again."
-            ) from error
-        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-            raise _unusable(path, str(error)) from error
-        raise
-
-
-def _code(error: sqlite3.DatabaseError) -> int:
-    """Return SQLite's primary result code; 0 for errors that Python's module raised by itself."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _unusable(path: Path, why: str) -> LibraryError:
-    return LibraryError(
-        f"The library {path} cannot be used ({why}); check the disk and the permissions of its"
-        " folder, or start with another --data-dir."
-    )
-
-
-def _why_not(path: Path, why: str) -> str:
-    return (
-        f"The library {path} cannot be written ({why}); verdicts are off until its folder is"
-        " writable."
-    )
+def _no_lock(path: Path, error: OSError) -> str:
+    """Return why a library is only read whose lock could not be taken."""
+    why = error.strerror or str(error)
+    if error.errno in NO_LOCKS:
+        return opening.NO_LOCKS.format(path=path, why=why)
+    return why_not(path, why)

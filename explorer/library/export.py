@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 from explorer.errors import ExplorerError, InputError
 from explorer.library.collections_ import Collection, Collections
+from explorer.library.connection import COMMAND_SECONDS
 from explorer.library.database import Database, utc_now
 from explorer.library.documents import html_document, markdown_document
 from explorer.library.samples import Sample, Samples
@@ -76,7 +77,8 @@ def export_library(
 
     What is kept meanwhile is not in it. Where the job is cancelled, :func:`part_of` is left.
     """
-    with Database.open(library, writable=False) as database, database.snapshot():
+    reading = Database.open(library, writable=False, patience=COMMAND_SECONDS)
+    with reading as database, database.snapshot():
         collection = Collections(database).get(collection_id)
         return export(Samples(database), collection, form, target, progress=progress)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from explorer.errors import LibraryError
+from explorer.library.connection import COMMAND_SECONDS
 from explorer.library.database import Database, clean, utc_now
 from explorer.library.ledger import Ledger
 from explorer.library.records import Hunt
@@ -174,7 +175,7 @@ def delete_hunt(progress: Callable[[float, str], None], library: Path, hunt_id: 
     deleted and to be erased from the file at the next start.
     """
     progress(-1.0, "Taking its text out of the library")
-    with Database.lent(library) as database:
+    with Database.lent(library, COMMAND_SECONDS) as database:
         History(database).delete(hunt_id)
 
 

@@ -65,6 +65,11 @@ class Ledger:
         """Why nothing can be written, as a sentence; empty where it can."""
         return self._database.reason
 
+    @property
+    def written_elsewhere(self) -> bool:
+        """Whether another window or command may still stream what has no end here."""
+        return self._database.written_elsewhere
+
     def transaction(self) -> AbstractContextManager[None]:
         """Bind several calls into one commit; see :meth:`Database.transaction`."""
         return self._database.transaction()

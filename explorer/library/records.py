@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-from explorer.library.database import Row
+from explorer.library.connection import Row
 from explorer.recipe import Recipe
 
 End = Literal["end_of_text", "max_tokens", "context_full", "stopped", "dropped", "crash"]
