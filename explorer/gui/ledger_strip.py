@@ -8,13 +8,14 @@ unbiased estimate exists.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -127,14 +128,15 @@ class LedgerStrip(QFrame):
             "Keep rate: kept / judged, with its 95 % interval.\n"
             "The dashed line marks 50 %, what the announcement of 2019 claimed for familiar topics."
         )
-        self.rate, self.kind = QLabel(), QLabel()
+        self.rate, self.kind = Elided(), Elided()
         self.caption, self.policy = Elided(), Elided()
         for label in (self.rate, self.kind, self.caption, self.policy):
             label.setProperty("role", "muted")
-        self._figures, self._rate, said = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        self._figures, self._rate, said = QGridLayout(), QHBoxLayout(), QHBoxLayout()
+        self._figures.setVerticalSpacing(_SPACING // 4)
         for name, word, tone in _FIGURES:
-            self._figures.addWidget(self._figure(name, word, tone))
-        self._figures.addStretch()
+            self._figure(name, word, tone)
+        self._place_figures(1)
         self._rate.setSpacing(_SPACING)
         self._rate.addWidget(_pair(_muted("keep"), _muted("rate")))
         self._rate.addWidget(self.bar, 1)
@@ -203,7 +205,8 @@ class LedgerStrip(QFrame):
         judged = interval if interval is not None and interval.judged else None
         self.rate.setText(_rate(judged) if judged else "nothing")
         self.kind.setText(_why(judged) if judged else "judged yet")
-        self.kind.setToolTip(f"A keeper takes {judged.expected_words}." if judged else "")
+        if judged:
+            self.kind.setToolTip(f"{_why(judged)}\nA keeper takes {judged.expected_words}.")
         self.caption.setText(caption or "no tries yet")
         self.all_tries.setVisible(counts.tries + counts.crashed > 0)
         self.tally.setText("  ·  ".join(_tally(figures)))
@@ -237,13 +240,11 @@ class LedgerStrip(QFrame):
         room = self.width() - 2 * _MARGIN
         self.rate.ensurePolished()
         metrics = self.rate.fontMetrics()
+        self._fit_figures(room)
         # Of its place: a label remembers a width that it had to be once.
-        self._rate_place.setMinimumWidth(metrics.horizontalAdvance(_LONG_RATE) + 2)
-        words = [metrics.horizontalAdvance(word) for _, word, _ in _FIGURES]
-        whole = sum(words) + len(words) * _SPACING <= room
-        self._figures.setSpacing(_SPACING if whole else _SPACING // 4)
-        for name, word, _ in _FIGURES:
-            self._words[name].setText(word if whole else _SHORT.get(name, word))
+        beside = self._rate.minimumSize().width() - self._rate_place.minimumSizeHint().width()
+        longest = metrics.horizontalAdvance(_LONG_RATE) + 2
+        self._rate_place.setMinimumWidth(max(0, min(longest, room - beside)))
         counts = self._figures.minimumSize().width() + self._rate.minimumSize().width()
         said = sum(map(metrics.horizontalAdvance, (_LONG_CAPTION, _policy(False, False))))
         _stack(self._upper, counts + _APART > room)
@@ -252,14 +253,43 @@ class LedgerStrip(QFrame):
         side = Qt.AlignmentFlag.AlignLeft if apart else Qt.AlignmentFlag.AlignRight
         self.policy.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
 
-    def _figure(self, name: str, word: str, tone: str) -> QWidget:
+    def _fit_figures(self, room: int) -> None:
+        """Choose whole words or short ones, and as few rows of counts as have room for them."""
+        for short in (False, True):
+            for name, word, _ in _FIGURES:
+                self._words[name].setText(_SHORT.get(name, word) if short else word)
+            widths = [self._figure_width(name) for name, _, _ in _FIGURES]
+            spacing = _SPACING // 4 if short else _SPACING
+            if _row_width(widths, spacing) <= room:
+                break
+        rows = 1
+        while rows < len(widths) and _grid_width(widths, spacing, rows) > room:
+            rows += 1
+        self._figures.setHorizontalSpacing(spacing)
+        self._place_figures(rows)
+
+    def _figure_width(self, name: str) -> int:
+        """Return what a count of up to three digits needs, so that rows do not come and go."""
+        number, word = self.figures[name], self._words[name]
+        number.ensurePolished()
+        word.ensurePolished()
+        digits = number.fontMetrics().horizontalAdvance("888")
+        return max(digits, number.sizeHint().width(), word.sizeHint().width())
+
+    def _place_figures(self, rows: int) -> None:
+        across = -(-len(_FIGURES) // rows)
+        for number, (name, _, _) in enumerate(_FIGURES):
+            self._figures.addWidget(self._columns[name], *divmod(number, across))
+        for column in range(len(_FIGURES) + 1):
+            self._figures.setColumnStretch(column, 1 if column == across else 0)
+
+    def _figure(self, name: str, word: str, tone: str) -> None:
         number = QLabel("0")
         number.setProperty("role", "figure")
         number.setProperty("tone", tone)
         below = _muted(word) if tone == "muted" else QLabel(word)
         self.figures[name], self._words[name] = number, below
         self._columns[name] = _pair(number, below)
-        return self._columns[name]
 
 
 def _tally(figures: Mapping[str, int]) -> list[str]:
@@ -280,6 +310,16 @@ def _stack(layout: QBoxLayout, stacked: bool) -> None:
     way = QBoxLayout.Direction.TopToBottom if stacked else QBoxLayout.Direction.LeftToRight
     if layout.direction() != way:
         layout.setDirection(way)
+
+
+def _row_width(widths: Sequence[int], spacing: int) -> int:
+    return sum(widths) + spacing * (len(widths) - 1)
+
+
+def _grid_width(widths: Sequence[int], spacing: int, rows: int) -> int:
+    """Return what these need in so many rows, below each other in columns."""
+    across = -(-len(widths) // rows)
+    return _row_width([max(widths[column::across]) for column in range(across)], spacing)
 
 
 def _rate(interval: Interval) -> str:
