@@ -3,20 +3,30 @@
 Nothing else is imported here before Ctrl+C is taken care of.
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
 
 from explorer import interrupt
 
+TYPE_CHECKING = False  # typing is large, and Ctrl+C may come while it is imported
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from explorer import cli
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def start() -> "NoReturn":
+    """Be the program: run it with its own arguments and end the process, quietly after Ctrl+C."""
+    interrupt.end_at_once()
+    try:
+        code = main()
+    except KeyboardInterrupt:  # when the work was already done
+        code = interrupt.INTERRUPTED
+    interrupt.end_at_once()  # Python's own way out is no place for an exception either
+    sys.exit(code)
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run the program with these arguments, by default its own; return the exit code."""
     interrupt.end_at_once()
     try:
@@ -33,12 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         interrupt.raise_again()
 
 
-def _window(args: cli.Arguments) -> int:
+def _window(args: "cli.Arguments") -> int:
     from explorer import app, cli  # Qt is loaded only where a window opens
 
-    interrupt.raise_again()
     return app.run(cli.places(args), args.debug)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start()

@@ -34,6 +34,7 @@ from explorer.errors import ExplorerError, LibraryBusyError, LibraryError
 from explorer.gui import guard, theme
 from explorer.gui.controller import Controller
 from explorer.gui.engine_link import EngineLink
+from explorer.gui.leaving import Leaving
 from explorer.gui.loading import Engine
 from explorer.gui.main_window import MainWindow
 from explorer.gui.memory import Memory
@@ -82,10 +83,12 @@ def run(paths: Paths, debug: bool = False) -> int:
         program.window.show()
         # After the first picture: what takes long must not delay it.
         QTimer.singleShot(0, program.begin)
+        leaving = Leaving(app, program.window, program.window.save)
         code = app.exec()
         program.close()
+        leaving.close()
     sys.excepthook = sys.__excepthook__
-    return code
+    return leaving.code or code
 
 
 def require_display(environment: Mapping[str, str]) -> None:
@@ -320,9 +323,6 @@ def _on_bug(
     trace: TracebackType | None,
 ) -> None:
     """Show what the program can explain; log the rest and say where."""
-    if issubclass(kind, KeyboardInterrupt):
-        program.window.close()
-        return
     if isinstance(error, ExplorerError):
         _say(program, str(error))
         return

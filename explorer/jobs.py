@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 import time
 import traceback
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Concatenate, ParamSpec
 
+from explorer.child_process import heed_requests, sheltered
 from explorer.errors import ExplorerError
 
 P = ParamSpec("P")
@@ -86,7 +86,8 @@ class Job:
             name="sample-explorer job",
             daemon=True,
         )
-        process.start()
+        with sheltered():
+            process.start()
         child_events.close()
         child_lifeline.close()
         return cls(process, events, lifeline)
@@ -143,8 +144,7 @@ def _run(
     kwargs: dict[str, Any],
 ) -> None:
     """Be the child."""
-    # Ctrl+C in a terminal reaches the parent too, which decides what becomes of this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heed_requests()
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     try:
         outcome: Event = Done(work(_reporter(events), *args, **kwargs))

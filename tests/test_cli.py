@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -242,18 +241,24 @@ def test_ctrl_c_while_the_program_loads_says_nothing(tmp_path: Path, module: str
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
-@pytest.mark.parametrize("extra", [[], ["--record"]])
-def test_ctrl_c_keeps_what_was_finished(home: Path, tmp_path: Path, extra: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("extra", "number"),
+    [([], 2), (["--record"], 2), (["--record"], 15), (["--record"], 1)],
+    ids=["Ctrl+C", "recorded, Ctrl+C", "recorded, SIGTERM", "recorded, SIGHUP"],
+)
+def test_a_signal_keeps_what_was_finished(
+    home: Path, tmp_path: Path, extra: list[str], number: int
+) -> None:
     words = ["generate", "--model", str(home / "gpt2"), "--prompt", "The", "--max-tokens", "9"]
     process = command(tmp_path, *words, "--count", "1000000", "--jsonl", *extra)
     assert process.stdout
     assert process.stderr
     lines = [process.stdout.readline() for _ in range(3)]
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     # Not communicate(), which would pass over what readline() has fetched already.
     with process:
         rest, err = process.stdout.read(), process.stderr.read()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert err == ""
     printed = objects("".join(lines) + rest)
     indices = [value["index"] for value in printed]

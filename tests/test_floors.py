@@ -33,6 +33,7 @@ GROUND = (
     "explorer.paths",
     "explorer.manifest",
     "explorer.settings",
+    "explorer.child_process",
     "explorer.jobs",
     "explorer.lock",
     "explorer.version",

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TextIO
 
+from explorer import interrupt
 from explorer.errors import InputError
 
 
@@ -59,23 +60,25 @@ class Progress:
 
 
 class Interruption:
-    """Turns the first Ctrl+C into a flag, so that a command can end in order; the second one kills.
+    """Turns the first Ctrl+C, or request to end, into a flag, so that a command can end in order.
 
-    ``with Interruption() as interrupted: ... if interrupted(): ...``
+    ``with Interruption() as interrupted: ... if interrupted(): ...``; the second signal kills.
     """
 
     def __init__(self) -> None:
         """Not interrupted yet."""
-        self._set = False
-        self._before: Callable[[int, FrameType | None], object] | int | None = None
+        self.code = 0
+        """The exit code that tells of it; 0 where nothing came."""
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __call__(self) -> bool:
-        """Whether Ctrl+C was pressed."""
-        return self._set
+        """Whether the command is to end."""
+        return bool(self.code)
 
     def __enter__(self) -> Interruption:
         """Listen from here on."""
-        self._before = signal.signal(signal.SIGINT, self._on_signal)
+        for number in interrupt.ending_signals():
+            self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
@@ -84,12 +87,15 @@ class Interruption:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let Ctrl+C mean again what it meant before."""
-        signal.signal(signal.SIGINT, self._before)
+        """Let the signals mean again what they meant before."""
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._set = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.code = interrupt.code_after(number)
+        for each in self._before:
+            again = signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL
+            signal.signal(each, again)
 
 
 def read_text(name: str, what: str) -> str:

@@ -24,7 +24,6 @@ from explorer.commands.record import Record
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Ended, Event, Refused, Start, Steps, Stop
 from explorer.errors import EngineError, RecipeError
-from explorer.interrupt import INTERRUPTED
 from explorer.library.documents import visible
 from explorer.library.records import SEED_LIMIT
 from explorer.paths import Paths
@@ -41,7 +40,10 @@ ENDS = {
 
 
 def run(args: argparse.Namespace, paths: Paths) -> int:
-    """Generate ``args.count`` candidates; return 0, or 130 where Ctrl+C cut that short."""
+    """Generate ``args.count`` candidates; return 0, or 130 where Ctrl+C cut that short.
+
+    Another signal that asks the program to end has its own code.
+    """
     recipe = Recipe(
         top_k=args.top_k,
         temperature=args.temperature,
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         )
         for event in _events(lanes, tries.starts(), width, interrupted):
             tries.receive(event)
-    return INTERRUPTED if interrupted() else 0
+    return interrupted.code
 
 
 def _prompt(args: argparse.Namespace) -> str:

@@ -18,7 +18,6 @@ import itertools
 import logging
 import os
 import platform
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tokenizers
 
+from explorer.child_process import heed_requests
 from explorer.engine import memory
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import (
@@ -74,8 +74,7 @@ def open_model(load: Load) -> tuple[Session, Tokens]:
 
 def main(commands: Connection, events: Connection, opener: Opener, log: Path | None) -> None:
     """Serve until ``Quit``, or until the other end of ``commands`` closes."""
-    # Ctrl+C in a terminal reaches the whole group; the window decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heed_requests()
     _start_log(log)
     inbox = Inbox()
     Thread(target=_receive, args=(commands, inbox), name="commands", daemon=True).start()

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
 
+from explorer.child_process import sheltered
 from explorer.engine import child, memory
 from explorer.engine.messages import (
     Command,
@@ -203,7 +204,8 @@ class _Worker:
         self._process = context.Process(
             target=child.main, args=(commands, events, opener, log), name="engine", daemon=True
         )
-        self._process.start()
+        with sheltered():
+            self._process.start()
         # The child has them now. Ours must close, or its death would not end the pipe.
         commands.close()
         events.close()

@@ -215,12 +215,17 @@ class Controller(QObject):
         self.loading.doze(now, self.review.running)
         self._pace()
 
+    def end_all(self) -> None:
+        """End whatever streams as stopped, and write it, without waiting for the engine."""
+        with self._explained():
+            self._take(self.engine.poll())
+        self._leave()
+        self._after()
+
     def shut_down(self) -> None:
         """Stop everything, write the ends of what streamed, and end the engine."""
+        self.end_all()
         self._timer.stop()
-        with self._explained():
-            self.review.receive(self.engine.poll())
-            self.review.interrupt()
         self.engine.close()
 
     def _take(self, events: Sequence[Event]) -> None:

@@ -444,10 +444,15 @@ class MainWindow(QMainWindow):
         if saved:
             self.restoreGeometry(QByteArray.fromHex(saved.encode("ascii", "replace")))
 
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """Remember the window, end what runs, and go."""
+    def save(self) -> None:
+        """Put on disk what would be lost with the process, and stay: settings, ends of tries."""
         self.memory.change(geometry=bytes(self.saveGeometry().toHex().data()).decode())
         self.memory.flush()
+        self.controller.end_all()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Remember the window, end what runs, and go."""
+        self.save()
         self.library_work.cancel()
         self.models.desk.cancel()
         self.controller.shut_down()
