@@ -311,8 +311,12 @@ def _catalogue(paths: Paths, troubles: list[str]) -> tuple[CatalogueEntry, ...]:
         return ()
 
 
-def _export(samples: Samples, database: Database, collection: int, form: str, file: Path) -> int:
-    return export(samples, Collections(database).get(collection), cast(Format, form), file)
+def _export(
+    samples: Samples, database: Database, collection: int, form: str, file: Path
+) -> tuple[int, int]:
+    chosen, damaged = Collections(database).get(collection), list[int]()
+    count = export(samples, chosen, cast(Format, form), file, left_out=damaged.append)
+    return count, sum(damaged)
 
 
 def _on_bug(

@@ -16,13 +16,19 @@ from explorer.paths import Paths
 
 def run(args: argparse.Namespace, paths: Paths) -> int:
     """Write the collection into a file, or to stdout for ``-``."""
+    damaged: list[int] = []
     # Reading only, so that it works beside a running window.
     with Database.open(paths.library, writable=False, patience=COMMAND_SECONDS) as database:
         collection = Collections(database).find(args.collection)
         samples = Samples(database)
         if args.output == "-":
-            sys.stdout.writelines(chunks(samples, collection, args.format, utc_now()))
-            return 0
-        count = export(samples, collection, args.format, Path(args.output))
-    print(f"{count} sample{'' if count == 1 else 's'} written to {args.output}.")
+            pieces = chunks(samples, collection, args.format, utc_now(), damaged.append)
+            sys.stdout.writelines(pieces)
+        else:
+            count = export(
+                samples, collection, args.format, Path(args.output), left_out=damaged.append
+            )
+            print(f"{count} sample{'' if count == 1 else 's'} written to {args.output}.")
+    if number := sum(damaged):
+        print(f"{number} damaged sample{'' if number == 1 else 's'} left out.", file=sys.stderr)
     return 0

@@ -79,9 +79,14 @@ class LibraryWork(QObject):
     def _on_export_progress(self, fraction: float, words: str) -> None:
         self._export.set_progress(f"{fraction:.0%}: {words}")
 
-    def _on_exported(self, count: Any, problem: str, file: Path | None = None) -> None:
+    def _on_exported(self, counts: Any, problem: str, file: Path | None = None) -> None:
         self.exporting = None
-        words = problem or f"Wrote {number_of(count, 'sample')} to {file or self._file}."
+        words = problem
+        if not problem:
+            count, damaged = counts
+            words = f"Wrote {number_of(count, 'sample')} to {file or self._file}."
+            if damaged:
+                words += f" {number_of(damaged, 'damaged sample')} left out."
         self._export.set_outcome(words, failed=bool(problem))
         if not self._export.isVisible():
             self._say(words)

@@ -20,5 +20,6 @@ class Shelf:
     collections: Collections
     history: History
     search: Search
-    export: Callable[[int, str, Path], int]
-    """Write a collection (id, format, file); returns the number of samples."""
+    export: Callable[[int, str, Path], tuple[int, int]]
+    """Write a collection (id, format, file); returns how many samples, and how many damaged ones
+    were left out."""

@@ -116,7 +116,8 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         found = code(error)
-        if found in _DAMAGE:
+        undecodable = isinstance(error, OperationalError) and not found  # told by Python's module
+        if found in _DAMAGE or undecodable:
             raise damaged(path, str(error)) from error
         if found == sqlite3.SQLITE_READONLY:
             raise LibraryReadOnlyError(why_not(path, str(error))) from error

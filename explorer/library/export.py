@@ -34,6 +34,10 @@ def _silent(_fraction: float, _words: str) -> None:
     """Report progress to nobody."""
 
 
+def _not_said(_damaged: int) -> None:
+    """Say nothing of samples that were left out."""
+
+
 def export(
     samples: Samples,
     collection: Collection,
@@ -41,8 +45,11 @@ def export(
     target: Path,
     now: Callable[[], str] = utc_now,
     progress: Report = _silent,
+    left_out: Callable[[int], object] = _not_said,
 ) -> int:
     """Write the samples of a collection into ``target`` and return how many there were.
+
+    Damaged ones are left out, and their number is told to ``left_out``, if there are any.
 
     One that is there is replaced: whoever minds asks first. The file appears, or changes, when it
     is complete; a failure leaves what was there before.
@@ -57,7 +64,8 @@ def export(
     part = part_of(target)
     try:
         with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(chunks(samples, collection, form, now(), ids, progress))
+            reading = _Reading(samples, ids, progress)
+            file.writelines(_pieces(reading, collection.name, form, now()))
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
@@ -67,20 +75,27 @@ def export(
         raise ExplorerError(
             f"{target} cannot be written ({error.strerror or error}); choose another place."
         ) from error
-    return len(ids)
+    if damaged := len(ids) - reading.given:
+        left_out(damaged)
+    return reading.given
 
 
 def export_library(
     progress: Report, library: Path, collection_id: int, form: Format, target: Path
-) -> int:
+) -> tuple[int, int]:
     """Export a collection as :func:`export` does, with a connection of its own: work for a job.
 
-    What is kept meanwhile is not in it. Where the job is cancelled, :func:`part_of` is left.
+    Returns how many samples it wrote, and how many it left out as damaged. What is kept meanwhile
+    is not in it. Where the job is cancelled, :func:`part_of` is left.
     """
     reading = Database.open(library, writable=False, patience=COMMAND_SECONDS)
     with reading as database, database.snapshot():
         collection = Collections(database).get(collection_id)
-        return export(Samples(database), collection, form, target, progress=progress)
+        damaged: list[int] = []
+        count = export(
+            Samples(database), collection, form, target, progress=progress, left_out=damaged.append
+        )
+        return count, sum(damaged)
 
 
 def part_of(target: Path) -> Path:
@@ -93,19 +108,50 @@ def chunks(
     collection: Collection,
     form: Format,
     exported_at: str,
-    ids: Sequence[int] | None = None,
-    progress: Report = _silent,
+    left_out: Callable[[int], object] = _not_said,
 ) -> Iterator[str]:
-    """Yield the file piece by piece; ``ids`` are the collection's, if they are known already."""
-    if ids is None:
-        ids = samples.ids(collection.id)
-    in_order = _read(samples, ids[::-1], progress)
+    """Yield the file of :func:`export` piece by piece."""
+    ids = samples.ids(collection.id)
+    reading = _Reading(samples, ids, _silent)
+    yield from _pieces(reading, collection.name, form, exported_at)
+    if damaged := len(ids) - reading.given:
+        left_out(damaged)
+
+
+class _Reading:
+    """The samples of an export in the order in which they were collected, read page by page."""
+
+    def __init__(self, samples: Samples, ids: Sequence[int], progress: Report) -> None:
+        """Read those of ``ids``, which are newest first, that are whole."""
+        self._samples, self._ids, self._progress = samples, ids[::-1], progress
+        self.given = 0
+        """How many were given by now."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield them, once."""
+        for start, page in self._pages():
+            self._progress(start / len(self._ids), f"{start:,} of {len(self._ids):,} samples")
+            for sample in self._samples.page(page):
+                self.given += 1
+                yield sample
+
+    def whole(self) -> int:
+        """Return how many there will be; it costs reading all of them."""
+        damaged = sum(len(self._samples.damaged(page)) for _, page in self._pages())
+        return len(self._ids) - damaged
+
+    def _pages(self) -> Iterator[tuple[int, Sequence[int]]]:
+        for start in range(0, len(self._ids), _PAGE):
+            yield start, self._ids[start : start + _PAGE]
+
+
+def _pieces(reading: _Reading, name: str, form: Format, exported_at: str) -> Iterator[str]:
     if form == "jsonl":
-        for number, sample in enumerate(in_order):
-            yield json.dumps(record(sample, number, collection.name, exported_at)) + "\n"
+        for number, sample in enumerate(reading):
+            yield json.dumps(record(sample, number, name, exported_at)) + "\n"
     else:
         document = markdown_document if form == "markdown" else html_document
-        yield from document(in_order, collection.name, len(ids), exported_at)
+        yield from document(reading, name, reading.whole(), exported_at)
 
 
 def record(sample: Sample, number: int, collection: str, exported_at: str) -> dict[str, Any]:
@@ -162,12 +208,6 @@ def _same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:  # one of them is not there yet
         return False
-
-
-def _read(samples: Samples, ids: Sequence[int], progress: Report) -> Iterator[Sample]:
-    for start in range(0, len(ids), _PAGE):
-        progress(start / len(ids), f"{start:,} of {len(ids):,} samples")
-        yield from samples.page(ids[start : start + _PAGE])
 
 
 def _manifest(text: str) -> dict[str, Any]:

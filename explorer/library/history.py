@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from explorer.errors import LibraryError
+from explorer.errors import LibraryDamagedError, LibraryError
 from explorer.library.connection import COMMAND_SECONDS
 from explorer.library.database import Database, clean, utc_now
 from explorer.library.ledger import Ledger
@@ -30,6 +30,16 @@ class HuntSummary:
     counts: Counts
     last_used_at: str
     """When its newest try began, or it did where it has none."""
+    uncounted: bool = False
+    """Whether its tries and verdicts cannot be counted, because a row of them is damaged."""
+
+    @property
+    def sentence(self) -> str:
+        """What to say of a damaged one; empty where it is whole."""
+        damage = self.hunt.damage
+        if not damage and self.uncounted:
+            damage = "its tries and verdicts cannot be counted"
+        return f"This hunt is damaged: {damage}." if damage else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class History:
         return [
             row[0]
             for row in self._database.rows(
-                f"SELECT id, {_LAST_USED} AS last_used FROM hunts ORDER BY last_used DESC, id DESC"
+                f"SELECT id FROM hunts ORDER BY {_LAST_USED} DESC, id DESC"
             )
         ]
 
@@ -66,13 +76,24 @@ class History:
         """Return these hunts in this order; a deleted one is left out."""
         found = []
         for hunt_id in hunt_ids:
-            last_used: str | None = self._database.value(
-                f"SELECT {_LAST_USED} FROM hunts WHERE id = ?", (hunt_id,)
-            )
+            try:
+                last_used: object = self._database.value(
+                    f"SELECT {_LAST_USED} FROM hunts WHERE id = ?", (hunt_id,)
+                )
+            except LibraryDamagedError:
+                last_used = ""
             if last_used is not None:
-                hunt = self._ledger.hunt(hunt_id)
-                found.append(HuntSummary(hunt, self._tallies.counts(hunt_id), last_used))
+                found.append(self._summary(hunt_id, last_used))
         return found
+
+    def _summary(self, hunt_id: int, last_used: object) -> HuntSummary:
+        hunt, counts, uncounted = self._ledger.hunt(hunt_id), Counts(), False
+        try:
+            counts = self._tallies.counts(hunt_id)
+        except LibraryDamagedError:
+            uncounted = True
+        used = last_used if isinstance(last_used, str) else ""
+        return HuntSummary(hunt, counts, used, uncounted)
 
     def has_prompt(self, text: str) -> bool:
         """Return whether a hunt has this prompt."""
@@ -87,7 +108,8 @@ class History:
         Hunts that were steered from it repeat its text and go with it. There is no undo: the file
         is rewritten without its bytes, and backups made before a migration are removed. Raises
         :class:`LibraryError` where it is gone already, or where the rewriting has to wait for the
-        next start (another program is reading, the disk is full); its rows are deleted then.
+        next start (another program is reading, the disk is full); its rows are deleted then. Raises
+        :class:`LibraryDamagedError` where what would remain of it cannot be told.
         """
         with self._database.transaction():
             tombstone = self._delete(hunt_id)
@@ -124,7 +146,12 @@ class History:
 
     def _delete(self, hunt_id: int) -> Tombstone:
         database = self._database
-        row = database.row("SELECT * FROM hunts WHERE id = ?", (hunt_id,))
+        row = database.row(
+            "SELECT prompt_id, models.id AS model_id, CAST(recipe AS BLOB) AS recipe,"
+            " CAST(created_at AS BLOB) AS created_at"
+            " FROM hunts LEFT JOIN models ON models.id = model_id WHERE hunts.id = ?",
+            (hunt_id,),
+        )
         if row is None:
             raise LibraryError("That hunt was deleted already.")
         for child in database.rows(
@@ -133,8 +160,14 @@ class History:
             (hunt_id,),
         ):
             self._delete(child[0])
-        counts = self._tallies.counts(hunt_id)
-        tombstone = Tombstone(hunt_id, row["recipe"], row["created_at"], self._now(), counts)
+        summary = self._summary(hunt_id, "")
+        if summary.uncounted or row["model_id"] is None:
+            raise LibraryDamagedError(
+                f"{summary.sentence} It cannot be deleted, because nobody could say what was."
+            )
+        counts = summary.counts
+        recipe, begun = (row[name].decode("utf-8", "replace") for name in ("recipe", "created_at"))
+        tombstone = Tombstone(hunt_id, recipe, begun, self._now(), counts)
         database.execute(
             "INSERT INTO tombstones (hunt_id, model_id, recipe, created_at, deleted_at,"
             " tries, kept, rejected, skipped, unread, crashed)"

@@ -17,10 +17,13 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from explorer.errors import LibraryError, RecipeError
+from explorer.errors import LibraryDamagedError, LibraryError, RecipeError
+from explorer.library.damage import UNREADABLE
 from explorer.library.database import Database, clean, utc_now
 from explorer.library.records import (
+    HUNT_COLUMNS,
     SEED_LIMIT,
+    WHOLE_HUNTS,
     WHOLE_TRIES,
     End,
     Hunt,
@@ -30,10 +33,12 @@ from explorer.library.records import (
     TryEnd,
     Verdict,
     VerdictName,
+    hunt_from_row,
     pack_ids,
     pack_logprobs,
     try_from_row,
-    unpack_ids,
+    unreadable_hunt,
+    verdict_from_row,
 )
 from explorer.library.statistics import next_redo, next_undo
 from explorer.recipe import Recipe
@@ -105,6 +110,9 @@ class Ledger:
                 " AND steered_from_try IS NULL AND seed = coalesce(?, seed)",
                 (model_id, recipe_json, _sha256(packed), None if seed is None else str(seed)),
             )
+            if hunt_id is not None and self.hunt(hunt_id).damage:
+                self._prompt_id(clean(prompt_text), packed)  # may be all that it lacks
+                hunt_id = None if self.hunt(hunt_id).damage else hunt_id
             if hunt_id is None or new:
                 prompt_id = self._prompt_id(clean(prompt_text), packed)
                 drawn = secrets.randbelow(2**53) if seed is None else seed
@@ -125,27 +133,16 @@ class Ledger:
             return self.hunt(hunt_id)
 
     def hunt(self, hunt_id: int) -> Hunt:
-        """Return one hunt. Raises :class:`LibraryError` where it was deleted."""
-        row = self._database.row(
-            "SELECT hunts.*, text, ids, fingerprint, name, build, manifest_json FROM hunts"
-            " JOIN prompts ON prompts.id = prompt_id JOIN models ON models.id = model_id"
-            " WHERE hunts.id = ?",
-            (hunt_id,),
-        )
+        """Return one hunt, a damaged one too. Raises :class:`LibraryError` where it was deleted."""
+        try:
+            row = self._database.row(
+                f"SELECT {HUNT_COLUMNS} FROM {WHOLE_HUNTS} WHERE hunts.id = ?", (hunt_id,)
+            )
+        except LibraryDamagedError:
+            return unreadable_hunt(hunt_id)
         if row is None:
             raise LibraryError(f"Hunt {hunt_id} is not in the library any more; it was deleted.")
-        return Hunt(
-            id=row["id"],
-            prompt_text=row["text"],
-            prompt_ids=unpack_ids(row["ids"]),
-            model=ModelRef(row["fingerprint"], row["name"], row["build"], row["manifest_json"]),
-            recipe=Recipe.from_json(row["recipe"]),
-            seed=int(row["seed"]),
-            seed_fixed=bool(row["seed_fixed"]),
-            created_at=row["created_at"],
-            deliberate=bool(row["deliberate"]),
-            steered_from_try=row["steered_from_try"],
-        )
+        return hunt_from_row(row)
 
     def tries_on_prompt(self, prompt_ids: Sequence[int]) -> int:
         """Count the plain tries on this prompt over all hunts, whatever model and settings.
@@ -221,12 +218,22 @@ class Ledger:
 
     def tries(self, hunt_id: int) -> list[Try]:
         """Return every try of the hunt in order of index."""
-        return [
-            try_from_row(row)
-            for row in self._database.rows(
-                f"SELECT * FROM {WHOLE_TRIES} WHERE hunt_id = ? ORDER BY idx", (hunt_id,)
+        whole = f"SELECT * FROM {WHOLE_TRIES} WHERE"
+        try:
+            rows = self._database.rows(f"{whole} hunt_id = ? ORDER BY idx", (hunt_id,))
+        except LibraryDamagedError:  # of one row: the others are read one by one
+            ids = self._database.rows(
+                "SELECT id, idx FROM tries WHERE hunt_id = ? ORDER BY idx", (hunt_id,)
             )
-        ]
+            return [self._try_alone(whole, hunt_id, *row) for row in ids]
+        return [try_from_row(row) for row in rows]
+
+    def _try_alone(self, whole: str, hunt_id: int, try_id: int, index: int) -> Try:
+        try:
+            (row,) = self._database.rows(f"{whole} tries.id = ?", (try_id,))
+        except LibraryDamagedError:
+            return Try(try_id, hunt_id, index, 0, "", {}, "", None, UNREADABLE)
+        return try_from_row(row)
 
     def close_crashed(self) -> int:
         """End every try that an earlier run left open as lost to a crash; return their number.
@@ -237,8 +244,10 @@ class Ledger:
         if self._database.read_only:
             return 0
         with self.transaction():
+            # One that was judged had ended; its end is missing, which is another matter.
             open_tries = self._database.rows(
                 "SELECT id FROM tries LEFT JOIN ends ON try_id = id WHERE try_id IS NULL"
+                " AND id NOT IN (SELECT try_id FROM completions UNION SELECT try_id FROM verdicts)"
             )
             for row in open_tries:
                 self.end_try(row["id"], TryEnd("crash", (), "", (), 0.0))
@@ -296,7 +305,7 @@ class Ledger:
     def verdicts(self, hunt_id: int) -> list[Verdict]:
         """Return every verdict row of the hunt, oldest first, undone ones and undoings too."""
         return [
-            Verdict(*row)
+            verdict_from_row(row)
             for row in self._database.rows(
                 "SELECT verdicts.* FROM tries JOIN verdicts ON try_id = tries.id"
                 " WHERE hunt_id = ? ORDER BY verdicts.id",
@@ -354,22 +363,40 @@ class Ledger:
 
     def _prompt_id(self, text: str, packed: bytes) -> int:
         digests = (_sha256(packed), _sha256(text.encode()))
-        found: int | None = self._database.value(
-            "SELECT id FROM prompts WHERE ids_sha256 = ? AND text_sha256 = ?", digests
+        found = self._database.row(
+            "SELECT id, text = ? AND ids = ? AS sound FROM prompts"
+            " WHERE ids_sha256 = ? AND text_sha256 = ?",
+            (text, packed, *digests),
         )
-        return found or self._database.execute(
-            "INSERT INTO prompts (ids_sha256, text_sha256, text, ids) VALUES (?, ?, ?, ?)",
-            (*digests, text, packed),
-        )
+        if found is None:
+            return self._database.execute(
+                "INSERT INTO prompts (ids_sha256, text_sha256, text, ids) VALUES (?, ?, ?, ?)",
+                (*digests, text, packed),
+            )
+        if not found["sound"]:  # its digests say what stood there
+            self._database.execute(
+                "UPDATE prompts SET text = ?, ids = ? WHERE id = ?", (text, packed, found["id"])
+            )
+        return int(found["id"])
 
     def _model_id(self, model: ModelRef) -> int:
-        found: int | None = self._database.value(
-            "SELECT id FROM models WHERE fingerprint = ?", (model.fingerprint,)
+        facts = (model.name, model.build, model.manifest_json)
+        found = self._database.row(
+            "SELECT id, typeof(name) || typeof(build) || typeof(manifest_json) = 'texttexttext'"
+            " AS sound FROM models WHERE fingerprint = ?",
+            (model.fingerprint,),
         )
-        return found or self._database.execute(
-            "INSERT INTO models (fingerprint, name, build, manifest_json) VALUES (?, ?, ?, ?)",
-            (model.fingerprint, model.name, model.build, model.manifest_json),
-        )
+        if found is None:
+            return self._database.execute(
+                "INSERT INTO models (name, build, manifest_json, fingerprint) VALUES (?, ?, ?, ?)",
+                (*facts, model.fingerprint),
+            )
+        if not found["sound"]:
+            self._database.execute(
+                "UPDATE models SET name = ?, build = ?, manifest_json = ? WHERE id = ?",
+                (*facts, found["id"]),
+            )
+        return int(found["id"])
 
 
 def _json(values: Mapping[str, str]) -> str:

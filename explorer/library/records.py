@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal, cast, get_args
 
 from explorer.library.connection import Row
+from explorer.library.damage import UNREADABLE, Fields, require_types
 from explorer.recipe import Recipe
 
 End = Literal["end_of_text", "max_tokens", "context_full", "stopped", "dropped", "crash"]
@@ -47,6 +47,9 @@ class Hunt:
     """Whether a person asked for a new hunt where an earlier one could have gone on."""
     steered_from_try: int | None = None
     """The try that this hunt branched from; None for a plain hunt (RULES 12)."""
+    damage: str = ""
+    """What of it could not be read, as ``its prompt is missing from the library``; empty where it
+    is whole. What could not is empty, or a default, and nothing goes on with such a hunt."""
 
     @property
     def steered(self) -> bool:
@@ -79,6 +82,8 @@ class Try:
     started_at: str
     end: TryEnd | None
     """None while it streams."""
+    damage: str = ""
+    """What of it could not be read, as in :attr:`Hunt.damage`; such a try cannot be judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,25 +140,79 @@ WHOLE_TRIES: Final = (
 )
 """The tables that together hold a try, for the FROM of a query."""
 
+WHOLE_HUNTS: Final = (
+    "hunts LEFT JOIN prompts ON prompts.id = prompt_id LEFT JOIN models ON models.id = model_id"
+)
+"""The tables that together hold a hunt."""
+
+HUNT_COLUMNS: Final = "hunts.*, text, ids, fingerprint, name, build, manifest_json"
+"""What :func:`hunt_from_row` needs of them."""
+
 
 def try_from_row(row: Row) -> Try:
-    """Make a try of a row of :data:`WHOLE_TRIES`."""
+    """Make a try of a row of :data:`WHOLE_TRIES`; what cannot be read is said in its damage."""
+    read = Fields(row)
     end = None
-    if row["reason"] is not None:
+    if any(row[column] is not None for column in ("reason", "text", "ids", "logprobs")):
+        text = read.text("text", "its text")
+        ids = read.packed("ids", "the list of its tokens", unpack_ids)
         end = TryEnd(
-            cast(End, row["reason"]),
-            unpack_ids(row["ids"]),
-            row["text"],
-            unpack_logprobs(row["logprobs"]),
-            row["seconds"],
+            cast(End, read.word("reason", "its end", get_args(End), "crash")),
+            ids,
+            text,
+            read.packed("logprobs", "the list of its probabilities", unpack_logprobs),
+            read.number("seconds", "its duration"),
         )
+        if row["tokens"] != len(ids):
+            read.blame("some of its tokens are missing from the library")
     return Try(
         id=row["id"],
-        hunt_id=row["hunt_id"],
-        index=row["idx"],
-        lane=row["lane"],
-        device=row["device"],
-        versions=json.loads(row["versions_json"]),
-        started_at=row["started_at"],
+        hunt_id=read.whole("hunt_id", "its hunt"),
+        index=read.whole("idx", "its number"),
+        lane=read.whole("lane", "its lane"),
+        device=read.text("device", "its device"),
+        versions=read.words("versions_json", "the record of its versions"),
+        started_at=read.text("started_at", "its beginning"),
         end=end,
+        damage=read.damage,
     )
+
+
+def hunt_from_row(row: Row) -> Hunt:
+    """Make a hunt of a row of :data:`WHOLE_HUNTS`; what cannot be read is said in its damage."""
+    read = Fields(row)
+    parent = row["steered_from_try"]
+    return Hunt(
+        id=row["id"],
+        prompt_text=read.text("text", "its prompt"),
+        prompt_ids=read.packed("ids", "the list of its prompt's tokens", unpack_ids),
+        model=ModelRef(
+            read.text("fingerprint", "its model"),
+            read.text("name", "the name of its model"),
+            read.text("build", "the build of its model"),
+            read.text("manifest_json", "what its model was"),
+        ),
+        recipe=read.recipe("recipe"),
+        seed=read.seed("seed"),
+        seed_fixed=bool(row["seed_fixed"]),
+        created_at=read.text("created_at", "its beginning"),
+        deliberate=bool(row["deliberate"]),
+        steered_from_try=None if parent is None else read.whole("steered_from_try", "its parent"),
+        damage=read.damage,
+    )
+
+
+def verdict_from_row(row: Row) -> Verdict:
+    """Make a verdict of a row; :class:`LibraryDamagedError` where it says nothing that counts."""
+    require_types(row, _VERDICT_TYPES, "A verdict")
+    return Verdict(*row)
+
+
+def unreadable_hunt(hunt_id: int) -> Hunt:
+    """Return what stands for a hunt whose row SQLite does not hand out."""
+    model = ModelRef("", "", "", "")
+    return Hunt(hunt_id, "", (), model, Recipe(), 0, False, "", damage=UNREADABLE)
+
+
+_OPTIONAL: Final = (int, type(None))
+_VERDICT_TYPES: Final = ((int,), (int,), (int,), (str,), _OPTIONAL, _OPTIONAL, (str,))

@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from explorer.errors import LibraryError
+from explorer.errors import LibraryDamagedError, LibraryError
+from explorer.library.connection import Row
+from explorer.library.damage import UNREADABLE, Fields
 from explorer.library.database import Database, clean, utc_now
 from explorer.library.ledger import Ledger
-from explorer.library.records import WHOLE_TRIES, Hunt, Try, try_from_row
+from explorer.library.records import Hunt, Try, try_from_row
 from explorer.library.statistics import Cost
 from explorer.library.tallies import Tallies
 
@@ -66,6 +68,24 @@ class Sample:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class DamagedSample:
+    """A kept try of which something is missing: what is left of it, and no claim beside it."""
+
+    id: int
+    damage: str
+    """As ``its text is missing from the library``."""
+    prompt: str
+    """Empty where that is missing too."""
+    text: str
+    note: str
+
+    @property
+    def sentence(self) -> str:
+        """What to say of it."""
+        return f"This sample is damaged: {self.damage}."
+
+
 class Samples:
     """Reads the samples of a library, and moves, removes and annotates them."""
 
@@ -99,36 +119,30 @@ class Samples:
         ]
 
     def page(self, try_ids: Sequence[int]) -> list[Sample]:
-        """Return these samples in this order; one that is a sample no longer is left out."""
-        rows = self._database.rows(
-            "SELECT tries.*, ends.*, completions.*, collection_id, note, added_at, at AS kept_at"
-            f" FROM samples JOIN standing USING (try_id) JOIN {WHOLE_TRIES}"
-            " WHERE tries.id = samples.try_id AND removed_at IS NULL AND verdict = 'kept'"
-            " AND samples.try_id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(try_ids)),),
-        )
-        hunts: dict[int, Hunt] = {}
-        found: dict[int, Sample] = {}
-        for row in rows:
-            attempt = try_from_row(row)
-            if attempt.hunt_id not in hunts:
-                hunts[attempt.hunt_id] = self._ledger.hunt(attempt.hunt_id)
-            found[attempt.id] = Sample(
-                attempt,
-                hunts[attempt.hunt_id],
-                self._tallies.costs(attempt.hunt_id)[attempt.id],
-                row["collection_id"],
-                row["note"],
-                row["added_at"],
-                row["kept_at"],
-            )
-        return [found[try_id] for try_id in try_ids if try_id in found]
+        """Return these samples in this order; left out is what is a sample no longer, or damaged.
+
+        :meth:`damaged` has the damaged ones.
+        """
+        found = self._read(try_ids)
+        return [each for i in try_ids if isinstance(each := found.get(i), Sample)]
+
+    def damaged(self, try_ids: Sequence[int]) -> list[DamagedSample]:
+        """Return those of these samples that cannot be read in full, in this order."""
+        found = self._read(try_ids)
+        return [each for i in try_ids if isinstance(each := found.get(i), DamagedSample)]
 
     def get(self, try_id: int) -> Sample:
-        """Return one sample. Raises :class:`LibraryError` where the try is a sample no longer."""
-        for sample in self.page([try_id]):
-            return sample
-        raise LibraryError("That sample is not in a collection any more; refresh the list.")
+        """Return one sample.
+
+        Raises :class:`LibraryDamagedError` where it is damaged, :class:`LibraryError` where the try
+        is a sample no longer.
+        """
+        found = self._read([try_id]).get(try_id)
+        if isinstance(found, DamagedSample):
+            raise LibraryDamagedError(found.sentence)
+        if found is None:
+            raise LibraryError("That sample is not in a collection any more; refresh the list.")
+        return found
 
     def move(self, try_id: int, collection_id: int) -> None:
         """Put a sample into another collection; its place by time stays."""
@@ -154,3 +168,56 @@ class Samples:
         self._database.execute(
             "UPDATE samples SET note = ? WHERE try_id = ?", (clean(note), try_id)
         )
+
+    def _read(self, try_ids: Sequence[int]) -> dict[int, Sample | DamagedSample]:
+        found: dict[int, Sample | DamagedSample] = {}
+        hunts: dict[int, Hunt] = {}
+        try:
+            for row in self._rows(try_ids):
+                found[row["sample_id"]] = self._sample(row, hunts)
+        except LibraryDamagedError:
+            if len(try_ids) == 1:
+                return {try_ids[0]: DamagedSample(try_ids[0], UNREADABLE, "", "", "")}
+            for try_id in try_ids:  # one row that SQLite does not hand out must not hide the others
+                found |= self._read([try_id])
+        return found
+
+    def _rows(self, try_ids: Sequence[int]) -> list[Row]:
+        return self._database.rows(
+            "SELECT tries.*, ends.*, completions.*, samples.try_id AS sample_id, collection_id,"
+            " note, added_at, at AS kept_at FROM samples JOIN standing USING (try_id)"
+            " LEFT JOIN tries ON tries.id = samples.try_id"
+            " LEFT JOIN ends ON ends.try_id = samples.try_id"
+            " LEFT JOIN completions ON completions.try_id = samples.try_id"
+            " WHERE removed_at IS NULL AND verdict = 'kept'"
+            " AND samples.try_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(try_ids)),),
+        )
+
+    def _sample(self, row: Row, hunts: dict[int, Hunt]) -> Sample | DamagedSample:
+        """Make a sample of a row; ``hunts`` remembers those that were read."""
+        read = Fields(row)
+        read.whole("id", "its try")
+        attempt = try_from_row(row)
+        read.blame(attempt.damage)
+        if attempt.end is None:
+            read.blame("its text is missing from the library")
+        hunt, cost = hunts.get(attempt.hunt_id), None
+        try:
+            if hunt is None:
+                hunt = hunts[attempt.hunt_id] = self._ledger.hunt(attempt.hunt_id)
+            read.blame(hunt.damage)
+            cost = self._tallies.costs(hunt.id).get(row["sample_id"])
+        except LibraryDamagedError:
+            read.blame("the verdicts of its hunt cannot be read")
+        except LibraryError:
+            read.blame("its hunt is missing from the library")
+        note = read.text("note", "its note")
+        added_at = read.text("added_at", "when it was collected")
+        kept_at = read.text("kept_at", "when it was kept")
+        if read.damage or hunt is None or cost is None:
+            read.blame("its verdict cannot be counted")
+            prompt = hunt.prompt_text if hunt else ""
+            text = attempt.end.text if attempt.end else ""
+            return DamagedSample(row["sample_id"], read.damage, prompt, text, note)
+        return Sample(attempt, hunt, cost, row["collection_id"], note, added_at, kept_at)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from explorer.errors import LibraryDamagedError
 from explorer.library.database import Database
 
 
@@ -46,6 +47,16 @@ class Search:
 
     def _matching(self, question: str, ids: Sequence[int], words: str) -> list[int]:
         wanted = words.casefold()
-        rows = self._database.rows(question, (json.dumps(list(ids)),))
-        found = {row[0] for row in rows if any(wanted in text.casefold() for text in row[1:])}
+        try:
+            rows = self._database.rows(question, (json.dumps(list(ids)),))
+        except LibraryDamagedError:  # of one row: it is not found, the others are
+            if len(ids) == 1:
+                return []
+            return [key for one in ids for key in self._matching(question, [one], words)]
+        found = {row[0] for row in rows if any(wanted in _folded(text) for text in row[1:])}
         return [key for key in ids if key in found]
+
+
+def _folded(text: object) -> str:
+    """Return a text as it is compared; nothing where a damaged row has something else."""
+    return text.casefold() if isinstance(text, str) else ""

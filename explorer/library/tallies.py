@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from explorer.library.damage import require_types
 from explorer.library.database import Database
 from explorer.library.ledger import Ledger
 from explorer.library.statistics import Cost, Counts, Shown, costs, count
@@ -23,14 +24,20 @@ class Tallies:
         self._costs: dict[int, dict[int, Cost]] = {}
 
     def counts(self, hunt_id: int) -> Counts:
-        """Return how the tries of one hunt stand (RULES 5)."""
+        """Return how the tries of one hunt stand (RULES 5).
+
+        Raises :class:`LibraryDamagedError` where a row of it says nothing that counts.
+        """
         self._forget_if_changed()
         if hunt_id not in self._counts:
             self._counts[hunt_id] = count(self._shown(hunt_id), self._ledger.verdicts(hunt_id))
         return self._counts[hunt_id]
 
     def costs(self, hunt_id: int) -> dict[int, Cost]:
-        """Return what each standing keep of one hunt cost, by try id (RULES 6)."""
+        """Return what each standing keep of one hunt cost, by try id (RULES 6).
+
+        Raises as :meth:`counts`.
+        """
         self._forget_if_changed()
         if hunt_id not in self._costs:
             steered = self._database.value(
@@ -49,11 +56,11 @@ class Tallies:
             self._costs.clear()
 
     def _shown(self, hunt_id: int) -> list[Shown]:
-        return [
-            Shown(*row)
-            for row in self._database.rows(
-                "SELECT id, started_at, reason FROM tries LEFT JOIN ends ON try_id = id"
-                " WHERE hunt_id = ?",
-                (hunt_id,),
-            )
-        ]
+        rows = self._database.rows(
+            "SELECT id, started_at, reason FROM tries LEFT JOIN ends ON try_id = id"
+            " WHERE hunt_id = ?",
+            (hunt_id,),
+        )
+        for row in rows:
+            require_types(row, ((int,), (str,), (str, type(None))), "A try")
+        return [Shown(*row) for row in rows]
