@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
+from explorer.bounded_reading import read_bytes
+
 _POLL_SECONDS: Final = 0.1
 _SECOND_LOOK: Final = 0.02  # who only asked whether it is held has let go by then
 _HELD: Final = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
@@ -203,7 +205,7 @@ def _require_locks(path: Path) -> None:
 
 def _holder(path: Path) -> str:
     try:
-        text = path.read_text(encoding="ascii", errors="replace")[:20].strip()
+        text = read_bytes(path, 1_000).decode("ascii", "replace").strip()
     except OSError:
         return ""
     return text if text.isdigit() else ""

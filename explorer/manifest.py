@@ -7,13 +7,12 @@ can be made) and one folder a build with ``model.onnx`` and ``weights.bin``.
 
 from __future__ import annotations
 
-import errno
 import json
-import stat
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from explorer.bounded_reading import read_json, reason_of
 from explorer.errors import ModelError
 
 CONTRACT_VERSION = 1
@@ -21,7 +20,8 @@ CONTRACT_VERSION = 1
 
 FILE_NAME = "model.json"
 
-_LARGEST = 10_000_000
+_LARGEST = 1_000_000
+_LARGEST_NUMBER = 1 << 53
 _AGAIN = "remove the model and import it again"
 
 DeviceClass = Literal["cpu", "cuda"]
@@ -140,31 +140,14 @@ class Manifest:
         """
         path = folder / FILE_NAME
         try:
-            values = json.loads(read_bounded(path, _LARGEST))
+            values = read_json(path, _LARGEST)
         except FileNotFoundError as error:
             raise ModelError(
                 f"{folder} is not a model folder (no {FILE_NAME}); import a GPT-2 folder first."
             ) from error
-        except (OSError, ValueError, RecursionError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ModelError(f"{path} cannot be read ({reason}); {_AGAIN}.") from error
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read ({reason_of(error)}); {_AGAIN}.") from error
         return _from_values(values, path)
-
-
-def read_bounded(path: Path, limit: int) -> str:
-    """Return the UTF-8 text of a file that somebody else may have put into a model folder.
-
-    Raises ``OSError`` where it is larger than ``limit`` bytes or no regular file: a pipe would be
-    waited for, and a device has no end.
-    """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(errno.EFBIG, f"larger than {limit / 1e6:g} MB")
-    return data.decode("utf-8")
 
 
 def _from_values(values: Any, path: Path) -> Manifest:
@@ -183,6 +166,11 @@ def _from_values(values: Any, path: Path) -> Manifest:
     sizes = (manifest.layers, manifest.heads, manifest.width, manifest.inner_width)
     if min(*sizes, manifest.context, manifest.vocabulary) < 1:
         raise ModelError(f"{broken}: sizes must be at least 1; {_AGAIN}.")
+    figures = [*sizes, manifest.context, manifest.vocabulary, manifest.parameters]
+    for build in builds.values():
+        figures += (build.kv_head_size, build.top, build.bytes, build.bits or 0, build.block or 0)
+    if max(figures) > _LARGEST_NUMBER:
+        raise ModelError(f"{broken}: no model is as large as {max(figures):.0e}; {_AGAIN}.")
     for token in (manifest.end_of_text, manifest.start_of_text):
         if token is not None and not 0 <= token < manifest.vocabulary:
             raise ModelError(f"{broken}: the vocabulary has no token {token}; {_AGAIN}.")

@@ -27,6 +27,7 @@ DOORS = {
 """Outside package -> the modules, or packages with all in them, that may import it."""
 
 GROUND = (
+    "explorer.bounded_reading",
     "explorer.errors",
     "explorer.interrupt",
     "explorer.recipe",

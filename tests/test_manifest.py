@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -101,9 +102,9 @@ def test_a_file_of_any_size_is_not_read(tmp_path):
     for name, size in ((FILE_NAME, 1 << 31), ("tokenizer.json", 1 << 31)):
         with (tmp_path / name).open("wb") as file:
             file.truncate(size)
-    with pytest.raises(ModelError, match="larger than 10 MB"):
+    with pytest.raises(ModelError, match="larger than 1 MB"):
         Manifest.read(tmp_path)
-    with pytest.raises(ModelError, match="larger than 100 MB"):
+    with pytest.raises(ModelError, match="larger than 64 MB"):
         Tokens.from_folder(tmp_path)
 
 
@@ -137,3 +138,29 @@ def test_other_text_is_refused(tmp_path, text):
     (tmp_path / FILE_NAME).write_bytes(text.encode("latin-1"))
     with pytest.raises(ModelError, match="import it again"):
         Manifest.read(tmp_path)
+
+
+def test_a_manifest_of_any_weight_takes_little_memory(tmp_path):
+    (tmp_path / FILE_NAME).write_text(
+        "[" + '{"a":0},' * 1_000_000 + "0]"
+    )  # 8 MB: 200 MB of objects
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="larger than 1 MB"):
+            Manifest.read(tmp_path)
+        (tmp_path / FILE_NAME).write_text("[" + '{"a":0},' * 120_000 + "0]")
+        with pytest.raises(ModelError, match="contract version"):
+            Manifest.read(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("number", [10**400, 10**300, 2**60])
+def test_a_size_that_no_model_has_is_damage(tmp_path, number):
+    for entry in ("layers", "context", "parameters"):
+        MANIFEST.write(tmp_path)
+        values = json.loads((tmp_path / FILE_NAME).read_text())
+        (tmp_path / FILE_NAME).write_text(json.dumps(values | {entry: number}))
+        with pytest.raises(ModelError, match="damaged"):
+            Manifest.read(tmp_path)

@@ -20,13 +20,16 @@ from typing import Any
 
 import tokenizers
 
+from explorer.bounded_reading import parse_json, read_text, reason_of
 from explorer.errors import ModelError, PromptError, PromptTooLongError
-from explorer.manifest import Manifest, read_bounded
+from explorer.manifest import Manifest
 
 END_OF_TEXT = "<|endoftext|>"
 FILE_NAME = "tokenizer.json"
 
-_LARGEST = 100_000_000
+_LARGEST = 64_000_000
+_MEMORY = 512_000_000
+"""Bytes that reading the largest vocabularies, of a quarter of a million tokens, takes at most."""
 
 
 class TextDecoder:
@@ -75,7 +78,7 @@ class Tokens:
         is the one that a text without a prompt starts from, by default the same.
         """
         try:
-            description = _checked(json.loads(tokenizer_json))
+            description = _checked(parse_json(tokenizer_json, _MEMORY))
             self._tokenizer = tokenizers.Tokenizer.from_str(json.dumps(description))
         except Exception as error:  # the library raises a bare Exception for what it cannot parse
             raise ModelError(
@@ -106,11 +109,10 @@ class Tokens:
         """Read a model folder's ``tokenizer.json``; :class:`ModelError` where it is not usable."""
         path = folder / FILE_NAME
         try:
-            text = read_bounded(path, _LARGEST)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
+            text = read_text(path, _LARGEST)
+        except (OSError, ValueError) as error:
             raise ModelError(
-                f"{path} cannot be read ({reason}); import the model again."
+                f"{path} cannot be read ({reason_of(error)}); import the model again."
             ) from error
         return cls(text, end_of_text, start_of_text)
 

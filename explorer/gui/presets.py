@@ -13,16 +13,17 @@ published completion of the prompt carried, given only where it is known for cer
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from explorer.bounded_reading import read_json
 from explorer.errors import ExplorerError
 from explorer.recipe import Recipe
 
 SCHEMA = 1
+_LIMIT = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def read_prompts(path: Path) -> tuple[PromptGroup, ...]:
     Raises :class:`ExplorerError` where the file is missing or does not follow the schema.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, _LIMIT)
         if values["schema"] != SCHEMA:
             raise ValueError(f"schema {values['schema']!r}, expected {SCHEMA}")
         return tuple(_group(group) for group in values["groups"])

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.bounded_reading import read_json
 from explorer.engine.tokens import Tokens
-from explorer.errors import CheckpointError, DeviceError, InputError, ModelError
-from explorer.manifest import BUILD_NAMES, Manifest, read_bounded
+from explorer.errors import DeviceError, InputError, ModelError
+from explorer.manifest import BUILD_NAMES, Manifest
 from explorer.paths import Paths
 from explorer.studies import heldout, scratch, speed
 from explorer.studies.divergence import Divergence, compare
 from explorer.studies.heldout import HeldOut
 from explorer.weights.convert import Progress, explained
-from explorer.weights.source import parse_json
 from explorer.weights.store import DEFAULT_BUILD, Installed, Store
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ KL_BOUND = 0.01
 than 0.071 (Pinsker: the square root of half the divergence), on average over positions."""
 
 _VERSION = 1
-_LIMIT = 1 << 20
+_LIMIT = 1_000_000
 _READY, _MAKING = 0.1, 0.3
 """Where the whole progress is when the model is there, and when the missing builds are."""
 _STEPS = 24
@@ -126,7 +126,7 @@ def read_quality(folder: Path) -> dict[str, Quality]:
     try:
         manifest = Manifest.read(folder)
         fingerprint, found = _read(folder / FILE_NAME)
-    except (OSError, ModelError, CheckpointError, ValueError, TypeError):
+    except (OSError, ModelError, ValueError, TypeError):
         return {}
     if fingerprint != manifest.fingerprint:
         return {}
@@ -310,7 +310,9 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> tuple[str, dict[str, Quality]]:
     """Return the model's fingerprint and the figures in a file; raise where anything is odd."""
-    values = parse_json(read_bounded(path, _LIMIT), path.name)
+    values = read_json(path, _LIMIT)
+    if not isinstance(values, dict):
+        raise ValueError("no JSON object")
     builds = values.get("builds")
     if values.get("version") != _VERSION or not isinstance(builds, dict):
         raise ValueError("another version")

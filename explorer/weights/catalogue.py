@@ -7,15 +7,16 @@ the hub can be named by hand and is taken as it is.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from explorer.bounded_reading import read_json
 from explorer.errors import ModelError
 
 FILE_NAME = "catalogue.json"
+_LIMIT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def read_catalogue(path: Path) -> tuple[CatalogueEntry, ...]:
     Raises :class:`ModelError` for a file that is not a catalogue.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, _LIMIT)
         return tuple(CatalogueEntry(**value) for value in values)
     except FileNotFoundError:
         return ()

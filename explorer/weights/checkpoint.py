@@ -45,7 +45,7 @@ EMBEDDING = "wte.weight"
 
 _PREFIX = "transformer."
 _MAX_SHARDS = 200
-_INDEX_LIMIT = 4 << 20
+_INDEX_LIMIT = 4_000_000
 _CHUNK = 1 << 22
 """Numbers compared or checked at a time."""
 _LARGEST = np.float32(1e9)

@@ -15,7 +15,7 @@ from explorer.weights.source import Source, shown
 FILE_NAME = "config.json"
 ACTIVATION = "gelu_new"
 
-_LIMIT = 1 << 20
+_LIMIT = 1_000_000
 _MAX_WIDTH = 1 << 15
 """Twenty times the largest release; weights are read some rows at a time, each as wide as this."""
 # Switch -> the only value that plain GPT-2 has, which is also what an absent entry means.

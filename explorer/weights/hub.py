@@ -28,7 +28,7 @@ _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-_MAX_LISTING = 16 << 20
+_MAX_LISTING = 16_000_000
 """Bytes of the answer to what a repository holds; a thousand files take 0.3 MB."""
 
 _SETTINGS = {

@@ -23,7 +23,7 @@ HPARAMS_FILE = "hparams.json"
 PREFIX = "model.ckpt"
 """What the files of the released weights are called, before their endings."""
 
-_LIMIT = 1 << 20
+_LIMIT = 1_000_000
 _SCOPE = "model/"
 # With the scope: embeddings, norms (gain and bias), linear layers (weight and bias).
 _EMBEDDING = re.compile(r"model/(wte|wpe)")

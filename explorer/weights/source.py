@@ -9,7 +9,6 @@ into, ``onnx``, where published models keep their exports.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import reprlib
@@ -17,12 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from explorer import bounded_reading
+from explorer.bounded_reading import JSON_MEMORY, TooLargeError, amount, read_bytes, reason_of
 from explorer.errors import CheckpointError
 
 SUB_FOLDER = "onnx"
 
 _PLAIN_NAME = re.compile(rf"(?:{SUB_FOLDER}/)?[A-Za-z0-9][A-Za-z0-9._-]{{0,199}}")
-_MAX_CONTAINERS = 1_000_000
 _SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.")
 _MAX_SHOWN = 300
 """Characters of a path in a sentence."""
@@ -156,16 +156,17 @@ class Source:
         """Return a file of at most ``limit`` bytes."""
         path = self.path(name)
         try:
-            with path.open("rb") as file:
-                data = file.read(limit + 1)
+            data = read_bytes(path, limit)
+        except TooLargeError as error:
+            if other := instead(_head(path)):
+                raise CheckpointError(f"{name} {other}.") from error
+            raise CheckpointError(
+                f"{name} is larger than the {amount(limit)} that such a file may have."
+            ) from error
         except OSError as error:
-            raise CheckpointError(f"{name} cannot be read ({error.strerror}).") from error
+            raise CheckpointError(f"{name} cannot be read ({reason_of(error)}).") from error
         if other := instead(data[:HEAD]):
             raise CheckpointError(f"{name} {other}.")
-        if len(data) > limit:
-            raise CheckpointError(
-                f"{name} is larger than the {limit / 1e6:g} MB that such a file may have."
-            )
         return data
 
     def text(self, name: str, limit: int) -> str:
@@ -178,9 +179,9 @@ class Source:
                 f"{name} is not UTF-8 text ({error}); save it as such, or download it again."
             ) from error
 
-    def json(self, name: str, limit: int) -> dict[str, Any]:
-        """Return the JSON object in a file of at most ``limit`` bytes."""
-        return parse_json(self.text(name, limit), name)
+    def json(self, name: str, limit: int, memory: int = JSON_MEMORY) -> dict[str, Any]:
+        """Return the JSON object in a file of at most ``limit`` bytes, ``memory`` once parsed."""
+        return parse_json(self.text(name, limit), name, memory=memory)
 
     def sha256(self, name: str, progress: Callable[[int], None] | None = None) -> str:
         """Return the hex digest of a file; ``progress`` is called with the bytes of each block."""
@@ -274,23 +275,29 @@ def parse_json(
     text: str,
     name: str,
     pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    memory: int = JSON_MEMORY,
 ) -> dict[str, Any]:
     """Return the JSON object that ``text`` holds; ``name`` says where it came from.
 
-    ``pairs`` is json's ``object_pairs_hook``. Nesting and numbers of any size end in a refusal.
+    The rest is as for :func:`explorer.bounded_reading.parse_json`.
     """
-    # An empty list takes two characters of JSON and sixty bytes of memory: count before parsing.
-    if text.count("[") + text.count("{") > _MAX_CONTAINERS:
-        raise CheckpointError(f"{name} holds more lists and objects than any such file needs.")
     try:
-        value = json.loads(text, object_pairs_hook=pairs)
-    except (ValueError, RecursionError) as error:
+        value = bounded_reading.parse_json(text, memory, pairs)
+    except ValueError as error:
         raise CheckpointError(
             f"{name} is not readable JSON ({shorten(str(error))}); copy or download it again."
         ) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{name} must hold a JSON object, found {shown(value)}.")
     return value
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb", buffering=0) as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""
 
 
 def instead(head: bytes) -> str:

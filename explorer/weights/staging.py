@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from explorer.bounded_reading import read_json
 from explorer.errors import DownloadError
 from explorer.lock import FileLock, HeldError
 from explorer.weights.convert import PART, discard, explained
@@ -26,6 +27,8 @@ from explorer.weights.hub import HubFile
 _PLAN_FILE = "download.json"
 _FILES = "files"
 _BLOCK = 1 << 20
+_MAX_PLAN = 1_000_000
+"""Bytes of a plan; it names a dozen files, some hundred where there are many shards."""
 _PLAIN = re.compile(r"(?:onnx/)?[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
@@ -79,10 +82,10 @@ class Staging:
     def read(self) -> Plan | None:
         """Return what this download fetches, None where there is none or it cannot be told."""
         try:
-            values = json.loads((self.folder / _PLAN_FILE).read_text(encoding="utf-8"))
+            values = read_json(self.folder / _PLAN_FILE, _MAX_PLAN)
             files = tuple(HubFile(**file) for file in values.pop("files"))
             plan = Plan(**values, files=files)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
         texts = (plan.repository, plan.wanted, plan.revision, plan.licence, plan.name, plan.build)
         sound = all(isinstance(text, str) for text in texts) and all(map(_is_sound, files))

@@ -32,7 +32,9 @@ _BESIDE = (_ADDED, _SPECIAL, _SETTINGS)
 PAIR_FILES = (*_PAIRS[0], *_BESIDE)
 """All that a published tokenizer without ``tokenizer.json`` may consist of."""
 
-_LIMIT = 32 << 20
+_LIMIT = 32_000_000
+_MEMORY = 384_000_000
+"""Bytes that a JSON of that size with a million merges may take."""
 _MAX_ADDED = 5_000
 _MAX_TOKEN = 1_000
 _MAX_MERGES = 20
@@ -104,7 +106,7 @@ def read_tokenizer(source: Source, rows: int) -> TokenizerFile:
 
 def _from_tokenizer_json(source: Source) -> _Parts:
     file = _WHOLE
-    values = source.json(file, _LIMIT)
+    values = source.json(file, _LIMIT, _MEMORY)
     model = _object(values.get("model"), file, "model")
     # Files from before the entry existed hold BPE too, recognisable by their merges.
     kind = model.get("type", "BPE" if "merges" in model else None)
@@ -145,7 +147,7 @@ def _from_tokenizer_json(source: Source) -> _Parts:
 
 def _from_pair(source: Source, files: tuple[str, ...]) -> _Parts:
     vocab_file, merges_file = files[:2]
-    vocab = source.json(vocab_file, _LIMIT)
+    vocab = source.json(vocab_file, _LIMIT, _MEMORY)
     text = source.text(merges_file, _LIMIT).replace("\r\n", "\n")
     _check_merge_count(text.count("\n"), len(vocab), merges_file)
     lines = [line for line in text.split("\n") if line]
@@ -166,18 +168,18 @@ def _from_pair(source: Source, files: tuple[str, ...]) -> _Parts:
 def _added_beside(source: Source, files: tuple[str, ...], vocab: dict[str, Any]) -> list[Any]:
     """Return the added tokens of a pair, from the newest of the files that name them."""
     if _SETTINGS in files:
-        by_id = source.json(_SETTINGS, _LIMIT).get("added_tokens_decoder")
+        by_id = source.json(_SETTINGS, _LIMIT, _MEMORY).get("added_tokens_decoder")
         if isinstance(by_id, dict) and by_id:
             _check_count(by_id, _SETTINGS)
             added = [_with_id(i, value) for i, value in by_id.items()]
             if END_OF_TEXT in vocab and all(t.get("content") != END_OF_TEXT for t in added):
                 added.append(_added_token(END_OF_TEXT, vocab[END_OF_TEXT], special=True))
             return added
-    ids = source.json(_ADDED, _LIMIT) if _ADDED in files else {}
+    ids = source.json(_ADDED, _LIMIT, _MEMORY) if _ADDED in files else {}
     _check_count(ids, _ADDED)
     special = {END_OF_TEXT}
     if _SPECIAL in files:
-        for value in source.json(_SPECIAL, _LIMIT).values():
+        for value in source.json(_SPECIAL, _LIMIT, _MEMORY).values():
             for token in value if isinstance(value, list) else [value]:
                 name = token.get("content") if isinstance(token, dict) else token
                 special |= {name} if isinstance(name, str) else set()
