@@ -183,7 +183,12 @@ def _add_generate(commands: Commands[_Parser]) -> None:
     _add_model(parser)
     prompt = parser.add_mutually_exclusive_group(required=True)
     prompt.add_argument("--prompt", metavar="TEXT")
-    prompt.add_argument("--prompt-file", metavar="F", help="read it from a file, - for stdin")
+    prompt.add_argument(
+        "--prompt-file",
+        metavar="F",
+        help="read it from a file or pipe, - for stdin, with line ends as the window has them: "
+        "every kind becomes a line feed",
+    )
     start = "start from <|endoftext|>, or the model's own token for that"
     prompt.add_argument("--unconditional", action="store_true", help=start)
     _add_control_tokens(parser)
@@ -238,7 +243,8 @@ def _add_generate(commands: Commands[_Parser]) -> None:
 def _add_score(commands: Commands[_Parser]) -> None:
     parser = _new(commands, "score", "Say how likely each token of a text is.")
     _add_model(parser)
-    parser.add_argument("--file", required=True, metavar="F", help="the text, - for stdin")
+    text = "the text, - for stdin, read as it is: line ends too; at most 64 MB"
+    parser.add_argument("--file", required=True, metavar="F", help=text)
     _add_control_tokens(parser)
     parser.add_argument("--jsonl", action="store_true", help="one JSON object a token")
 

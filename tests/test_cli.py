@@ -122,12 +122,12 @@ def test_several_completions_come_in_labelled_blocks(run: Run) -> None:
         assert places == sorted(places)
 
 
-def test_a_prompt_file_is_taken_as_it_is(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "prompt.txt").write_bytes("Où\r\n “x”\n".encode())
+def test_a_prompt_file_has_the_line_ends_of_the_window(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_bytes("Où\r\n “x”\r\u2028 \u2029\n\n".encode())
     words = ["generate", "--model", "tiny", "--max-tokens", "1", "--jsonl"]
     code, out, _ = run(*words, "--prompt-file", str(tmp_path / "prompt.txt"))
     assert code == 0
-    assert objects(out)[0]["prompt"] == "Où\r\n “x”\n"
+    assert objects(out)[0]["prompt"] == "Où\n “x”\n\n \n\n\n"
 
 
 def test_a_byte_order_mark_is_no_part_of_a_prompt(run: Run, tmp_path: Path) -> None:
@@ -144,6 +144,45 @@ def test_a_prompt_file_in_another_encoding_is_refused(run: Run, tmp_path: Path) 
     code, _, err = run(*words)
     assert code == 2
     assert "not UTF-8 (byte 1); save it" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices with names")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("place", ["/dev/zero", "pipe", "file", "stdin"])
+@pytest.mark.parametrize("option", ["--prompt-file", "--file", "--text"])
+def test_a_text_without_an_end_is_refused_before_anything_is_computed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, option: str
+) -> None:
+    monkeypatch.setattr("explorer.commands.console.TEXT_LIMIT", 3_000_000)
+    writer = None
+    name = place if place.startswith("/") else "-" if place == "stdin" else str(tmp_path / place)
+    if place == "pipe":
+        os.mkfifo(name)
+        writer = subprocess.Popen(["/bin/sh", "-c", 'exec yes > "$0"', name])
+    elif place == "file":
+        with Path(name).open("wb") as file:
+            file.truncate(1 << 33)
+    command = {"--prompt-file": ["generate", "--model", "nobody's"],
+               "--file": ["score", "--model", "nobody's"],
+               "--text": ["models", "compare", "nobody's"]}[option]  # fmt: skip
+    with Path("/dev/zero").open(encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        code, out, err = run(*command, option, name)
+    if writer is not None:
+        assert writer.wait(30) != 0  # its pipe was closed
+    assert (code, out) == (2, "")
+    assert "has more than 3 MB, the most that is read" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes with names")
+def test_a_prompt_comes_through_a_pipe(run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["/bin/sh", "-c", 'echo "The lion" > "$0"', tmp_path / "pipe"]):
+        words = ["generate", "--model", "tiny", "--max-tokens", "1", "--jsonl"]
+        code, out, _ = run(*words, "--prompt-file", str(tmp_path / "pipe"))
+    assert code == 0
+    assert objects(out)[0]["prompt"] == "The lion\n"
 
 
 def test_an_unconditional_candidate_has_an_empty_prompt(run: Run) -> None:
@@ -471,6 +510,9 @@ def test_bench_measures_the_memory_of_a_gpu(run: Run, monkeypatch: pytest.Monkey
         (["generate", "--model", "tiny", "--prompt", "a", "--seed", "-1"], 2, "The seed must"),
         (["generate", "--model", "tiny", "--prompt", "a " * 300], 2, "160"),
         (["generate", "--model", "tiny", "--prompt-file", "/no/such"], 2, "cannot be read"),
+        (["generate", "--model", "tiny", "--prompt-file", "/"], 2, "cannot be read"),
+        (["score", "--model", "tiny", "--file", "/no/such"], 2, "cannot be read"),
+        (["score", "--model", "tiny", "--file", "/"], 2, "cannot be read"),
         (["generate", "--model", "tiny"], 2, "--prompt"),
         (["generate", "--model", "tiny", "--prompt", "a", "--unconditional"], 2, "not allowed"),
         (["generate", "--model", "nothing", "--prompt", "a"], 2, "demo, tiny"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -12,7 +13,18 @@ from types import FrameType, TracebackType
 from typing import TextIO
 
 from explorer import interrupt
+from explorer.bounded_reading import (
+    TEXT_LIMIT,
+    TooLargeError,
+    amount,
+    read_bytes,
+    read_stream,
+    reason_of,
+)
 from explorer.errors import InputError
+
+# What a text field of Qt makes one line end of; the last two are its own marks.
+_LINE_ENDS = re.compile("\r\n|[\r\u2028\u2029\ufdd0\ufdd1]")
 
 
 def prepare_streams() -> None:
@@ -99,17 +111,38 @@ class Interruption:
 
 
 def read_text(name: str, what: str) -> str:
-    """Return the UTF-8 text of a file, ``-`` for stdin; :class:`InputError` where that fails.
+    """Return the UTF-8 text of a file, pipe or device, ``-`` for stdin.
 
     A byte order mark, which some editors put first, says how a file is encoded: it is not text.
+    Raises :class:`InputError` where it cannot be read, or is longer than any text may be.
     """
+    named = "The text on stdin" if name == "-" else f"{what} {name}"
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        data = (
+            read_stream(sys.stdin.buffer, TEXT_LIMIT)
+            if name == "-"
+            else read_bytes(Path(name), TEXT_LIMIT, only_regular=False)
+        )
+    except TooLargeError as error:
+        raise InputError(
+            f"{named} has more than {amount(TEXT_LIMIT)}, the most that is read; give a part of it."
+        ) from error
     except OSError as error:
-        raise InputError(f"{what} {name} cannot be read: {error.strerror}.") from error
+        raise InputError(
+            f"{named} cannot be read ({reason_of(error)}); give a text file, or - for stdin."
+        ) from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{what} {name} is not UTF-8 (byte {error.start}); save it in that encoding."
+            f"{named} is not UTF-8 (byte {error.start}); save it in that encoding."
         ) from error
+
+
+def read_prompt(name: str) -> str:
+    """Return a prompt as :func:`read_text` does, with line ends as they would be in the window.
+
+    The prompt field makes a line feed of every kind of line end, so a file means the same hunt
+    wherever it is opened.
+    """
+    return _LINE_ENDS.sub("\n", read_text(name, "The prompt file"))

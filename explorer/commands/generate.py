@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from explorer.commands.candidate import Candidate
-from explorer.commands.console import Interruption, read_text
+from explorer.commands.console import Interruption, read_prompt
 from explorer.commands.opening import Model, open_model
 from explorer.commands.prompt import prepare
 from explorer.commands.record import Record
@@ -88,7 +88,7 @@ def _prompt(args: argparse.Namespace) -> str:
         return ""
     if args.prompt is not None:
         return str(args.prompt)
-    return read_text(args.prompt_file, "The prompt file")
+    return read_prompt(args.prompt_file)
 
 
 def _events(

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -5,6 +7,7 @@ from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QGuiApplication, QTextOption
 from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
+from explorer.commands.console import read_prompt
 from explorer.gui.presets import PromptGroup, PromptPreset
 from explorer.gui.prompt_panel import END_OF_TEXT, PromptPanel
 from tests.gui.controls_of import nameless
@@ -183,3 +186,13 @@ def test_a_word_without_end_is_broken_anywhere_and_later_words_are_not(panel):
     panel.editor.replace("")
     panel.editor.replace("words again")
     assert panel.editor.wordWrapMode() == usual
+
+
+def test_the_field_has_the_line_ends_of_a_prompt_file(panel, tmp_path: Path):
+    editor = panel.editor
+    file = tmp_path / "prompt.txt"
+    ends = "\r\n|\n\r|\r\r\n|\x0b|\x0c|\x1c|\x1d|\x1e|\x85|\u2028|\u2029|\ufdd0|\ufdd1|\0|\ufeff|\r"
+    for text in (ends, *ends.split("|"), "a\r\nb\r\n", "\r\n\r\n"):
+        file.write_bytes(b"x" + text.encode())
+        editor.replace("x" + text)
+        assert editor.text() == read_prompt(str(file)), repr(text)
