@@ -60,9 +60,12 @@ def prompt_end(prompt: str) -> str:
     return "…" + (tail[space + 1 :] if 0 <= space < PROMPT_END - 1 else tail)
 
 
-def _runs_both_ways(text: str) -> bool:
-    """Return whether the order of its letters on the screen depends on the whole paragraph."""
-    return any(bidirectional(letter) in _RIGHT_TO_LEFT for letter in text)
+def _hangs_together(text: str) -> bool:
+    """Return whether the place of a letter on the screen depends on the whole paragraph.
+
+    So it is where text runs both ways; and behind a tab, which Qt measures from the first line.
+    """
+    return "\t" in text or any(bidirectional(letter) in _RIGHT_TO_LEFT for letter in text)
 
 
 def _stands_alone(letter: str) -> bool:
@@ -138,6 +141,8 @@ class LaneText(QTextEdit):
         if not text:
             return
         self._machine += text
+        if "\t" in text:
+            self._rejoin()
         self._end.insertText(text)
         if self._caret and not self.textCursor().hasSelection():
             self._cut()
@@ -292,7 +297,7 @@ class LaneText(QTextEdit):
         block = self._end.block()
         layout, document = block.layout(), self.document()
         count = layout.lineCount()
-        if count <= _MOST_LINES or _runs_both_ways(block.text()):
+        if count <= _MOST_LINES or _hangs_together(block.text()):
             return
         begins = [
             block.position() + layout.lineAt(number).textStart()
