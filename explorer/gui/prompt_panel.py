@@ -50,7 +50,7 @@ takes time with the square of that."""
 MOST_CHIPS = 6
 LOOSE_MS = 600
 """A space stands at the end of a prompt between any two words while somebody types them."""
-LOOSE = "Ends with a space, which spoils the next word."
+LOOSE = "The last space spoils the next word."
 
 
 def _plain(text: str) -> str:
