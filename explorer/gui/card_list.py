@@ -9,24 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from PySide6.QtCore import QModelIndex, QPoint, QRect, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFont, QFontMetrics, QKeyEvent, QPainter, QTextLayout, QTextOption
+from PySide6.QtCore import QModelIndex, QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QLineEdit,
     QListView,
     QStackedLayout,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
 
-from explorer.gui.card_model import CARD, ID, WORDS, Card, CardModel, Index
+from explorer.gui.card_delegate import CardDelegate
+from explorer.gui.card_model import ID, CardModel
 from explorer.gui.controls import label
 from explorer.gui.guard import guarded
-from explorer.gui.theme import UNIT, colour
+from explorer.gui.theme import UNIT
+from explorer.library.search import Needle
 
 SLICE = 64
 """Rows that the filter reads at once."""
@@ -37,92 +36,6 @@ HEAD, SWEEP = 512, 4096
 
 ReadIds = Callable[[int, int | None], Sequence[int]]
 """Reads at most so many ids that stand behind one id, or from the top."""
-
-
-@guarded
-class CardDelegate(QStyledItemDelegate):
-    """Paints a card: words on some lines, the figures below, a hairline between cards."""
-
-    def __init__(self, lines: int = 2) -> None:
-        """Paint words on at most ``lines`` lines."""
-        super().__init__()
-        self._lines = lines
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Return one height for all cards, whatever they say: a long list is laid out at once."""
-        metrics = QFontMetrics(option.font)
-        notes = QFontMetrics(_note_font(option.font))
-        height = self._lines * metrics.lineSpacing() + notes.lineSpacing() + 6 * UNIT
-        return QSize(40 * UNIT, height)
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Draw one card."""
-        card = index.data(CARD)
-        if card is None:
-            return
-        painter.save()
-        rect = option.rect
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        if chosen:
-            painter.fillRect(rect, colour("accent_behind"))
-        else:
-            painter.fillRect(
-                QRect(rect.left() + 2 * UNIT, rect.bottom(), rect.width() - 4 * UNIT, 1),
-                colour("line"),
-            )
-        if option.state & QStyle.StateFlag.State_HasFocus:
-            painter.fillRect(QRect(rect.left(), rect.top(), 2, rect.height()), colour("accent"))
-        inner = rect.adjusted(2 * UNIT, 2 * UNIT + 2, -2 * UNIT, -2 * UNIT)
-        painter.setFont(option.font)
-        painter.setPen(colour("human" if card.human else "text"))
-        self._paint_words(painter, inner, card.words)
-        notes = _note_font(option.font)
-        line = QFontMetrics(notes).lineSpacing()
-        foot = QRect(inner.left(), inner.bottom() - line, inner.width(), line)
-        _paint_foot(painter, foot, notes, card)
-        painter.restore()
-
-    def _paint_words(self, painter: QPainter, rect: QRect, words: str) -> None:
-        metrics = painter.fontMetrics()
-        layout = QTextLayout(words[:WORDS], painter.font())
-        layout.setTextOption(QTextOption(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop))
-        layout.beginLayout()
-        top = rect.top()
-        units = words[:WORDS].encode("utf-16-le", "replace")  # Qt counts UTF-16 units
-        for number in range(self._lines):
-            line = layout.createLine()
-            if not line.isValid():
-                break
-            line.setLineWidth(rect.width())
-            last = number == self._lines - 1
-            end = None if last else 2 * (line.textStart() + line.textLength())
-            text = units[2 * line.textStart() : end].decode("utf-16-le", "replace").rstrip()
-            shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, rect.width())
-            painter.drawText(rect.left(), top + metrics.ascent(), shown)
-            top += metrics.lineSpacing()
-        layout.endLayout()
-
-
-def _note_font(font: QFont) -> QFont:
-    note = QFont(font)
-    note.setPointSizeF(font.pointSizeF() * 12 / 13)
-    return note
-
-
-def _paint_foot(painter: QPainter, rect: QRect, font: QFont, card: Card) -> None:
-    bold = QFont(font)
-    bold.setWeight(QFont.Weight.DemiBold)
-    painter.setFont(bold)
-    painter.setPen(colour(card.tone))
-    flags = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-    painter.drawText(rect, flags, card.lead)
-    used = painter.fontMetrics().horizontalAdvance(card.lead)
-    painter.setFont(font)
-    painter.setPen(colour("muted"))
-    rest = f" · {card.rest}" if card.lead and card.rest else card.rest
-    room = rect.adjusted(used, 0, 0, 0)
-    text = painter.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, room.width())
-    painter.drawText(room, flags, text)
 
 
 @guarded
@@ -147,9 +60,10 @@ class CardList(QWidget):
         name: str,
         empty: str,
         parent: QWidget | None = None,
+        lines: int = 2,
     ) -> None:
         """Show ``model``; ``search`` returns which of some ids match a text, ``empty`` is said
-        where there is nothing."""
+        where there is nothing. A card has ``lines`` lines of words."""
         super().__init__(parent)
         self.model = model
         self._search = search
@@ -157,7 +71,7 @@ class CardList(QWidget):
         self._all: list[int] = []
         self._found: list[int] = []
         self._read_to = 0
-        self._delegate = CardDelegate()
+        self._delegate = CardDelegate(lines)
         self._swept: list[int] = []
         self._read_ids: ReadIds | None = None
         self._timer = QTimer(self)
@@ -219,6 +133,11 @@ class CardList(QWidget):
         self._empty = text
         self._show_page()
 
+    @property
+    def needle(self) -> Needle:
+        """What the filter looks for."""
+        return self._delegate.needle
+
     def current(self) -> int | None:
         """Return the id of the current row."""
         found = self.view.currentIndex().data(ID)
@@ -272,6 +191,8 @@ class CardList(QWidget):
 
     def _start(self) -> None:
         needle = self.filter.text().strip()
+        self._delegate.needle = Needle(needle)
+        self.view.viewport().update()  # rows that stay have other marks
         self._timer.stop()
         if needle:
             self._found, self._read_to = [], 0

@@ -16,14 +16,15 @@ from operator import eq
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt
 
 from explorer.gui.guard import guarded
+from explorer.gui.lane_text import lead_in
 
 PAGE = 64
 """Rows that are read together."""
 PAGES = 16
 """Pages that are remembered."""
-WORDS = 800
-"""Characters at most that a card can show: two lines on a wide screen. Longer ones are cut before
-painting."""
+WORDS = 1200
+"""Characters at most that a card can show: three lines on a wide screen. Longer ones are cut
+before painting."""
 SPOKEN = 240
 """Characters of them that a screen reader reads out."""
 
@@ -37,9 +38,10 @@ Index = QModelIndex | QPersistentModelIndex
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What one row shows: first words, and below them a line that begins in a colour."""
+    """What one row shows: words, and below them a line that begins in a colour."""
 
     words: str
+    """All of them, in one line."""
     lead: str
     """The figure that matters, such as ``7 tries``."""
     rest: str
@@ -48,11 +50,18 @@ class Card:
     """Colour of ``lead``, by its name in ``theme.Palette``."""
     human: bool = False
     """Whether the words are a person's."""
+    before: str = ""
+    """The prompt in one line, of which the end stands before the words."""
+    named: str = ""
+    """The part of ``rest`` that a filter looks at."""
+    note: str = ""
+    """What else it looks at, shown where it finds nothing but that."""
 
     @property
     def spoken(self) -> str:
         """All of it in one line, for a screen reader."""
-        parts = (first_words(self.words, SPOKEN), self.lead, self.rest)
+        words = f"{lead_in(self.before)}{self.words}"
+        parts = (first_words(words, SPOKEN), self.lead, self.rest)
         return ". ".join(part for part in parts if part)
 
 

@@ -24,15 +24,16 @@ from PySide6.QtWidgets import (
 
 from explorer.errors import ExplorerError
 from explorer.gui.card_list import CardList
-from explorer.gui.card_model import Card, CardModel, first_words
+from explorer.gui.card_model import Card, CardModel
 from explorer.gui.controls import label
+from explorer.gui.excerpt import leading_to, one_line
 from explorer.gui.guard import guarded
 from explorer.gui.question import Question
 from explorer.gui.theme import PADDING, UNIT
 from explorer.gui.wording import number_of, tries
 from explorer.library.collections_ import MAX_NAME, Collection, Collections
 from explorer.library.samples import Sample, Samples
-from explorer.library.search import Search
+from explorer.library.search import Needle, Search
 
 NAME_SHOWN = 42 * UNIT
 """Characters of a collection's name in the heading; its tool tip has the rest."""
@@ -92,7 +93,7 @@ class CollectionPanel(QWidget):
         self.name.setAccessibleName("Name of the collection")
         self.name.hide()
         self.amount = label("", "muted")
-        self.list = CardList(CardModel(self._read), self._search, "Samples", EMPTY)
+        self.list = CardList(CardModel(self._read), self._search, "Samples", EMPTY, lines=3)
         self.question = Question(
             "Delete", "Delete the collection and its samples", "Do not delete the collection"
         )
@@ -206,10 +207,10 @@ class CollectionPanel(QWidget):
         if self._words is not None:
             yield from self._words.samples(ids, needle)
             return
-        wanted = needle.casefold()
+        wanted = Needle(needle)
         for sample in self._samples.page(ids):
             texts = (sample.text, sample.hunt.prompt_text, sample.note, sample.hunt.model.name)
-            if any(wanted in text.casefold() for text in texts):
+            if any(wanted.is_in(text) for text in texts):
                 yield sample.id
 
     def _on_amount(self, amount: int) -> None:
@@ -371,9 +372,12 @@ def _card(sample: Sample) -> Card:
     hunt = sample.hunt
     noted = " · noted" if sample.note else ""
     return Card(
-        words=first_words(sample.text) or "(empty)",
+        words=one_line(sample.text) or "(empty)",
         lead=tries(sample.cost),
         rest=f"{hunt.recipe.describe()} · {hunt.model.name}{noted}",
+        before=leading_to(hunt.prompt_text, sample.text or " "),
+        named=hunt.model.name,
+        note=one_line(sample.note),
     )
 
 

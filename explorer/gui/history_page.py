@@ -22,13 +22,14 @@ from PySide6.QtWidgets import (
 
 from explorer.errors import ExplorerError
 from explorer.gui.card_list import CardList
-from explorer.gui.card_model import Card, CardModel, first_words
+from explorer.gui.card_model import Card, CardModel
 from explorer.gui.controls import label
+from explorer.gui.excerpt import one_line
 from explorer.gui.question import Question
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import counts, local_time, number_of
 from explorer.library.history import History, HuntSummary
-from explorer.library.search import Search
+from explorer.library.search import Needle, Search
 
 EMPTY = "Hunts appear here once you have generated something. Every try of each stays readable."
 UNCONDITIONAL = "No prompt: the model started on its own"
@@ -105,11 +106,11 @@ class HistoryPage(QWidget):
         if self._words is not None:
             yield from self._words.hunts(ids, needle)
             return
-        wanted = needle.casefold()
+        wanted = Needle(needle)
         for each in self._history.page(ids):
             hunt = each.hunt
-            texts = (hunt.prompt_text, hunt.model.name, hunt.recipe.describe())
-            if any(wanted in text.casefold() for text in texts):
+            texts = (hunt.prompt_text, hunt.model.name, hunt.model.build)
+            if any(wanted.is_in(text) for text in texts):
                 yield hunt.id
 
     # Building
@@ -289,9 +290,10 @@ def _card(summary: HuntSummary) -> Card:
         local_time(summary.last_used_at),
     )
     return Card(
-        words=first_words(hunt.prompt_text) or UNCONDITIONAL,
+        words=one_line(hunt.prompt_text) or UNCONDITIONAL,
         lead=number_of(values.tries, "try", "tries"),
         rest=" · ".join(filter(None, rest)),
         tone="kept" if values.kept else "text",
         human=bool(hunt.prompt_text),
+        named=f"{hunt.model.name} {hunt.model.build}",
     )

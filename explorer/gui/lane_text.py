@@ -60,12 +60,18 @@ def prompt_end(prompt: str) -> str:
     return "…" + (tail[space + 1 :] if 0 <= space < PROMPT_END - 1 else tail)
 
 
-def _hangs_together(text: str) -> bool:
-    """Return whether the place of a letter on the screen depends on the whole paragraph.
+def lead_in(prompt: str) -> str:
+    """Return :func:`prompt_end` with the space, or line end, that a prompt ends with behind it.
 
-    So it is where text runs both ways; and behind a tab, which Qt measures from the first line.
+    What continues "Title:" in the next line would else seem to be the rest of its last word.
     """
-    return "\t" in text or any(bidirectional(letter) in _RIGHT_TO_LEFT for letter in text)
+    space = prompt[len(prompt.rstrip()) :]
+    return prompt_end(prompt) + ("\n" if "\n" in space else " " if space else "")
+
+
+def _runs_both_ways(text: str) -> bool:
+    """Return whether the order of its letters on the screen depends on the whole paragraph."""
+    return any(bidirectional(letter) in _RIGHT_TO_LEFT for letter in text)
 
 
 def _stands_alone(letter: str) -> bool:
@@ -141,8 +147,6 @@ class LaneText(QTextEdit):
         if not text:
             return
         self._machine += text
-        if "\t" in text:
-            self._rejoin()
         self._end.insertText(text)
         if self._caret and not self.textCursor().hasSelection():
             self._cut()
@@ -297,7 +301,7 @@ class LaneText(QTextEdit):
         block = self._end.block()
         layout, document = block.layout(), self.document()
         count = layout.lineCount()
-        if count <= _MOST_LINES or _hangs_together(block.text()):
+        if count <= _MOST_LINES or _runs_both_ways(block.text()):
             return
         begins = [
             block.position() + layout.lineAt(number).textStart()

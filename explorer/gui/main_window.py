@@ -97,7 +97,11 @@ class MainWindow(QMainWindow):
         self.library_work = LibraryWork(
             shelf, self.export, self.history, lambda words: self.status.say(words), self
         )
-        self.tries = TriesDialog(controller.review.tries, self)
+        self.tries = TriesDialog(
+            controller.review.tries,
+            self,
+            lambda: hunt.prompt_text if (hunt := controller.review.hunt) else "",
+        )
         self.help = HelpDialog(self)
         self.about: AboutDialog | None = None
         self.status = Status()

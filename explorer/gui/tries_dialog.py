@@ -13,9 +13,11 @@ from PySide6.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from explorer.gui import theme
 from explorer.gui.card_list import CardList
-from explorer.gui.card_model import Card, CardModel, first_words
+from explorer.gui.card_model import Card, CardModel
 from explorer.gui.controls import label
+from explorer.gui.excerpt import leading_to, one_line
 from explorer.gui.lane import ENDS, VERDICTS
+from explorer.library.search import Needle
 from explorer.seats import Seat
 
 _TONES = {"kept": "kept", "rejected": "rejected"}
@@ -27,16 +29,27 @@ class TriesDialog(QDialog):
     try_chosen = Signal(int)
     """The id of a try that is to be shown in the chosen lane."""
 
-    def __init__(self, tries: Callable[[], Sequence[Seat]], parent: QWidget | None = None) -> None:
-        """List what ``tries`` returns whenever :meth:`refresh` is called."""
+    def __init__(
+        self,
+        tries: Callable[[], Sequence[Seat]],
+        parent: QWidget | None = None,
+        prompt: Callable[[], str] = str,
+    ) -> None:
+        """List what ``tries`` returns whenever :meth:`refresh` is called, behind ``prompt``."""
         super().__init__(parent)
         self._tries = tries
+        self._prompt_of = prompt
+        self._prompt = ""
         self._seats: dict[int, Seat] = {}
         self.setWindowTitle("All tries of this hunt")
         self.setModal(False)
         self.resize(130 * theme.UNIT, 140 * theme.UNIT)
         self.list = CardList(
-            CardModel(self._read), self._search, "Tries", "The tries of a hunt are listed here."
+            CardModel(self._read),
+            self._search,
+            "Tries",
+            "The tries of a hunt are listed here.",
+            lines=3,
         )
         self.list.opened.connect(self.try_chosen)
         column = QVBoxLayout(self)
@@ -47,18 +60,19 @@ class TriesDialog(QDialog):
 
     def refresh(self) -> None:
         """Read the tries again."""
+        self._prompt = self._prompt_of()
         self._seats = {s.try_id: s for s in self._tries() if s.try_id is not None}
         self.list.set_ids(sorted(self._seats, key=lambda i: -(self._seats[i].index or 0)))
 
     def _read(self, ids: Sequence[int]) -> Mapping[int, Card]:
-        return {i: _card(self._seats[i]) for i in ids if i in self._seats}
+        return {i: _card(self._seats[i], self._prompt) for i in ids if i in self._seats}
 
     def _search(self, ids: Sequence[int], needle: str) -> Iterable[int]:
-        wanted = needle.casefold()
-        return (i for i in ids if i in self._seats and wanted in self._seats[i].text.casefold())
+        wanted = Needle(needle)
+        return (i for i in ids if i in self._seats and wanted.is_in(self._seats[i].text))
 
 
-def _card(seat: Seat) -> Card:
+def _card(seat: Seat, prompt: str) -> Card:
     sign, word = VERDICTS.get(seat.verdict or "", ("", "unread"))
     if seat.state == "streaming":
         word = "streaming"
@@ -67,8 +81,9 @@ def _card(seat: Seat) -> Card:
     tokens = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
     rest = (seat.caption or "", tokens, ENDS.get(seat.end or "", ""))
     return Card(
-        words=first_words(seat.text) or "(no text)",
+        words=one_line(seat.text) or "(no text)",
         lead=" ".join(filter(None, (f"#{seat.index}", sign, word.lower()))),
         rest=" · ".join(filter(None, rest)),
         tone=_TONES.get(seat.verdict or "", "text"),
+        before=leading_to(prompt, seat.text or " "),
     )

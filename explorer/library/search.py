@@ -2,16 +2,54 @@
 
 A filter goes through a list a slice of ids at a time, so a question is always about given ids.
 Letters are compared as people read them (``casefold``), which SQLite does for ASCII alone; it
-therefore only fetches the texts.
+therefore only fetches the texts. What was found is also shown: :class:`Needle` says whether and
+where, so that a list marks exactly what its filter looked for.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 from explorer.errors import LibraryDamagedError
 from explorer.library.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Needle:
+    """Words to look for: letters as people read them, any white space between them alike."""
+
+    words: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self.words.strip())
+
+    def is_in(self, text: str) -> bool:
+        """Say whether ``text`` has the words; nothing is in everything."""
+        return _pattern(self.words).search(text.casefold()) is not None
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """Return (begin, end) of every place in ``text`` that has them; none where there are none.
+
+        A letter that folds into several ("ß") is found as a whole.
+        """
+        if not self:
+            return []
+        folded = text.casefold()
+        spans = [found.span() for found in _pattern(self.words).finditer(folded)]
+        if len(folded) == len(text) or not spans:
+            return spans
+        letter = [at for at, one in enumerate(text) for _ in one.casefold()]
+        return [(letter[begin], letter[end - 1] + 1) for begin, end in spans]
+
+
+@lru_cache(maxsize=16)
+def _pattern(words: str) -> re.Pattern[str]:
+    return re.compile(r"\s+".join(map(re.escape, words.casefold().split())))
 
 
 class Search:
@@ -46,17 +84,17 @@ class Search:
         )
 
     def _matching(self, question: str, ids: Sequence[int], words: str) -> list[int]:
-        wanted = words.casefold()
+        needle = Needle(words)
         try:
             rows = self._database.rows(question, (json.dumps(list(ids)),))
         except LibraryDamagedError:  # of one row: it is not found, the others are
             if len(ids) == 1:
                 return []
             return [key for one in ids for key in self._matching(question, [one], words)]
-        found = {row[0] for row in rows if any(wanted in _folded(text) for text in row[1:])}
+        # A damaged row may have something else than text.
+        found = {
+            row[0]
+            for row in rows
+            if any(isinstance(text, str) and needle.is_in(text) for text in row[1:])
+        }
         return [key for key in ids if key in found]
-
-
-def _folded(text: object) -> str:
-    """Return a text as it is compared; nothing where a damaged row has something else."""
-    return text.casefold() if isinstance(text, str) else ""

@@ -4,7 +4,7 @@ from explorer.library.collections_ import Collections
 from explorer.library.database import Database
 from explorer.library.ledger import Ledger, ModelRef, TryEnd
 from explorer.library.samples import Samples
-from explorer.library.search import Search
+from explorer.library.search import Needle, Search
 from explorer.recipe import Recipe
 
 
@@ -58,3 +58,25 @@ def test_hunts_are_found_by_prompt_and_model(library):
     assert search.hunts([second, first], "MILLER") == [first]
     assert search.hunts([second, first], "gpt2") == [second]
     assert search.hunts([second, first], "cpu-int8") == [second, first]
+
+
+def test_any_white_space_is_found_by_a_space(library):
+    key, _ = keep(library, "", "the\n\n  end")
+    assert Search(library).samples([key], "The end") == [key]
+    assert Search(library).samples([key], "theend") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "found"),
+    [
+        ("ss", "Straße", ["ß"]),
+        ("STRASSE", "eine straße", ["straße"]),
+        ("\u0130", "x i\u0307 y \u0130", ["i\u0307", "\u0130"]),
+        ("a b", "A\n B, a\u2029b; ab", ["A\n B", "a\u2029b"]),
+        (".", "a.b", ["."]),
+        ("", "abc", []),
+        (" ", "a b", []),
+    ],
+)
+def test_what_was_found_is_where_it_is_said_to_be(words, text, found):
+    assert [text[begin:end] for begin, end in Needle(words).places(text)] == found
