@@ -96,7 +96,8 @@ def _origin(manifest: Manifest) -> str:
     if repository := source.get("repository"):
         place = f"{repository} at {source.get('revision', '')[:7]}"
     else:
-        place = f"from {source['path']}" if "path" in source else ""
+        file = f", {source['file']}" if "file" in source else ""
+        place = f"from {source['path']}{file}" if "path" in source else ""
     words = "; ".join(part for part in (place, source.get("licence", "")) if part)
     # Whoever named the folder or wrote the card must not command the terminal.
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in words)

@@ -7,7 +7,10 @@ from pathlib import Path
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
-FILES = "Models (*.safetensors *.onnx *.index *.json);;All files (*)"
+FILES = (
+    "Models (*.safetensors *.onnx *.onnx_data *.index *.meta *.data-* *.json checkpoint);;"
+    "All files (*)"
+)
 _NOTE = (
     "A GPT-2 as a folder or one of its files: Hugging Face (config.json,\n"
     "model.safetensors, tokenizer), OpenAI's release (model.ckpt, hparams.json)\n"

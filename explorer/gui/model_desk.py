@@ -27,7 +27,7 @@ from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.studies import scratch
 from explorer.weights.downloads import Unfinished
-from explorer.weights.source import folder_of
+from explorer.weights.source import without_choice
 from explorer.weights.store import Installed, Store
 
 POLL_MS = 50
@@ -162,7 +162,7 @@ class ModelDesk(QObject):
         build = self.wanted_build()
         task = Task("import", source.name, f"Importing {source.name}", opens=True)
         try:
-            source = folder_of(source)
+            source = without_choice(source)
         except ExplorerError as error:
             self._fail(task, str(error))
             return

@@ -93,7 +93,7 @@ def origin(source: Mapping[str, str]) -> str:
     if repository := source.get("repository"):
         return f"{repository} on Hugging Face"
     path = source.get("path", "")
-    return " · ".join(filter(None, (kind, Path(path).name if path else "")))
+    return " · ".join(filter(None, (kind, Path(path).name if path else "", source.get("file", ""))))
 
 
 def card(model: Installed) -> Path | None:

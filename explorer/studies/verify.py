@@ -31,8 +31,9 @@ from explorer.paths import Paths
 from explorer.studies import parity
 from explorer.studies.scratch import source_folder
 from explorer.weights import forward
-from explorer.weights.checkpoint import open_checkpoint, source_files
+from explorer.weights.checkpoint import open_checkpoint
 from explorer.weights.convert import Progress
+from explorer.weights.layouts import source_files
 from explorer.weights.plan import GRAPH_FILE, WEIGHTS_FILE
 from explorer.weights.source import Source
 from explorer.weights.store import Installed, Store

@@ -14,38 +14,28 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import CheckpointError
-from explorer.manifest import FILE_NAME as MANIFEST_FILE
 from explorer.manifest import Manifest
-from explorer.weights.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.config import Config, read_config
 from explorer.weights.control import end_token, start_token
-from explorer.weights.openai import (
-    HPARAMS_FILE,
-    is_release,
-    open_release,
-    read_hparams,
-)
-from explorer.weights.openai import weight_files as release_files
+from explorer.weights.layouts import Kind, kind_of, weight_files
+from explorer.weights.layouts import source_files as source_files
+from explorer.weights.openai import open_release, read_hparams
 from explorer.weights.safetensors import SafetensorsFile
-from explorer.weights.source import Source, shown, why_not_found, why_not_read
+from explorer.weights.safetensors_choice import INDEX
+from explorer.weights.source import Source, shown
 from explorer.weights.tensors import TensorFile
-from explorer.weights.tokenizer import TokenizerFile, read_tokenizer, tokenizer_files
-
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
+from explorer.weights.tokenizer import TokenizerFile, read_tokenizer
 
 HEAD = "lm_head.weight"
 EMBEDDING = "wte.weight"
 
 _PREFIX = "transformer."
-_MAX_SHARDS = 200
-_INDEX_LIMIT = 4_000_000
 _CHUNK = 1 << 22
 """Numbers compared or checked at a time."""
 _LARGEST = np.float32(1e9)
@@ -56,18 +46,14 @@ _BLOCK = 1 << 22
 """Bytes of a block, about: they stay in the cache while they are checked, hashed and converted."""
 
 
-Kind = Literal["huggingface", "openai", "onnx"]
-"""Layouts of a folder: safetensors, OpenAI's release, somebody's ONNX export."""
-
-
-def open_checkpoint(folder: Path) -> Checkpoint:
-    """Open a GPT-2 folder, whichever layout it has.
+def open_checkpoint(folder: Path | Source) -> Checkpoint:
+    """Open a GPT-2 folder, whichever layout it has, or what was chosen in one.
 
     Raises :class:`CheckpointError`, with the name of what is wrong, what was found and what is
     expected, for anything that is not a complete plain GPT-2.
     """
-    source = Source(folder)
-    kind = _kind(source)
+    source = folder if isinstance(folder, Source) else Source(folder)
+    kind = kind_of(source)
     config = read_hparams(source) if kind == "openai" else read_config(source)
     tokenizer = read_tokenizer(source, config.rows)
     files = _open_weights(source, kind, config)
@@ -226,24 +212,6 @@ class Checkpoint:
         )
 
 
-def source_files(source: Source) -> tuple[str, ...]:
-    """Return the names of the files that the checkpoint in a folder is made of.
-
-    Raises :class:`CheckpointError` where the weights, or the index of their shards, are missing.
-    """
-    match _kind(source):
-        case "openai":
-            return (HPARAMS_FILE, *tokenizer_files(source), *release_files(source))
-        case "onnx":
-            from explorer.weights.onnx_export import weight_files
-
-            weights = weight_files(source)
-        case "huggingface":
-            index = () if source.has(WEIGHTS_FILE) else (INDEX_FILE,)
-            weights = (*index, *_safetensors(source))
-    return (CONFIG_FILE, *tokenizer_files(source), *weights)
-
-
 def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor that a GPT-2 of this size has, the own head included."""
     width, inner = config.width, config.inner
@@ -316,16 +284,6 @@ def _is_mask(name: str) -> bool:
     return name.startswith("h.") and name.endswith((".attn.bias", ".attn.masked_bias"))
 
 
-def _kind(source: Source) -> Kind:
-    if source.has(WEIGHTS_FILE) or source.has(INDEX_FILE):
-        return "huggingface"
-    if is_release(source):
-        return "openai"
-    if source.names(".onnx"):
-        return "onnx"
-    raise CheckpointError(_explain_absence(source))
-
-
 def _open_weights(source: Source, kind: Kind, config: Config) -> list[TensorFile]:
     match kind:
         case "openai":
@@ -342,44 +300,14 @@ def _open_weights(source: Source, kind: Kind, config: Config) -> list[TensorFile
 def _open_safetensors(source: Source) -> list[TensorFile]:
     files: list[TensorFile] = []
     try:
-        for name in _safetensors(source):
-            files.append(SafetensorsFile(source.path(name), name))  # noqa: PERF401  closed on failure
+        for name in weight_files(source, "huggingface"):
+            if not INDEX.fullmatch(name):
+                files.append(SafetensorsFile(source.path(name), name))  # noqa: PERF401  closed on failure
     except BaseException:
         for file in files:
             file.close()
         raise
     return files
-
-
-def _safetensors(source: Source) -> list[str]:
-    if source.has(WEIGHTS_FILE):
-        return [WEIGHTS_FILE]
-    index: Any = source.json(INDEX_FILE, _INDEX_LIMIT).get("weight_map")
-    if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
-        raise CheckpointError(
-            f"{INDEX_FILE}: weight_map must name a file for every tensor, found {shown(index)}."
-        )
-    names = sorted(set(index.values()))
-    if not 0 < len(names) <= _MAX_SHARDS:
-        raise CheckpointError(
-            f"{INDEX_FILE} names {len(names)} files; 1 to {_MAX_SHARDS} are expected."
-        )
-    return names
-
-
-def _explain_absence(source: Source) -> str:
-    expected = f"{source.folder} has no {WEIGHTS_FILE} (nor {INDEX_FILE})"
-    if source.has(MANIFEST_FILE):
-        return (
-            f"{source.folder} is a model of this program already; copy it into the folder of its "
-            f"models, or import {source.folder / 'source'}."
-        )
-    if reason := why_not_found(source) or why_not_read(source):
-        return f"{expected}, and {reason}."
-    return (
-        f"{expected}; choose a folder that holds a GPT-2 in safetensors format, as OpenAI "
-        "released it, or as ONNX."
-    )
 
 
 def _check_numbers(values: NDArray[np.float32], name: str, file: str, row: int = 0) -> None:

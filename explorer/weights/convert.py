@@ -19,7 +19,9 @@ from pathlib import Path
 from explorer.errors import CheckpointError, ModelError
 from explorer.manifest import BUILD_NAMES, CONTRACT_VERSION, Build, DeviceClass, Manifest, Precision
 from explorer.weights.checkpoint import Checkpoint, open_checkpoint
+from explorer.weights.layouts import names_of_copy, origin_of
 from explorer.weights.plan import FORM, GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
+from explorer.weights.source import Source
 from explorer.weights.writing import copy_file, flush
 
 PART = ".part"
@@ -46,7 +48,7 @@ _SMOOTHING_SHARE = 0.3
 
 
 def convert(
-    source: Path,
+    source: Path | Source,
     target: Path,
     builds: Sequence[str],
     name: str,
@@ -57,23 +59,22 @@ def convert(
     hashes: dict[str, str] | None = None,
     like: Manifest | None = None,
 ) -> Manifest:
-    """Make the model folder ``target`` from the GPT-2 folder ``source``.
+    """Make the model folder ``target`` from the GPT-2 folder, or what was chosen in it, ``source``.
 
     ``target`` must not exist; its parent is created. ``origin`` is what the manifest says of the
-    source, by default its kind and path. With ``move_source`` the source's files are moved instead
-    of copied, at the very end: until ``target`` is there, they are where they were. ``hashes`` are
-    hex SHA-256 of source files by name, as far as somebody has just taken them. ``like`` is the
-    model that the source was kept for: texts end and start at its tokens, whatever the source would
-    say today. Raises
-    :class:`CheckpointError` for a source that cannot be used and :class:`ModelError` where the
-    target cannot be written.
+    source, by default its kind, its path and which file was taken. With ``move_source`` the
+    source's files are moved instead of copied, at the very end: until ``target`` is there, they are
+    where they were. ``hashes`` are hex SHA-256 of source files by name, as far as somebody has just
+    taken them. ``like`` is the model that the source was kept for: texts end and start at its
+    tokens, whatever the source would say today. Raises :class:`CheckpointError` for a source that
+    cannot be used and :class:`ModelError` where the target cannot be written.
     """
     progress(0.0, "Checking the files")
     part = target.with_name(target.name + PART)
     kept = copy_source or move_source
     with open_checkpoint(source) as checkpoint, explained(target.parent):
         _check_room(target.parent, checkpoint, builds, kept and not move_source)
-        origin = origin or {"kind": checkpoint.kind, "path": str(checkpoint.source.folder)}
+        origin = origin or origin_of(checkpoint.source)
         discard(part)
         part.mkdir(parents=True)
         try:
@@ -327,7 +328,8 @@ def _take_source(
 ) -> dict[str, str]:
     """Copy the files of a checkpoint, or link to them, and return their hex SHA-256."""
     target.mkdir()
-    paths = {name: checkpoint.source.path(name) for name in checkpoint.files()}
+    names = names_of_copy(checkpoint.source)
+    paths = {name: checkpoint.source.path(name) for name in names}
     total = sum(path.stat().st_size for path in paths.values())
     hashes: dict[str, str] = {}
     taken = 0
@@ -338,14 +340,15 @@ def _take_source(
         progress(min(taken / total, 1.0), "Reading the files" if linked else "Copying the files")
 
     for name, path in paths.items():
-        (target / name).parent.mkdir(exist_ok=True)
-        linked = move and _link(path, target / name)
+        copy = names[name]
+        (target / copy).parent.mkdir(exist_ok=True)
+        linked = move and _link(path, target / copy)
         if not linked:
-            hashes[name] = copy_file(path, target / name, report)
+            hashes[copy] = copy_file(path, target / copy, report)
         elif name in known:
-            hashes[name] = known[name]
+            hashes[copy] = known[name]
         else:
-            hashes[name] = checkpoint.source.sha256(name, report)
+            hashes[copy] = checkpoint.source.sha256(name, report)
     return hashes
 
 

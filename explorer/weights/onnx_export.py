@@ -38,6 +38,10 @@ _ROUNDED = re.compile(
     r"(?:^|[_.-])(?:u?int[48]|[qu]\d.*|bnb4|quant.*|dynamic|static|fp[48].*)(?:[_.-]|$)",
     re.IGNORECASE,
 )
+_ROUNDED_REMEDY = (
+    "whose numbers are rounded for good; choose the same model's model.onnx or model_fp16.onnx, or "
+    "its safetensors."
+)
 
 _MISMATCHED = (("float", "fp16"), ("float", "bf16"), ("int32", "fp32"))
 _ITEM = {"fp32": 4, "fp16": 2, "bf16": 2}
@@ -65,11 +69,19 @@ class Stored:
 def choose(source: Source) -> str:
     """Return the name of the ONNX file that is read, of all that a folder and its onnx/ have.
 
-    Full precision before half, the folder before its ``onnx``, then ``model``, ``decoder_model``,
-    ``decoder_model_merged``, ``decoder_with_past_model``; else the only one that is there. Raises
-    :class:`CheckpointError` where there is none, or only quantised ones, or several others.
+    It is the one that a person chose, itself or by its data file. Else: full precision before half,
+    the folder before its ``onnx``, then ``model``, ``decoder_model``, ``decoder_model_merged``,
+    ``decoder_with_past_model``; else the only one that is there. Raises :class:`CheckpointError`
+    where there is none, or only quantised ones, or several others.
     """
-    names = source.names(".onnx")
+    chosen = source.chosen
+    export = re.sub(r"(?<=\.onnx)[._]data(?:_\d+)?$", "", chosen, flags=re.IGNORECASE)
+    if export.lower().endswith(".onnx"):
+        if _ROUNDED.search(export[: -len(".onnx")]):
+            raise CheckpointError(f"{shown(export)} is a quantised ONNX export, {_ROUNDED_REMEDY}")
+        return export
+    within = chosen if chosen.endswith("/") else ""
+    names = [name for name in source.names(".onnx") if name.startswith(within)]
     for precision in _PRECISIONS:
         for prefix in ("", SUB_FOLDER + "/"):
             for stem in _STEMS:
@@ -81,13 +93,13 @@ def choose(source: Source) -> str:
     if whole:
         raise CheckpointError(
             f"{source.folder} holds {len(whole)} ONNX files ({shorten(', '.join(whole))}), and "
-            "which one is the model cannot be told; rename it to model.onnx."
+            "which one is the model cannot be told; choose that file itself, or rename it to "
+            "model.onnx."
         )
     if names:
         raise CheckpointError(
             f"{source.folder} holds only quantised ONNX exports ({shorten(', '.join(names))}), "
-            "whose numbers are rounded for good; choose the same model's model.onnx or "
-            "model_fp16.onnx, or its safetensors."
+            f"{_ROUNDED_REMEDY}"
         )
     raise CheckpointError(f"{source.folder} holds no ONNX export.")
 

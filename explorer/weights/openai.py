@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import CheckpointError
+from explorer.weights.checkpoint_state import FILE_NAME as STATE_FILE
+from explorer.weights.checkpoint_state import named_checkpoint
 from explorer.weights.config import Config, read_sizes
-from explorer.weights.source import Source, shown
+from explorer.weights.source import Source, shorten, shown, without_part
 from explorer.weights.tensorflow import INDEX, TensorFlowFile, read_bundle
 
 HPARAMS_FILE = "hparams.json"
 PREFIX = "model.ckpt"
 """What the files of the released weights are called, before their endings."""
 
+_TOKENIZER = ("encoder.json", "vocab.bpe")
 _LIMIT = 1_000_000
 _SCOPE = "model/"
 # With the scope: embeddings, norms (gain and bias), linear layers (weight and bias).
@@ -40,13 +43,20 @@ def read_hparams(source: Source) -> Config:
 
     Raises :class:`CheckpointError` that names the entry, what was found and what is expected.
     """
+    missing = [name for name in (HPARAMS_FILE, *_TOKENIZER) if not source.has(name)]
+    if len(missing) == 1 + len(_TOKENIZER) and not source.has("tokenizer.json"):
+        # Code that fine-tunes writes the weights alone, apart from the model that it began with.
+        raise CheckpointError(
+            f"{source.folder} has the weights but not {', '.join(missing[:-1])} and {missing[-1]}; "
+            "copy these three there from the model that was fine-tuned."
+        )
     values = source.json(HPARAMS_FILE, _LIMIT)
     return read_sizes(values, HPARAMS_FILE, "n_vocab", "n_ctx")
 
 
 def is_release(source: Source) -> bool:
     """Return whether a folder is laid out like OpenAI's, complete or not."""
-    return source.has(HPARAMS_FILE) or source.has(PREFIX + INDEX)
+    return source.has(HPARAMS_FILE) or bool(_prefixes(source))
 
 
 def weight_files(source: Source) -> tuple[str, ...]:
@@ -54,13 +64,43 @@ def weight_files(source: Source) -> tuple[str, ...]:
 
     Raises :class:`CheckpointError` where there is no index, or it cannot be read.
     """
-    prefix = _prefix(source)
+    prefix = choose(source)
     return (prefix + INDEX, *read_bundle(source, prefix).shards)
 
 
 def open_release(source: Source) -> ReleaseFile:
     """Open the weights of a folder; raises :class:`CheckpointError`."""
-    return ReleaseFile(TensorFlowFile(source, _prefix(source)))
+    return ReleaseFile(TensorFlowFile(source, choose(source)))
+
+
+def choose(source: Source) -> str:
+    """Return which checkpoint is meant, without the endings of its files.
+
+    It is the one of which a person chose a file, or else the one that ``checkpoint`` names, as for
+    TensorFlow, or else the only one. Raises :class:`CheckpointError` where nothing decides, or what
+    decides is not there.
+    """
+    if (chosen := without_part(source.chosen)) != source.chosen:
+        return chosen
+    found = _prefixes(source)
+    named = named_checkpoint(source)
+    if named in found:
+        return named
+    if not found:
+        raise CheckpointError(
+            f"{source.folder} has no weights beside its {HPARAMS_FILE}: {PREFIX}{INDEX} and "
+            f"{PREFIX}.data-00000-of-00001 are expected."
+        )
+    if named is None and len(found) == 1:
+        return found[0]
+    files = shorten(", ".join(name + INDEX for name in found), 200)
+    held = f"{len(found)} checkpoint{'s' if len(found) > 1 else ''} ({files})"
+    named = (
+        f"not {shown(named)}, which {STATE_FILE} names" if named else f"no {STATE_FILE} names one"
+    )
+    raise CheckpointError(
+        f"{source.folder} holds {held}, but {named}; choose the file that is meant itself."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +145,9 @@ class ReleaseFile:
         self._file.close()
 
 
-def _prefix(source: Source) -> str:
-    """Return which checkpoint is meant: the released one, the only one, or the newest."""
-    if source.has(PREFIX + INDEX):
-        return PREFIX
-    found = [name.removesuffix(INDEX) for name in source.names(INDEX) if "/" not in name]
-    if len(found) > 1 and source.has("checkpoint"):
-        newest = re.search(
-            r'^model_checkpoint_path: "([^"\\]*)"', source.text("checkpoint", _LIMIT), re.MULTILINE
-        )
-        # Whole paths are written there too, of a folder that may be elsewhere by now.
-        name = re.split(r"[/\\]", newest[1])[-1] if newest else ""
-        found = [name] if name in found else found
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise CheckpointError(
-            f"{source.folder} has a {HPARAMS_FILE} but no weights: {PREFIX}{INDEX} and "
-            f"{PREFIX}.data-00000-of-00001 are expected."
-        )
-    raise CheckpointError(
-        f"{source.folder} holds {len(found)} checkpoints ({shown(found)}); leave only one there."
-    )
+def _prefixes(source: Source) -> list[str]:
+    """Return the checkpoints of a folder, without the endings of their files."""
+    return [name.removesuffix(INDEX) for name in source.names(INDEX) if "/" not in name]
 
 
 def _renamed(name: str, shape: tuple[int, ...]) -> tuple[str, Variable]:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Collection, Mapping
 
 from explorer.errors import DownloadError
-from explorer.weights.checkpoint import INDEX_FILE, WEIGHTS_FILE
 from explorer.weights.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.hub import HubFile, Repository
+from explorer.weights.safetensors_choice import INDEX_FILE, WEIGHTS_FILE
 from explorer.weights.source import SUB_FOLDER
 from explorer.weights.tokenizer import PAIR_FILES
 

@@ -8,6 +8,7 @@ into, ``onnx``, where published models keep their exports.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -39,13 +40,21 @@ _SIGNS = (
 # A file of one of these names or endings stands for the folder that it lies in.
 _PARTS = re.compile(
     r"""(?: (?:config | generation_config | hparams | encoder | vocab | tokenizer
-              | tokenizer_config | special_tokens_map | added_tokens | model\.safetensors\.index)
+              | tokenizer_config | special_tokens_map | added_tokens | .*\.safetensors\.index)
             \.json
           | vocab\.(?:bpe | txt) | merges\.txt | checkpoint
-          | .*\.safetensors | .*\.onnx | .*\.onnx[._]data | .*\.index | .*\.meta
+          | .*\.safetensors | .*\.onnx | .*\.onnx[._]data(?:_[0-9]{1,3})? | .*\.index | .*\.meta
+          | .*\.safetensors\.index\.[\w-]+\.json | .*\.data-[0-9]{5}-of-[0-9]{5} )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# Of these, the ones that say which weights are meant. All others stand for their folder alone.
+_DECIDING = re.compile(
+    r"""(?: hparams\.json | checkpoint | .*\.safetensors(?:\.index(?:\.[\w-]+)?\.json)?
+          | .*\.onnx(?:[._]data(?:_[0-9]{1,3})?)? | .*\.index | .*\.meta
           | .*\.data-[0-9]{5}-of-[0-9]{5} )""",
     re.IGNORECASE | re.VERBOSE,
 )
+_TENSORFLOW = re.compile(r"\.(?:index|meta|data-[0-9]{5}-of-[0-9]{5})$", re.IGNORECASE)
 _SAVE = "save the model again with save_pretrained(..., safe_serialization=True)"
 _OTHER = "choose a GPT-2 in safetensors format instead"
 _PICKLE = "can run code when it is opened, so it is not read"
@@ -89,8 +98,13 @@ _OTHERS = {
 class Source:
     """The files of one folder; ``folder`` is its real path."""
 
-    def __init__(self, folder: Path) -> None:
+    chosen: str
+    """The file in it that a person chose and that says which weights are meant, or ``onnx/`` for
+    what is in there; empty where the folder itself was chosen."""
+
+    def __init__(self, folder: Path, chosen: str = "") -> None:
         """Find the folder; raises :class:`CheckpointError` where there is none."""
+        self.chosen = chosen
         named = shorten(str(folder), _MAX_SHOWN)
         try:
             self.folder = folder.expanduser().resolve(strict=True)
@@ -132,7 +146,7 @@ class Source:
         A link may point within the folder, or into ``blobs`` of a Hugging Face cache whose snapshot
         this folder is; anywhere else it is refused.
         """
-        if not _PLAIN_NAME.fullmatch(name):
+        if not _PLAIN_NAME.fullmatch(name) and not self._is_chosen(name):
             raise CheckpointError(
                 f"{shown(name)} is not a plain file name, so it could lie outside the folder."
             )
@@ -151,6 +165,17 @@ class Source:
         if not path.is_file():
             raise CheckpointError(f"{name} is not a regular file; put the file itself there.")
         return path
+
+    def _is_chosen(self, name: str) -> bool:
+        """Return whether a person chose this file, or one beside it that TensorFlow wrote with it.
+
+        Those are called as people call them, such as ``model (1).safetensors``.
+        """
+        if not self.chosen or name == self.chosen:
+            return bool(self.chosen)
+        stem = without_part(self.chosen)
+        alone = not any(separator in name for separator in ("/", "\\", "\0"))
+        return alone and stem != self.chosen and without_part(name) == stem
 
     def content(self, name: str, limit: int) -> bytes:
         """Return a file of at most ``limit`` bytes."""
@@ -217,6 +242,37 @@ def folder_of(path: Path) -> Path:
     return path
 
 
+def without_choice(path: Path) -> Path:
+    """Return the folder instead of a file that says nothing about which weights are meant.
+
+    Raises :class:`CheckpointError` as :func:`folder_of` does.
+    """
+    folder = folder_of(path)
+    return path if _DECIDING.fullmatch(path.name) and os.path.isfile(path) else folder
+
+
+def source_of(path: Path) -> Source:
+    """Return the GPT-2 that a person means by ``path``: a folder, or a file that they chose in it.
+
+    Raises :class:`CheckpointError` as :func:`folder_of` and :class:`Source` do.
+    """
+    folder = folder_of(path)
+    source = Source(folder)
+    with contextlib.suppress(RuntimeError):  # a home that nobody has
+        path = path.expanduser()
+    is_file = os.path.isfile(path)
+    if (path.parent if is_file else path) != folder and any(map(_in_sub_folder, source.names(""))):
+        source.chosen = SUB_FOLDER + "/"
+    if is_file and _DECIDING.fullmatch(path.name):
+        source.chosen += path.name
+    return source
+
+
+def without_part(name: str) -> str:
+    """Return the name of the TensorFlow checkpoint that a file is a part of; others keep theirs."""
+    return _TENSORFLOW.sub("", name)
+
+
 def why_not_read(source: Source) -> str:
     """Return why a file in a folder is not read, and what to do; nothing where there is no such."""
     for endings, (reason, remedy) in _REFUSED.items():
@@ -227,23 +283,32 @@ def why_not_read(source: Source) -> str:
 
 
 def why_not_found(source: Source) -> str:
-    """Return which file may be the weights under another name, and what to do; or nothing."""
+    """Return which files may be the weights under another name, and what to do; or nothing."""
     try:
         names = sorted(os.listdir(source.folder))
     except OSError:
         return ""
     for ending, right in ((".safetensors", "model.safetensors"), (".onnx", "model.onnx")):
-        for name in names:
-            if not name.lower().endswith(ending):
-                continue
-            if _SHARD.search(name):
-                return f"only parts such as {shown(name)}; copy the index that names them there too"
-            if name.startswith("adapter"):
-                return (
-                    f"{shown(name)} is an adapter (LoRA), not a model; merge it into its model "
-                    "(merge_and_unload) and save that"
-                )
-            return f"{shown(name)} is not looked for; rename it to {right} if it holds the model"
+        found = [name for name in names if name.lower().endswith(ending)]
+        whole = [name for name in found if not _SHARD.search(name)]
+        models = [name for name in whole if not name.startswith("adapter")]
+        if len(models) > 1:
+            return (
+                f"nothing says which of {shorten(', '.join(map(repr, models)), 200)} is the model; "
+                "choose that file itself"
+            )
+        if models:
+            return (
+                f"{shown(models[0])} is not looked for; choose that file itself if it holds the "
+                f"model, or rename it to {right}"
+            )
+        if whole:
+            return (
+                f"{shown(whole[0])} is an adapter (LoRA), not a model; merge it into its model "
+                "(merge_and_unload) and save that"
+            )
+        if found:
+            return f"only parts such as {shown(found[0])}; copy the index that names them there too"
     return ""
 
 
@@ -255,6 +320,10 @@ def looks_like_model(folder: Path) -> bool:
         return bool(Source(folder).names(".onnx"))
     except CheckpointError:
         return False
+
+
+def _in_sub_folder(name: str) -> bool:
+    return name.startswith(SUB_FOLDER + "/") and name.endswith(".onnx")
 
 
 def _check_part(path: Path) -> None:

@@ -26,7 +26,6 @@ from explorer.lock import FileLock, HeldError
 from explorer.manifest import FILE_NAME as MANIFEST_FILE
 from explorer.manifest import Manifest
 from explorer.paths import Paths
-from explorer.weights.checkpoint import source_files
 from explorer.weights.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.convert import (
     PART,
@@ -38,9 +37,10 @@ from explorer.weights.convert import (
     explained,
     has_build,
 )
+from explorer.weights.layouts import source_files
 from explorer.weights.names import RESERVED, check_name, folder_name, free_name, plain
 from explorer.weights.plan import FORM, PACKINGS
-from explorer.weights.source import Source, folder_of, looks_like_model, shown
+from explorer.weights.source import Source, looks_like_model, shown, source_of
 
 DEFAULT_BUILD = "cpu-int8"
 _LOCK_FILE = ".lock"
@@ -109,6 +109,11 @@ class Store:
         folder = os.path.expanduser(name_or_dir)
         if folder and os.path.isdir(folder):
             return self._by_path(Path(folder).resolve(), models)
+        if folder and os.path.isfile(folder):
+            raise UnknownModelError(
+                f"{shown(str(name_or_dir))} is a file; name its folder, or import it with models "
+                "import and use the model's name."
+            )
         names = ", ".join(model.name for model in models) or "none"
         raise UnknownModelError(
             f"There is no model or folder {shown(str(name_or_dir))}; installed models: {names}."
@@ -152,17 +157,17 @@ class Store:
     ) -> Installed:
         """Convert a GPT-2 into an installed model, named after its folder by default.
 
-        ``source`` is the folder or one of its files, see :func:`folder_of`.
+        ``source`` is the folder or one of its files, see :func:`source_of`; a chosen file counts.
         Raises :class:`InputError` for a name that cannot be used, :class:`CheckpointError`,
         :class:`ModelError`, and whatever ``progress`` raises; nothing is left behind then.
         """
         wanted = None if name is None else check_name(name)
-        source = Source(folder_of(source)).folder
+        chosen = source_of(source)
         target = self._paths.models
         with self._alone(target / (wanted or "new"), progress):
             self.check_new_name(wanted)
-            wanted = wanted or free_name(folder_name(source), self._taken())
-            convert(source, target / wanted, [build], wanted, progress)
+            wanted = wanted or free_name(folder_name(chosen.folder), self._taken())
+            convert(chosen, target / wanted, [build], wanted, progress)
         return self.find(wanted)
 
     def import_download(

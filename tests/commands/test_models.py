@@ -165,3 +165,15 @@ def test_removing_beside_a_conversion_waits_and_leaves_nothing(run: Run, data: P
         assert bool(out) != bool(err)
     assert "tiny was removed." in {out.strip() for out, _ in found}
     assert left(data) == set()
+
+
+def test_a_file_is_imported_and_said_to_be_the_one(run: Run, source: Path, tmp_path: Path) -> None:
+    other = make_tiny(tmp_path / "other", width=32, context=128, seed=1)
+    chosen = source / "model_ema.safetensors"
+    (other / "model.safetensors").rename(chosen)
+    code, out, _ = run("models", "import", str(chosen), "--name", "ema", "--precision", "int8")
+    assert code == 0
+    assert line(out, "ema").endswith(f"from {source}, {chosen.name}")
+    code, _, err = run("generate", "--model", str(chosen), "--prompt", "a", "--count", "1")
+    assert code == 2
+    assert "is a file; name its folder, or import it" in err

@@ -72,6 +72,14 @@ def test_a_dropped_file_stands_for_its_folder(desk, source, qtbot):
     assert opened.args[0].manifest.name == "tiny"
 
 
+def test_a_dropped_file_is_the_one_that_is_imported(desk, source, tmp_path, qtbot):
+    other = make_tiny(tmp_path / "other", seed=1)
+    (other / "model.safetensors").rename(source / "model_ema.safetensors")
+    with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
+        desk.import_folder(source / "model_ema.safetensors")
+    assert opened.args[0].manifest.source["file"] == "model_ema.safetensors"
+
+
 def test_a_dropped_pickle_is_refused_at_once_with_the_reason(desk, tmp_path, qtbot):
     (tmp_path / "pytorch_model.bin").touch()
     with qtbot.waitSignal(desk.failed, timeout=0) as failed:
