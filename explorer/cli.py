@@ -310,7 +310,7 @@ def _add_export(commands: Commands[_Parser]) -> None:
     parser = _new(commands, "export", "Write a collection of samples into a file.")
     parser.add_argument("collection", metavar="COLLECTION", help="its name")
     parser.add_argument("--format", choices=FORMATS, required=True)
-    output = "the file, replaced if it is there; - for stdout"
+    output = "the file, replaced if it is there; a pipe or device is written into; - for stdout"
     parser.add_argument("--output", required=True, metavar="F", help=output)
 
 

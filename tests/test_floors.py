@@ -37,6 +37,7 @@ GROUND = (
     "explorer.child_process",
     "explorer.jobs",
     "explorer.lock",
+    "explorer.output_file",
     "explorer.version",
     "explorer.licences",
     "explorer.crash",

@@ -11,6 +11,7 @@ from explorer.library.connection import COMMAND_SECONDS
 from explorer.library.database import Database, utc_now
 from explorer.library.export import chunks, export
 from explorer.library.samples import Samples
+from explorer.output_file import is_stdout
 from explorer.paths import Paths
 
 
@@ -21,7 +22,7 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
     with Database.open(paths.library, writable=False, patience=COMMAND_SECONDS) as database:
         collection = Collections(database).find(args.collection)
         samples = Samples(database)
-        if args.output == "-":
+        if args.output == "-" or is_stdout(Path(args.output)):
             pieces = chunks(samples, collection, args.format, utc_now(), damaged.append)
             sys.stdout.writelines(pieces)
         else:

@@ -24,8 +24,9 @@ from explorer.gui.shelf import Shelf
 from explorer.gui.theme import GAP, PADDING, UNIT
 from explorer.gui.wording import number_of
 from explorer.jobs import Done, Failed, Job, Progress
-from explorer.library.export import export_library, part_of
+from explorer.library.export import export_library
 from explorer.library.history import delete_hunt
+from explorer.output_file import is_written_through, part_of
 
 QUICK_SAMPLES = 500
 """Up to so many are written in less time than a process needs to start."""
@@ -66,7 +67,8 @@ class LibraryWork(QObject):
     def _on_export_chosen(self, collection: int, form: str, file: Path) -> None:
         library = self._shelf.samples.library
         try:
-            if self._shelf.collections.get(collection).samples > QUICK_SAMPLES:
+            many = self._shelf.collections.get(collection).samples > QUICK_SAMPLES
+            if many or is_written_through(file):  # a pipe may have to be waited for
                 self._export.set_progress("Reading the collection …")
                 work = (export_library, library, collection, form, file)
                 self.exporting = Errand(self, work, self._on_export_progress, self._on_exported)
@@ -96,8 +98,9 @@ class LibraryWork(QObject):
         if self.exporting is not None:
             self.exporting.cancel()
             self.exporting = None
-            with contextlib.suppress(OSError):
-                part_of(self._file).unlink(missing_ok=True)
+            if not is_written_through(self._file):
+                with contextlib.suppress(OSError):
+                    part_of(self._file).unlink(missing_ok=True)
             self._export.set_outcome("Stopped; nothing was written.")
 
     # Deleting

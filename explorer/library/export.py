@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from explorer.bounded_reading import reason_of
 from explorer.errors import ExplorerError, InputError
 from explorer.library.collections_ import Collection, Collections
 from explorer.library.connection import COMMAND_SECONDS
 from explorer.library.database import Database, utc_now
 from explorer.library.documents import html_document, markdown_document
 from explorer.library.samples import Sample, Samples
+from explorer.output_file import replacing, why_not
 
 Report = Callable[[float, str], None]
 """Told the fraction done and words for it."""
@@ -51,29 +52,24 @@ def export(
 
     Damaged ones are left out, and their number is told to ``left_out``, if there are any.
 
-    One that is there is replaced: whoever minds asks first. The file appears, or changes, when it
-    is complete; a failure leaves what was there before.
+    One that is there is replaced: whoever minds asks first. How, and what is not a file, see
+    :mod:`explorer.output_file`; a failure leaves what was there before.
     Raises :class:`InputError` where ``target`` cannot be a file, :class:`ExplorerError` where it
     cannot be written.
     """
-    if not target.name or os.path.isdir(target):  # Path.is_dir raises for a name too long
-        raise InputError(f"{target} is a folder; name a file in it.")
-    if _same_file(target, samples.library):
+    if reason := why_not(target):
+        remedy = "name a file in it" if reason == "a folder" else "name another place"
+        raise InputError(f"{target} is {reason}; {remedy}.")
+    if _belongs_to(samples.library, target):
         raise InputError(f"{target} is the library itself; name another file.")
     ids = samples.ids(collection.id)
-    part = part_of(target)
+    reading = _Reading(samples, ids, progress)
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            reading = _Reading(samples, ids, progress)
+        with replacing(target) as file:
             file.writelines(_pieces(reading, collection.name, form, now()))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise ExplorerError(
-            f"{target} cannot be written ({error.strerror or error}); choose another place."
+            f"{target} cannot be written ({reason_of(error)}); choose another place."
         ) from error
     if damaged := len(ids) - reading.given:
         left_out(damaged)
@@ -86,7 +82,7 @@ def export_library(
     """Export a collection as :func:`export` does, with a connection of its own: work for a job.
 
     Returns how many samples it wrote, and how many it left out as damaged. What is kept meanwhile
-    is not in it. Where the job is cancelled, :func:`part_of` is left.
+    is not in it. Where the job is cancelled, :func:`explorer.output_file.part_of` is left.
     """
     reading = Database.open(library, writable=False, patience=COMMAND_SECONDS)
     with reading as database, database.snapshot():
@@ -96,11 +92,6 @@ def export_library(
             Samples(database), collection, form, target, progress=progress, left_out=damaged.append
         )
         return count, sum(damaged)
-
-
-def part_of(target: Path) -> Path:
-    """Return where an export is written before it is complete."""
-    return target.with_name(target.name + ".part")
 
 
 def chunks(
@@ -202,12 +193,13 @@ def record(sample: Sample, number: int, collection: str, exported_at: str) -> di
     }
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    """Say whether two paths lead to one file, however they are written."""
-    try:
-        return one.samefile(other)
-    except OSError:  # one of them is not there yet
-        return False
+def _belongs_to(library: Path, target: Path) -> bool:
+    """Whether a path leads to the library, its log or its lock, however it is written."""
+    for ending in ("", "-wal", "-shm", "-journal", ".lock"):
+        with contextlib.suppress(OSError, ValueError):  # one of them is not there yet
+            if target.samefile(library.with_name(library.name + ending)):
+                return True
+    return False
 
 
 def _manifest(text: str) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """Exports: the fields, their order, and texts that try to break out of their place."""
 
 import json
+import os
 import re
+import socket
+import stat
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -327,3 +330,33 @@ def test_an_export_never_replaces_the_library(desk: Desk, path: Path) -> None:
         with pytest.raises(InputError, match="the library itself"):
             export(desk.samples, collection, "jsonl", place)
     assert path.read_bytes().startswith(b"SQLite format 3")
+
+
+def test_an_export_never_replaces_what_belongs_to_the_library(desk: Desk, path: Path) -> None:
+    collection = desk.collections.get(FIRST)
+    for beside in ("-wal", "-shm", ".lock"):
+        place = path.with_name(path.name + beside)
+        place.touch()
+        with pytest.raises(InputError, match="the library itself"):
+            export(desk.samples, collection, "jsonl", place)
+
+
+def test_an_export_through_a_link_or_into_a_device_leaves_them(desk: Desk, tmp_path: Path) -> None:
+    if os.name != "posix":
+        pytest.skip("links and devices with names")
+    desk.kept(desk.hunt())
+    collection = desk.collections.get(FIRST)
+    real, link = tmp_path / "real.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(real.name)
+    assert export(desk.samples, collection, "jsonl", link, lambda: NOW) == 1
+    assert link.is_symlink()
+    assert real.read_text() == lines_of(desk, "jsonl")
+    assert export(desk.samples, collection, "jsonl", Path("/dev/null")) == 1
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    with pytest.raises(ExplorerError, match="space"):
+        export(desk.samples, collection, "jsonl", Path("/dev/full"))
+    served = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(served))
+        with pytest.raises(InputError, match="is a socket; name another place"):
+            export(desk.samples, collection, "jsonl", served)
