@@ -182,7 +182,6 @@ def unnamed(path: Path) -> str:
 
 
 def _fact(name: str) -> QLabel:
-    fact = label("", "muted", wrap=True)
+    fact = label("", "muted", wrap=True, name=name)
     fact.setTextInteractionFlags(_SELECTABLE)
-    fact.setAccessibleName(name)
     return fact

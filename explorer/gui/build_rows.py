@@ -35,7 +35,7 @@ class _BuildRow:
         self.need.setWordWrap(True)
         self.need.setProperty("role", "note")
         self.use = _button("Use", f"Use the {name} build")
-        self.make = _button("Make", f"Make the {name} build")
+        self.make = _button("Convert", f"Convert: the {name} build")
         self.remove = _button("Remove…", f"Remove the {name} build")
         line = QFrame()
         line.setProperty("role", "line")
@@ -85,7 +85,7 @@ class _BuildRow:
         self.use.setText("In use" if used else "Use")
         self.remove.setVisible(there and not used)
         self.make.setVisible(not there or damaged)
-        self.make.setText("Make again" if damaged else "Make")
+        self.make.setText("Convert again" if damaged else "Convert")
         self.make.setAccessibleName(f"{self.make.text()}: the {self.name} build")
 
 

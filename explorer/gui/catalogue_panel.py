@@ -75,8 +75,7 @@ class CataloguePanel(QFrame):
             "Build to make", [(name, name, PRECISIONS[name]) for name in BUILD_NAMES]
         )
         self.builds.choose(build)
-        self.summary = label("", "muted", wrap=True)
-        self.summary.setAccessibleName("What will be fetched")
+        self.summary = label("", "muted", wrap=True, name="What will be fetched")
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.download = QPushButton("Download")
         self.download.setProperty("role", "primary")

@@ -230,9 +230,14 @@ class Slider(_Quiet, QSlider):
 class Labelled(QWidget):
     """A muted label above a control; a click on the label goes to the control."""
 
-    def __init__(self, text: str, control: QWidget, parent: QWidget | None = None) -> None:
-        """Put ``text`` above ``control``."""
+    def __init__(
+        self, text: str, control: QWidget, tip: str = "", parent: QWidget | None = None
+    ) -> None:
+        """Put ``text`` above ``control``; ``tip`` says what it does, unless the control does."""
         super().__init__(parent)
+        if tip:
+            self.setToolTip(tip)
+            control.setAccessibleDescription(control.accessibleDescription() or tip)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(UNIT // 2)
@@ -294,7 +299,22 @@ class Fold(QScrollArea):
         self._goes_on.setVisible(bar.value() < bar.maximum())
 
 
-class Wrapped(QLabel):
+class Titled(QLabel):
+    """A label that is read out with what it is the value of: "Tokens of the prompt: 12 tokens"."""
+
+    title = ""
+
+    def setText(self, text: str) -> None:
+        """Show a text, and let it be read out behind the title."""
+        super().setText(text)
+        self._speak(text)
+
+    def _speak(self, text: str) -> None:
+        if self.title:
+            self.setAccessibleName(f"{self.title}: {text}" if text else self.title)
+
+
+class Wrapped(Titled):
     """Text in lines; a word that is longer than most names is broken anywhere.
 
     A label breaks only between words, so that one long name would widen the whole window.
@@ -314,6 +334,7 @@ class Wrapped(QLabel):
         """Show a text."""
         self._text = text
         super().setText(_LONG_WORD.sub(lambda word: _BREAK.join(word[0]), text))
+        self._speak(text)
 
 
 def tab_to_checked(group: QButtonGroup) -> None:
@@ -331,9 +352,15 @@ def tab_to_checked(group: QButtonGroup) -> None:
     follow()
 
 
-def label(text: str, role: str, *, wrap: bool = False, buddy: QWidget | None = None) -> QLabel:
-    """Return a plain-text label of a role; text of models and people is never read as markup."""
-    made = Wrapped() if wrap else QLabel()
+def label(
+    text: str, role: str, *, wrap: bool = False, buddy: QWidget | None = None, name: str = ""
+) -> QLabel:
+    """Return a plain-text label of a role; text of models and people is never read as markup.
+
+    ``name`` is what the text is the value of: a screen reader says both.
+    """
+    made = Wrapped() if wrap else Titled()
+    made.title = name
     made.setTextFormat(Qt.TextFormat.PlainText)
     made.setText(text)
     made.setProperty("role", role)

@@ -116,12 +116,10 @@ class HistoryPage(QWidget):
     # Building
 
     def _make_detail(self) -> None:
-        self.prompt = label("", "human", wrap=True)
+        self.prompt = label("", "human", wrap=True, name="Prompt of the hunt")
         self.prompt.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.prompt.setAccessibleName("Prompt of the hunt")
         self.prompt.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.tally = label("", "title", wrap=True)
-        self.tally.setAccessibleName("Counts of the hunt")
+        self.tally = label("", "title", wrap=True, name="Counts of the hunt")
         self._facts: dict[str, QLabel] = {}
         self.reopen_button = QPushButton("Reopen")
         self.reopen_button.setProperty("role", "primary")
@@ -153,8 +151,7 @@ class HistoryPage(QWidget):
         grid.setVerticalSpacing(UNIT)
         grid.setColumnStretch(1, 1)
         for row, name in enumerate(("Recipe", "Model", "Seed", "Begun", "Last used")):
-            value = label("", "label", wrap=True)
-            value.setAccessibleName(name)
+            value = label("", "label", wrap=True, name=name)
             self._facts[name] = value
             grid.addWidget(label(name, "muted"), row, 0)
             grid.addWidget(value, row, 1)

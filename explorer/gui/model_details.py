@@ -144,8 +144,7 @@ class ModelDetails(QFrame):
     # Building
 
     def _make(self) -> None:
-        self.name = label("", "title", wrap=True)
-        self.name.setAccessibleName("Name of the model")
+        self.name = label("", "title", wrap=True, name="Name of the model")
         self.amount = label("", "muted")
         self.use = noted_button("Use", "Use the model", "Open it on the Explore page", "primary")
         self.problem = label("", "label", wrap=True)

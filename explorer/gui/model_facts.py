@@ -34,11 +34,10 @@ class ModelFacts(QWidget):
         self._names = {name: label(name, "muted") for name in FACTS}
         self.values: dict[str, QLabel] = {}
         for name in FACTS:
-            value = self.values[name] = label("", "label", wrap=name != FINGERPRINT)
-            value.setAccessibleName(name)
+            value = self.values[name] = label("", "label", wrap=name != FINGERPRINT, name=name)
             value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.copy = noted_button("Copy", "Copy the whole model fingerprint", role="link")
-        self.card = noted_button("Read its card", "Read the model's card", CARD_NOTE, "link")
+        self.card = noted_button("Model card", "Model card", CARD_NOTE, "link")
         self.hashes_button = noted_button(
             "Show its hashes", "Show the hashes of its files", role="link"
         )

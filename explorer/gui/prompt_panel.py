@@ -155,10 +155,8 @@ class PromptPanel(QWidget):
         self.presets.setVisible(bool(groups))
 
         self.origin = label("", "muted", wrap=True)
-        self.tokens = label("", "muted")
-        self.tokens.setAccessibleName("Tokens of the prompt")
-        self.room = label("", "muted")
-        self.room.setAccessibleName("Room left in the context")
+        self.tokens = label("", "muted", name="Tokens of the prompt")
+        self.room = label("", "muted", name="Room left in the context")
         self.room.setWordWrap(True)
         self.room.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.control = QCheckBox(f"{END_OF_TEXT} is the control token")

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 from explorer.gui.controls import Choice, Decimal, Fold, Labelled, Number, label
 from explorer.gui.key_button import KeyButton
 from explorer.gui.presets import RECIPE_PRESETS, preset_name
+from explorer.gui.recipe_tips import tip
 from explorer.gui.seed_field import SeedField
 from explorer.gui.slider_row import (
     TEMPERATURE_STOPS,
@@ -49,7 +50,7 @@ _RULES = (
 _ENDINGS = (
     ("stop", "stop", "A try ends where the model ends its text"),
     ("run on", "ignore", "The try goes on into whatever document the model starts next"),
-    ("never draw it", "never", "The model cannot end its text; a try ends at its tokens"),
+    ("never draw it", "never", "The model cannot end its text; a try ends at its max tokens"),
 )
 _AFTER_KEEP = (
     (
@@ -164,7 +165,7 @@ class RecipePanel(QWidget):
     def _make_fields(self) -> None:
         self.presets = QToolButton()
         self.presets.setProperty("role", "quiet")
-        self.presets.setAccessibleName("Recipe presets")
+        self.presets.setToolTip("Settings to start from")
         self.presets.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
@@ -180,17 +181,19 @@ class RecipePanel(QWidget):
             Number("Top-k", 0, MAX_TOP_K),
             TOP_K_STOPS,
             lambda k: explain_top_k(int(k), self._vocabulary),
+            tip("Top-k"),
         )
         self.temperature = SliderRow(
             "Temperature",
             Decimal("Temperature", 0, MAX_TEMPERATURE, 0.05),
             TEMPERATURE_STOPS,
             explain_temperature,
+            tip("Temperature"),
         )
         self.top_p = Decimal("Top-p", 0, 1, 0.05, word=(1.0, "off"))
         self.top_p_rule = Choice("Top-p rule", _RULES)
         self.top_p_note = label("", "muted", wrap=True)
-        self.max_tokens = Number("Tokens at most", 1, MAX_MAX_TOKENS)
+        self.max_tokens = Number("Max tokens", 1, MAX_MAX_TOKENS)
         self.end_of_text = Choice("End of text", _ENDINGS)
         self.seed_field = SeedField()
         self.lanes_field = Number("Lanes", 1, MOST_LANES)
@@ -210,8 +213,7 @@ class RecipePanel(QWidget):
             "Count from zero with another seed, even though prompt and settings are the same.\n"
             "The tries so far stay in the history."
         )
-        self.note = label("", "muted", wrap=True)
-        self.note.setAccessibleName("What Generate will do")
+        self.note = label("", "muted", wrap=True, name="What Generate will do")
 
     def _arrange(self) -> None:
         fields = QWidget()
@@ -226,15 +228,15 @@ class RecipePanel(QWidget):
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
         pairs = (
-            ("Top-p", self.top_p, "Its rule", self.top_p_rule),
-            ("Tokens at most", self.max_tokens, "End of text", self.end_of_text),
+            ("Top-p", self.top_p, "Top-p rule", self.top_p_rule),
+            ("Max tokens", self.max_tokens, "End of text", self.end_of_text),
             ("Seed", self.seed_field, "Lanes", self.lanes_field),
             ("After a keep", self.after_keep, "Unjudged tries", self.unjudged),
         )
         row = 0
         for left, left_field, right, right_field in pairs:
-            grid.addWidget(Labelled(left, left_field), row, 0)
-            grid.addWidget(Labelled(right, right_field), row, 1)
+            grid.addWidget(Labelled(left, left_field, tip(left)), row, 0)
+            grid.addWidget(Labelled(right, right_field, tip(right)), row, 1)
             row += 1
             if left_field is self.top_p:
                 grid.addWidget(self.top_p_note, row, 0, 1, 2)
@@ -301,6 +303,7 @@ class RecipePanel(QWidget):
     def _explain(self) -> None:
         recipe = self._recipe
         self.presets.setText(f"{preset_name(recipe)} ▾")
+        self.presets.setAccessibleName(f"Recipe presets: {preset_name(recipe)}")
         self.top_p_rule.setEnabled(recipe.top_p < 1)
         if recipe.top_p < 1:
             fate = "kept" if recipe.top_p_rule == "huggingface" else "dropped"

@@ -58,8 +58,7 @@ class SampleView(QDialog):
         self._sample: Sample | None = None
         self.resize(180 * UNIT, 170 * UNIT)
         self.setModal(False)
-        self.caption = label("", "kept", wrap=True)
-        self.caption.setAccessibleName("Caption")
+        self.caption = label("", "kept", wrap=True, name="Caption")
         self.place = label("", "muted")
         self.text = QTextEdit()
         self.text.setReadOnly(True)
@@ -200,9 +199,8 @@ class SampleView(QDialog):
         )
         for number, (name, value) in enumerate(facts):
             row, column = number // 2, 2 * (number % 2)
-            shown = label(value, "label", wrap=True)
+            shown = label(value, "label", wrap=True, name=name)
             shown.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            shown.setAccessibleName(name)
             self._facts.addWidget(label(name, "muted"), row, column)
             self._facts.addWidget(shown, row, column + 1)
             if name == FINGERPRINT:

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QLineEdit, QWidget
 
 from explorer.gui.controls import field_size
 from explorer.gui.guard import guarded
+from explorer.gui.recipe_tips import tip
 from explorer.library.records import SEED_LIMIT
 
 
@@ -77,7 +78,7 @@ class SeedField(QLineEdit):
             words = f"Drawn for this hunt: {self._drawn}. Type a number to fix the next one."
         else:
             words = "Drawn for every new hunt and remembered. Type a number to fix it."
-        self.setToolTip(words)
+        self.setToolTip(f"{tip('Seed')}\n{words}")
 
     def _on_fix(self) -> None:
         self.set_seed(self._drawn)

@@ -67,8 +67,7 @@ class SettingsPage(QScrollArea):
         self.unload.setSpecialValueText("never")
         self.unload.setSuffix(" min")
         self.unload.setKeyboardTracking(False)
-        self.text_size = label("", "label")
-        self.text_size.setAccessibleName("Size of the text")
+        self.text_size = label("", "label", name="Size of the text")
         self.threads = Number("Threads on the CPU", 0, MOST_THREADS)
         self.threads.setSpecialValueText("one a core")
         self.threads.setKeyboardTracking(False)
@@ -242,12 +241,11 @@ class SettingsPage(QScrollArea):
         grid.setVerticalSpacing(UNIT)
         grid.setColumnStretch(1, 1)
         for row, (what, path) in enumerate(places):
-            where = label(str(path), "muted", wrap=True)
+            where = label(str(path), "muted", wrap=True, name=f"Path: {what}")
             where.setTextInteractionFlags(
                 Qt.TextInteractionFlag.TextSelectableByMouse
                 | Qt.TextInteractionFlag.TextSelectableByKeyboard
             )
-            where.setAccessibleName(f"Path: {what}")
             show = QPushButton("Show")
             show.setProperty("role", "quiet")
             show.setProperty("folder", str(path if path.is_dir() else path.parent))

@@ -76,6 +76,7 @@ class SliderRow(QWidget):
         number: Number | Decimal,
         stops: Sequence[float],
         explain: Callable[[float], str],
+        tip: str = "",
         parent: QWidget | None = None,
     ) -> None:
         """Make a row around ``number``; ``explain`` gives the line for a value."""
@@ -87,8 +88,11 @@ class SliderRow(QWidget):
         self.number.fit("0.000")
         self.slider = Slider(f"{title}, slider", len(self._stops) - 1)
         self.note = label("", "muted", wrap=True)
+        words = label(title, "label", buddy=number)
+        for part in (words, self.number, self.slider):
+            part.setToolTip(tip)
         head = QHBoxLayout()
-        head.addWidget(label(title, "label", buddy=number))
+        head.addWidget(words)
         head.addStretch()
         head.addWidget(number)
         column = QVBoxLayout(self)

@@ -343,7 +343,7 @@ def test_a_damaged_build_is_marked_and_made_again_by_its_button(page, qtbot, wor
     assert (row.amount.text(), row.amount.property("tone")) == ("✕ damaged", "rejected")
     assert not row.use.isVisible()
     assert page.details.builds.rows["cpu-fp32"].amount.text() == "168 MB"
-    assert row.make.text() == "Make again"
+    assert row.make.text() == "Convert again"
     press(qtbot, row.make)
     assert works.asked()[-1] == ("make", "gpt2", "cpu-int8")
     works.last.finish(True)
@@ -407,7 +407,7 @@ def test_a_build_whose_files_are_gone_is_marked_without_a_check(page):
     assert rows(page)[0].notes.startswith("cpu-int8, cpu-fp32 ✕ damaged · ")
     row = page.details.builds.rows["cpu-fp32"]
     assert row.amount.text() == "✕ damaged"
-    assert row.make.text() == "Make again"
+    assert row.make.text() == "Convert again"
     assert page.details.builds.rows["cpu-int8"].use.isVisible()
 
 

@@ -126,6 +126,13 @@ def test_count_and_room_are_said(panel, tokens, room, problem, left, right):
     assert panel.room.property("role") == ("rejected" if problem else "muted")
 
 
+def test_counts_are_read_out_with_what_they_count(panel):
+    """A screen reader said "Tokens of the prompt" and not how many."""
+    panel.set_count(46, 978)
+    assert panel.tokens.accessibleName() == "Tokens of the prompt: 46 tokens"
+    assert panel.room.accessibleName() == "Room left in the context: room for 978 more"
+
+
 def test_a_model_with_a_token_of_its_own_starts_from_that(panel):
     panel.set_count(0, 1023, start="<|begin|>")
     assert panel.tokens.text() == "empty: starts from <|begin|>"

@@ -1,9 +1,11 @@
+import re
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QValidator, QWheelEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
 from explorer.gui.recipe_panel import RecipePanel
 from explorer.gui.seed_field import SeedField, SeedValidator
@@ -131,6 +133,36 @@ def test_top_p_says_off_and_explains_its_rule(panel):
     panel.top_p.lineEdit().setText("off")
     assert panel.recipe().top_p == 1
     assert not panel.top_p_note.isVisible()
+
+
+def tip_of(widget):
+    """Return what the mouse is shown over a widget."""
+    while widget is not None:
+        if widget.toolTip():
+            return widget.toolTip()
+        widget = widget.parentWidget()
+    return ""
+
+
+def test_every_field_says_what_it_does_and_what_people_use(panel):
+    for field in (
+        *(panel.top_k.number, panel.top_k.slider, panel.temperature.number, panel.top_p),
+        *(panel.temperature.slider, panel.top_p_rule, panel.max_tokens, panel.end_of_text),
+        *(panel.seed_field, panel.lanes_field, panel.after_keep, panel.unjudged),
+    ):
+        tip = tip_of(field)
+        assert re.findall(r"[.;] |\.\n|\.$", tip), field.accessibleName()
+        assert tip.count(".\n") >= 1, field.accessibleName()  # two sentences, each on its own lines
+        assert max(map(len, tip.splitlines())) <= 72, tip
+    assert "used 40" in tip_of(panel.top_k.number)
+    assert "used 40" in tip_of(panel.top_k.note.parentWidget().findChildren(QLabel)[0])
+
+
+def test_fields_are_called_what_the_field_calls_them(panel):
+    words = {each.text() for each in panel.findChildren(QLabel)}
+    assert {"Top-k", "Temperature", "Top-p", "Top-p rule", "Max tokens", "End of text"} <= words
+    assert panel.max_tokens.accessibleName() == "Max tokens"
+    assert panel.presets.accessibleName() == "Recipe presets: OpenAI 2019"
 
 
 def test_a_half_typed_number_counts(panel, qtbot):
