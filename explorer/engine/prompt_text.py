@@ -26,6 +26,14 @@ _MARGIN = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A special token that a text names, and how many tokens its name is as letters."""
+
+    name: str
+    letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """The beginning or the end of a text."""
 
@@ -45,6 +53,11 @@ def prompt_ids(tokens: Tokens, text: str, context: int, control: bool = False) -
     if not ids and tokens.start_of_text is None:
         raise PromptError.without_start()
     return ids
+
+
+def named(tokens: Tokens, text: str) -> tuple[Named, ...]:
+    """Return the special tokens that ``text`` names, each once, as they come."""
+    return tuple(Named(name, len(tokens.encode(name))) for name in tokens.control_names(text))
 
 
 def loose_spaces(tokens: Tokens, text: str, control: bool = False) -> int:

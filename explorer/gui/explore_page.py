@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from PySide6.QtCore import QSize, Qt, QTimer, Slot
+from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QSplitter, QVBoxLayout, QWidget
 
-from explorer.errors import ExplorerError
 from explorer.gui import theme
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controller import Controller
@@ -25,7 +24,8 @@ from explorer.gui.memory import Memory
 from explorer.gui.model_picker import ModelPicker
 from explorer.gui.notices import Notices
 from explorer.gui.presets import PromptGroup
-from explorer.gui.prompt_panel import MOST_CHARACTERS, PromptPanel
+from explorer.gui.prompt_count import PromptCount
+from explorer.gui.prompt_panel import PromptPanel
 from explorer.gui.recipe_panel import RecipePanel
 from explorer.review import Judgement
 
@@ -36,8 +36,6 @@ LOW, LOW_ROW = 600, 190
 so that the lanes have lines to show. The height is what notices leave of it."""
 NO_MODEL = "No model is loaded; choose or import one above."
 ModelState = Literal["none", "coming", "ready"]
-COUNT_MS = 120
-"""Pause in typing after which the tokens of the prompt are counted."""
 
 
 @guarded
@@ -58,7 +56,6 @@ class ExplorePage(QSplitter):
         self._review = controller.review
         self._memory = memory
         self._prompt_end = ""
-        self._prompt_ids: list[int] | None = None  # as counted last; None: there are none
         self._model: ModelState = "none"
         self._refusal = ""  # of the prompt as it stands
         self._wanted: bool | None = None  # Generate was asked for too early; True = a new hunt
@@ -71,10 +68,9 @@ class ExplorePage(QSplitter):
         self.collection = collection
         self.right = panel(collection, padding=0)
         self._arrange()
-        self._count_timer = QTimer(self)
-        self._count_timer.setSingleShot(True)
-        self._count_timer.setInterval(COUNT_MS)
-        self._count_timer.timeout.connect(self._count_tokens)
+        self.counting = PromptCount(
+            self.prompt, lambda: controller.loaded, lambda: self.recipe.recipe().max_tokens, self
+        )
         self._restore()
         self._connect()
         self.lanes.set_judging(self._review.reason)
@@ -134,7 +130,7 @@ class ExplorePage(QSplitter):
 
     def _connect(self) -> None:
         self.prompt.edited.connect(self._on_prompt_edited)
-        self.prompt.editor.refused.connect(self._on_paste_refused)
+        self.counting.counted.connect(self._show_note)
         self.prompt.generate_requested.connect(self.generate)
         self.recipe.recipe_changed.connect(self._on_recipe_changed)
         self.recipe.seed_changed.connect(self._on_recipe_changed)
@@ -199,6 +195,7 @@ class ExplorePage(QSplitter):
             self.prompt.set_text(hunt.prompt_text)
             self.recipe.set_recipe(hunt.recipe)
             self.recipe.set_seed(hunt.seed if hunt.seed_fixed else None)
+            self.counting.read_as(hunt.prompt_text, hunt.prompt_ids)
             self.lanes.choose(0)
 
     def forget_prompt(self, prompt: str) -> bool:
@@ -227,9 +224,7 @@ class ExplorePage(QSplitter):
             self._wanted = new_hunt
             self._show_note()
             return
-        if self._count_timer.isActive():  # typed a moment ago
-            self._count_timer.stop()
-            self._count_tokens()
+        self.counting.settle()
         recipe = self.recipe.recipe()
         self._memory.change(recipe=recipe.to_json(), seed=self.recipe.seed())
         started = self._controller.generate(
@@ -308,14 +303,15 @@ class ExplorePage(QSplitter):
         self._paint([seat.lane for seat in review.seats if seat.verdict])
         self._show_note()
 
+    @Slot()
     def _show_note(self) -> None:
         """Say what Generate will do: go on with the hunt on the screen, or leave it."""
         hunt, loaded, seed = self._review.hunt, self._controller.loaded, self.recipe.seed()
         same = (
             loaded is not None
-            and self._prompt_ids is not None
+            and self.counting.ids is not None
             and self._review.goes_on(
-                self._prompt_ids,
+                self.counting.ids,
                 self.recipe.recipe(),
                 loaded.manifest.builds[loaded.build].fingerprint,
                 seed,
@@ -342,47 +338,11 @@ class ExplorePage(QSplitter):
     def _on_prompt_edited(self, text: str) -> None:
         self._memory.change(prompt=text, control_tokens=self.prompt.control.isChecked())
         self._forget_refusal()
-        self._count_timer.start()
-
-    @Slot()
-    def _count_tokens(self) -> None:
-        loaded, ids, problem = self._controller.loaded, None, ""
-        if loaded is not None:
-            try:
-                ids = loaded.tokens.prompt(
-                    self.prompt.text(), loaded.manifest.context, self.prompt.control_tokens()
-                )
-            except ExplorerError as error:
-                problem = str(error)
-        self._prompt_ids = ids
-        self._show_note()
-        if loaded is None or ids is None:
-            self.prompt.set_count(None, None, problem)
-            return
-        room = loaded.manifest.context - max(len(ids), 1)
-        problem = f"too long by {1 - room:,}; shorten it" if room < 1 else ""
-        self.prompt.set_count(len(ids), room, problem, loaded.tokens.start_words)
-
-    @Slot(str)
-    def _on_paste_refused(self, text: str) -> None:
-        loaded, problem = self._controller.loaded, ""
-        if loaded is not None:
-            context = loaded.manifest.context
-            try:
-                tokens = len(loaded.tokens.prompt(text, context, control=False))
-            except ExplorerError as error:
-                problem = str(error)
-            else:
-                problem = f"That text has {tokens:,} tokens; the context holds {context:,}."
-        problem = problem or (
-            f"That text has {len(text):,} characters; the field takes {MOST_CHARACTERS:,}."
-        )
-        self._count_timer.stop()
-        self.prompt.set_count(None, None, f"{problem} Nothing was pasted.")
 
     @Slot()
     def _on_recipe_changed(self) -> None:
         self._memory.change(recipe=self.recipe.recipe().to_json(), seed=self.recipe.seed())
+        self.counting.recipe_changed()
         self._show_note()
 
     @Slot(int)
@@ -403,7 +363,7 @@ class ExplorePage(QSplitter):
     def _on_engine_ready(self, _ready: object) -> None:
         loaded = self._controller.loaded
         self.recipe.set_vocabulary(loaded.drawable if loaded is not None else None)
-        self._count_tokens()
+        self.counting.count()
 
     @Slot(bool)
     def _on_running(self, running: bool) -> None:

@@ -1,14 +1,17 @@
 """The prompt: the human-written text that primes the model, with what it costs of the context.
 
 The panel shows and reports. Counting tokens needs a tokenizer, so whoever owns one answers
-``edited`` with ``set_count``. Tab leaves the field (no keyboard trap), Ctrl+Enter generates.
+``edited`` with what it found: the count, the special tokens that are named, a space at the end that
+the next word wants, and the parts of a text that is too long which would fit. Nothing of that
+blocks, and only a person changes the text. Tab leaves the field (no keyboard trap), Ctrl+Enter
+generates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QMimeData, QSize, Qt, Signal
+from PySide6.QtCore import QMimeData, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
     QKeyEvent,
@@ -21,6 +24,7 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QMenu,
+    QPushButton,
     QSizePolicy,
     QTextEdit,
     QToolButton,
@@ -28,12 +32,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from explorer.engine.prompt_text import Named
+from explorer.engine.tokens import END_OF_TEXT
+from explorer.gui.chips import Chips
 from explorer.gui.controls import label
 from explorer.gui.guard import guarded
 from explorer.gui.presets import PromptGroup, PromptPreset
 from explorer.gui.theme import LINE_HEIGHT, UNIT, set_role
 
-END_OF_TEXT = "<|endoftext|>"
 MOST_CHARACTERS = 50_000
 """Many times what a context holds. A field of megabytes takes seconds for every key."""
 LONGEST_WORD = 1_000
@@ -41,13 +47,25 @@ LONGEST_WORD = 1_000
 takes time with the square of that."""
 
 
+MOST_CHIPS = 6
+LOOSE_MS = 600
+"""A space stands at the end of a prompt between any two words while somebody types them."""
+LOOSE = "Ends with a space, which spoils the next word."
+
+
+def _plain(text: str) -> str:
+    """Return Qt's text with line feeds where it has line ends of its own."""
+    return text.replace("\u2029", "\n").replace("\u2028", "\n")
+
+
 @guarded
 class PromptEditor(QTextEdit):
     """A plain-text field in the human colour; it keeps every character as it was entered."""
 
     submitted = Signal()
-    refused = Signal(str)
-    """A text that was pasted or dropped and is too long to be a prompt."""
+    refused = Signal(str, str)
+    """``(pasted, whole)``: a pasted or dropped text that is too long for the field, and what the
+    prompt would have become by it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Make an empty editor."""
@@ -63,8 +81,7 @@ class PromptEditor(QTextEdit):
 
     def text(self) -> str:
         """Return the text exactly, no-break spaces included (``toPlainText`` would lose them)."""
-        raw = self.document().toRawText()
-        return raw.replace("\u2029", "\n").replace("\u2028", "\n")
+        return _plain(self.document().toRawText())
 
     def begin_with(self, text: str) -> None:
         """Show ``text`` as what was there from the start: Ctrl+Z does not take it away."""
@@ -99,10 +116,31 @@ class PromptEditor(QTextEdit):
         text, cursor = source.text(), self.textCursor()
         replaced = cursor.selectionEnd() - cursor.selectionStart()
         if self.document().characterCount() - replaced + len(text) > MOST_CHARACTERS:
-            self.refused.emit(text)
+            start, end = cursor.selectionStart(), cursor.selectionEnd()
+            pasted = text.replace("\r\n", "\n").replace("\r", "\n")
+            whole = self._between(0, start) + _plain(pasted) + self._between(end, None)
+            self.refused.emit(text, whole)
         else:
             self._break_lines_of(text)
             super().insertFromMimeData(source)
+
+    def remove_last(self, characters: int) -> None:
+        """Take characters away from the end, as one step that Ctrl+Z takes back."""
+        cursor = QTextCursor(self.document())
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        units = len(self.text()[-characters:].encode("utf-16-le")) // 2  # as Qt counts
+        cursor.setPosition(cursor.position() - units, QTextCursor.MoveMode.KeepAnchor)
+        cursor.removeSelectedText()
+
+    def _between(self, start: int, end: int | None) -> str:
+        """Return the text between two of Qt's positions; None is the end."""
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(start)
+        if end is None:
+            cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
+        else:
+            cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+        return _plain(cursor.selectedText())
 
     def _break_lines_of(self, text: str) -> None:
         long = any(len(word) > LONGEST_WORD for word in text.split())
@@ -134,7 +172,7 @@ class PromptEditor(QTextEdit):
 
 
 class PromptPanel(QWidget):
-    """Editor, token count, presets and the rule for a typed ``<|endoftext|>``."""
+    """Editor, token count, presets, and how names of special tokens are read."""
 
     edited = Signal(str)
     """The text or the tick that says what it means has changed: count its tokens again."""
@@ -159,19 +197,46 @@ class PromptPanel(QWidget):
         self.room = label("", "muted", name="Room left in the context")
         self.room.setWordWrap(True)
         self.room.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.control = QCheckBox(f"{END_OF_TEXT} is the control token")
+        self.chips = Chips("How names of special tokens are read")
+        self.control = QCheckBox()
         self.control.setToolTip(
-            "Ticked, it starts a new document, as between the texts the model was trained on.\n"
-            "Unticked, it is ordinary text, as OpenAI's own encoder reads it."
+            "Ticked, the model gets the special token itself, as in the texts it was trained on.\n"
+            "Unticked, the name is ordinary text, as OpenAI's own encoder reads it."
         )
-        self.control.setAccessibleName(f"{END_OF_TEXT} is the control token")
+        self.control.setAccessibleName("Read names of special tokens as tokens")
         self.control.hide()
+        self._names: tuple[Named, ...] = ()
+        self._make_advice()
         self.origin.hide()
         self._arrange()
 
         self.editor.textChanged.connect(self._on_text_changed)
         self.editor.submitted.connect(self.generate_requested)
         self.control.toggled.connect(self._on_control_toggled)
+
+    def _make_advice(self) -> None:
+        """Make what stands below the count where the text could be better."""
+        self.loose = label(LOOSE, "muted", wrap=True)
+        self.loose.setToolTip(
+            "A word carries the space before it in this model's tokens.\n"
+            "After a space of its own it begins in a way that the model has hardly seen."
+        )
+        self.remove = _link("Remove", "Remove the space at the end of the prompt", LOOSE)
+        self.remove.clicked.connect(self._on_remove)
+        self._loose = 0
+        self._loose_timer = QTimer(self, singleShot=True, interval=LOOSE_MS)
+        self._loose_timer.timeout.connect(self._show_loose)
+        self.loose_line = QWidget()
+        row = QHBoxLayout(self.loose_line)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.loose, 1)
+        row.addWidget(self.remove, 0, Qt.AlignmentFlag.AlignTop)
+        self.loose_line.hide()
+        self.offers = [_link("", "Use a part that fits", "") for _ in range(2)]
+        self._parts = ["", ""]
+        for number, button in enumerate(self.offers):
+            button.clicked.connect(lambda _=False, n=number: self._on_offer(n))
+            button.hide()
 
     def _arrange(self) -> None:
         head = QHBoxLayout()
@@ -187,6 +252,10 @@ class PromptPanel(QWidget):
         column.addLayout(head)
         column.addWidget(self.editor, 1)
         column.addLayout(foot)
+        for button in self.offers:
+            column.addWidget(button, 0, Qt.AlignmentFlag.AlignRight)
+        column.addWidget(self.loose_line)
+        column.addWidget(self.chips)
         column.addWidget(self.control)
         column.addWidget(self.origin)
         self.setTabOrder(self.editor, self.presets)
@@ -218,8 +287,8 @@ class PromptPanel(QWidget):
             self.editor.replace(text)
 
     def control_tokens(self) -> bool:
-        """Whether a typed ``<|endoftext|>`` stands for the control token."""
-        return self.control.isChecked() and END_OF_TEXT in self.text()
+        """Whether the names that :meth:`set_names` was told of stand for their tokens."""
+        return self.control.isChecked() and bool(self._names)
 
     def set_control_tokens(self, on: bool) -> None:
         """Tick or untick what :meth:`control_tokens` returns."""
@@ -235,22 +304,79 @@ class PromptPanel(QWidget):
         if tokens is None:
             self.tokens.setText("")
         elif tokens == 0:
-            self.tokens.setText(f"empty: starts from {start}")
+            self.tokens.setText(f"empty: starts from {start}" if start else "empty")
         else:
             self.tokens.setText("1 token" if tokens == 1 else f"{tokens:,} tokens")
         room_text = "" if room is None or tokens == 0 else f"room for {max(room, 0):,} more"
         self.room.setText(problem or room_text)
         set_role(self.room, "rejected" if problem else "muted")
 
+    def set_names(self, names: Sequence[Named]) -> None:
+        """Show how the special tokens that the prompt names are read, and the tick for it."""
+        self._names = tuple(names)
+        self.control.setVisible(bool(names))
+        self._show_chips()
+        if not names:
+            return
+        shown = [each.name for each in self._names[:2]]
+        if len(self._names) > 2:
+            rest = len(self._names) - 1
+            words = f"Read {shown[0]} and {rest} more as tokens"
+        else:
+            words = f"Read {' and '.join(shown)} as {'a token' if len(shown) == 1 else 'tokens'}"
+        self.control.setText(words.replace("&", "&&"))
+        self.control.setAccessibleName(words)
+
+    def set_loose_spaces(self, characters: int) -> None:
+        """Say that the prompt ends with so many spaces that spoil the next word, after a pause."""
+        self._loose = characters
+        if not characters:
+            self._loose_timer.stop()
+            self.loose_line.hide()
+        elif self.loose_line.isHidden():
+            self._loose_timer.start()
+
+    def set_offers(self, offers: Sequence[tuple[str, str]]) -> None:
+        """Offer parts of a text that is too long, as up to two pairs of words and text."""
+        for number, button in enumerate(self.offers):
+            words, self._parts[number] = offers[number] if number < len(offers) else ("", "")
+            button.setVisible(bool(words))
+            if words:
+                button.setText(words)
+                button.setAccessibleName(words)
+
+    def _show_chips(self) -> None:
+        chips = []
+        for each in self._names[:MOST_CHIPS]:
+            as_token = self.control.isChecked()
+            count = 1 if as_token else each.letters
+            what = "token" if as_token else "letters"
+            tokens = "1 token" if count == 1 else f"{count} tokens"
+            chips.append((f"{each.name} = {tokens}{'' if as_token else ' of letters'}", what))
+        if more := len(self._names) - len(chips):
+            chips.append((f"{more} more", "letters"))
+        self.chips.set_chips(chips)
+
+    def _show_loose(self) -> None:
+        self.loose_line.setVisible(self._loose > 0)
+
+    def _on_remove(self) -> None:
+        self.editor.remove_last(self._loose)
+        self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _on_offer(self, number: int) -> None:
+        self.set_text(self._parts[number])
+        self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def _on_text_changed(self) -> None:
         text = self.text()
-        self.control.setVisible(END_OF_TEXT in text)
         if self._preset is None or text != self._preset.text:
             self._preset = None
             self.origin.hide()
         self.edited.emit(text)
 
     def _on_control_toggled(self, _checked: bool) -> None:
+        self._show_chips()
         self.edited.emit(self.text())
 
     def _on_preset_chosen(self, action: QAction) -> None:
@@ -261,3 +387,11 @@ class PromptPanel(QWidget):
         self.origin.setText(preset.note)
         self.origin.setVisible(bool(preset.note))
         self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
+
+
+def _link(words: str, name: str, description: str) -> QPushButton:
+    button = QPushButton(words)
+    button.setProperty("role", "link")
+    button.setAccessibleName(name)
+    button.setAccessibleDescription(description)
+    return button

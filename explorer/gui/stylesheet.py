@@ -45,6 +45,11 @@ QLabel[role="key"] {
     color: $muted; font-size: $small_size; border: 1px solid $line; border-radius: 4px; padding: 1px 5px;
 }
 
+QLabel[role="chip"] {
+    color: $muted; font-size: $note_size; border: 1px solid $line; border-radius: 5px; padding: 0 5px;
+}
+QLabel[role="chip"][tone="token"] { color: $accent; background: $accent_behind; border-color: $accent; }
+
 QPushButton, QToolButton {
     background: $panel; color: $text; border: 1px solid $line; border-radius: 8px; padding: 5px 10px;
 }

@@ -5,11 +5,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QGuiApplication, QTextOption
-from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from explorer.commands.console import read_prompt
+from explorer.engine.prompt_text import Named
 from explorer.gui.presets import PromptGroup, PromptPreset
-from explorer.gui.prompt_panel import END_OF_TEXT, PromptPanel
+from explorer.gui.prompt_panel import MOST_CHIPS, PromptPanel
 from tests.gui.controls_of import nameless
 
 UNICORNS = PromptPreset("Unicorns", "In a shocking finding,", "OpenAI", "machine-written, 10 tries")
@@ -138,16 +139,100 @@ def test_a_model_with_a_token_of_its_own_starts_from_that(panel):
     assert panel.tokens.text() == "empty: starts from <|begin|>"
 
 
-def test_the_control_token_is_ordinary_text_until_ticked(panel, qtbot):
+USER, BOT = Named("<|user|>", 5), Named("<|bot|>", 1)
+
+
+def test_a_special_token_is_ordinary_text_until_ticked(panel, qtbot):
     assert not panel.control.isVisible()
-    panel.set_text(f"a{END_OF_TEXT}b")
+    panel.set_names([USER])
     assert panel.control.isVisible()
+    assert panel.control.text() == "Read <|user|> as a token"
+    assert panel.chips.words() == ["<|user|> = 5 tokens of letters"]
     assert not panel.control_tokens()
     with qtbot.waitSignal(panel.edited):  # its tokens want to be counted again
         panel.control.click()
     assert panel.control_tokens()
-    panel.set_text("ab")
+    assert panel.chips.words() == ["<|user|> = 1 token"]
+    panel.set_names([])
     assert not panel.control_tokens()
+    assert not panel.control.isVisible()
+    assert not panel.chips.isVisible()
+
+
+def test_several_special_tokens_share_a_tick_and_have_a_chip_each(panel):
+    panel.set_names([USER, BOT])
+    assert panel.control.text() == "Read <|user|> and <|bot|> as tokens"
+    assert panel.chips.words()[1] == "<|bot|> = 1 token of letters"
+    panel.set_names([Named(f"<{number}>", 3) for number in range(9)])
+    assert panel.control.text() == "Read <0> and 8 more as tokens"
+    assert len(panel.chips.words()) == MOST_CHIPS + 1
+    assert panel.chips.words()[-1] == "3 more"
+
+
+def test_chips_take_the_rows_that_they_need(panel, qtbot):
+    panel.resize(900, 600)
+    panel.set_names([Named(f"<|number {number}|>", 9) for number in range(6)])
+    qtbot.waitUntil(lambda: panel.chips.height() > 0)
+    wide = panel.chips.height()
+    panel.resize(260, 600)
+    chips = panel.chips.findChildren(QLabel)
+
+    def fits():
+        lowest = max(chip.geometry().bottom() for chip in chips)
+        return wide < lowest < panel.chips.height()
+
+    qtbot.waitUntil(fits)
+    assert all(chip.width() >= chip.sizeHint().width() for chip in chips)
+
+
+@pytest.mark.parametrize(("text", "spaces"), [("Once ", 1), ("Once \U0001f984   ", 3)])
+def test_a_loose_space_is_said_after_a_pause_and_removed_by_its_button(panel, qtbot, text, spaces):
+    panel.set_text(text)
+    panel.set_loose_spaces(spaces)
+    assert not panel.loose_line.isVisible()  # the next word may be on its way
+    qtbot.waitUntil(panel.loose_line.isVisible)
+    assert panel.text() == text
+    panel.remove.click()
+    assert panel.text() == text.rstrip()
+    panel.editor.undo()
+    assert panel.text() == text
+    panel.set_loose_spaces(0)
+    assert not panel.loose_line.isVisible()
+
+
+def test_a_space_that_is_followed_by_a_word_is_never_mentioned(panel, qtbot):
+    panel.set_loose_spaces(1)
+    panel.set_loose_spaces(0)
+    assert not panel._loose_timer.isActive()
+    assert not panel.loose_line.isVisible()
+
+
+def test_offers_put_their_part_into_the_field(panel, qtbot):
+    assert not any(button.isVisible() for button in panel.offers)
+    panel.set_text("whole")
+    panel.set_offers([("Use the last 3 tokens", "last"), ("Use the first 4 tokens", "first")])
+    assert [button.text() for button in panel.offers] == [
+        "Use the last 3 tokens",
+        "Use the first 4 tokens",
+    ]
+    panel.offers[1].click()
+    assert panel.text() == "first"
+    panel.editor.undo()
+    assert panel.text() == "whole"
+    panel.set_offers([])
+    assert not any(button.isVisible() for button in panel.offers)
+
+
+def test_a_refused_paste_says_what_the_prompt_would_be(panel, qtbot):
+    panel.set_text("\U0001f984 before\nMIDDLE\u00a0after")
+    cursor = panel.editor.document().find("MIDDLE")
+    panel.editor.setTextCursor(cursor)
+    words = "new\r\n" * 20_000
+    QGuiApplication.clipboard().setText(words)
+    with qtbot.waitSignal(panel.editor.refused) as refused:
+        panel.editor.paste()
+    pasted = words.replace("\r\n", "\n")
+    assert refused.args[1] == "\U0001f984 before\n" + pasted + "\u00a0after"
 
 
 def test_a_dropped_folder_is_left_to_the_model_picker(panel, tmp_path):

@@ -576,9 +576,9 @@ def test_a_paste_of_megabytes_is_refused_with_both_numbers_before_it_is_laid_out
     assert re.search(r"has (at least )?[\d,]{5,} tokens", words)
     assert "512" in words
     assert words.endswith("Nothing was pasted.")
-    assert not desk.window.explore._count_timer.isActive()  # it stays until the next key
+    assert not desk.window.explore.counting.pending  # it stays until the next key
     QTest.keyClicks(prompt.editor, "!")
-    desk.window.explore._count_tokens()
+    desk.window.explore.counting.count()
     assert prompt.tokens.text() == "4 tokens"
 
 
