@@ -6,6 +6,8 @@ changes size while text arrives: header and footer have fixed heights, the text 
 
 from __future__ import annotations
 
+import re
+
 from PySide6.QtCore import QElapsedTimer, QEvent, QObject, QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import (
@@ -37,18 +39,23 @@ ENDS = {
 
 VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped": ("→", "Skipped")}
 
-FOOTER_HEIGHT = 52
-"""Pixels: two lines of a verdict."""
 LOW = 220
-"""Pixels: below this height of a lane header and footer shrink."""
+"""Pixels of the drawings: below this height of a lane header and footer shrink."""
 _HEADER = {False: (14, 10, 14, 6), True: (14, 3, 14, 2)}
 _BODY = {False: (14, 0, 10, 6), True: (14, 0, 10, 2)}
 _BAR = {False: 4, True: 1}
 """Above and below what stands in the footer."""
+_FOOTER = 52
+"""Pixels of the drawings: the height of the footer where nothing needs more."""
+_APART = 6
+"""Between the words of the header."""
 FIGURES_MS = 150
 _ROOM_FOR_UNDO_KEYS = 420
-_ROOM_FOR_WORDS = 236
-_ROOM_FOR_CAPTION = 300
+_ROOM_FOR_UNDO = 236
+"""Pixels of the drawings: what a lane must be wide for the words of Undo, and for its keys."""
+_LEAST_STATE = 5
+"""Letters of the state that must have room beside the figures, which go where they have not."""
+_DIGITS = re.compile(r"\d+")
 _SHAPES = (
     (True, True, True),
     (False, True, True),
@@ -91,14 +98,13 @@ class Lane(QFrame):
         self.text = LaneText()
         self.text.setMinimumHeight(1)  # what is too low for all cuts the text, not the buttons
         self._footer = QStackedWidget()
-        self._footer.setFixedHeight(FOOTER_HEIGHT)
         self._footer.addWidget(self._make_actions())
         self._footer.addWidget(self._make_verdict())
         self._footer.addWidget(QWidget())
 
         header = self._header = QHBoxLayout()
         header.setContentsMargins(*_HEADER[False])
-        header.setSpacing(6)
+        header.setSpacing(_APART)
         header.addWidget(self._index)
         header.addWidget(self._dot)
         header.addWidget(self._state)
@@ -156,9 +162,8 @@ class Lane(QFrame):
         self._state.setText(state)
         # Every change of a label lays the header out anew; nobody reads thirty figures a second.
         if not streaming or self._since_figures.hasExpired(FIGURES_MS):
-            self._figures.setText(self._count(seat, rate if streaming else None))
+            self._show_figures(seat, state, rate if streaming else None)
             self._since_figures.start()
-        self._state.setVisible(not streaming or self.width() >= _ROOM_FOR_WORDS)
         self._show_text(seat, prompt)
         self.text.set_caret(streaming)
         self._show_footer(seat)
@@ -213,7 +218,7 @@ class Lane(QFrame):
 
     def _fit_height(self) -> None:
         """Take less for header and footer where there is little height for the text."""
-        low = self.height() < LOW
+        low = self.height() < theme.high(LOW)
         if low != self._low:
             self._low = low
             self._header.setContentsMargins(*_HEADER[low])
@@ -225,7 +230,10 @@ class Lane(QFrame):
                     margins.setBottom(_BAR[low])
                     row.setContentsMargins(margins)
         buttons = self._actions.sizeHint().height()
-        self._footer.setFixedHeight(buttons if low else max(FOOTER_HEIGHT, buttons))
+        self._verdict.ensurePolished()
+        lines = (1 if low else 2) * self._verdict.fontMetrics().lineSpacing()
+        usual = 0 if low else theme.high(_FOOTER)
+        self._footer.setFixedHeight(max(usual, buttons, lines + 2 * _BAR[low] + 1))
 
     def changeEvent(self, event: QEvent) -> None:
         """Fit the buttons again where another size of text makes them larger or smaller."""
@@ -240,8 +248,9 @@ class Lane(QFrame):
             self._shape_buttons(*shape)
             if self._actions.sizeHint().width() <= wide:
                 break
-        self._undo.show_keys(wide >= _ROOM_FOR_UNDO_KEYS)
-        self._undo.set_words("Undo" if wide >= _ROOM_FOR_WORDS else "↶", name="Undo")
+        self._undo.show_keys(wide >= theme.wide(_ROOM_FOR_UNDO_KEYS))
+        worded = wide >= theme.wide(_ROOM_FOR_UNDO)
+        self._undo.set_words("Undo" if worded else "↶", name="Undo")
         if self._seat is not None:
             self.show_seat(*self._seat)
 
@@ -251,15 +260,33 @@ class Lane(QFrame):
             button.set_words(shown, name=word)
             button.show_keys(keys, tight=not (signs and words and keys), short=not words)
 
-    def _count(self, seat: Seat, rate: float | None) -> str:
-        if seat.state == "waiting":
-            return ""
-        if self.width() < _ROOM_FOR_WORDS:
-            return f"{seat.tokens} tok"
+    def _show_figures(self, seat: Seat, state: str, rate: float | None) -> None:
+        """Say as much of the state, the tokens and the rate as the header has room for."""
         words = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
-        return (
-            f"{words} · {rate:.0f} tok/s" if rate and self.width() >= _ROOM_FOR_CAPTION else words
-        )
+        rated = [f"{words} · {rate:.0f} tok/s"] if rate else []
+        figures = [*rated, words, f"{seat.tokens} tok", ""] if seat.state != "waiting" else [""]
+        self._state.ensurePolished()
+        metrics = self._state.fontMetrics()
+        used = self._index.sizeHint().width()
+        used += 0 if self._dot.isHidden() else self._dot.sizeHint().width() + _APART
+        sides = _HEADER[self._low]
+        room = self.width() - 2 * self.frameWidth() - sides[0] - sides[2] - used - _APART
+
+        def fit(stated: str, figure: str) -> bool:
+            # As if there were many digits already: nothing jumps when there are.
+            width = metrics.horizontalAdvance(_DIGITS.sub("0000", figure))
+            stated_width = metrics.horizontalAdvance(stated) if stated else -_APART
+            return stated_width + _APART + width <= room
+
+        if seat.state == "streaming":  # which the dot says as well
+            shapes = [(state, each) for each in figures[:-2]]
+            shapes += [("", each) for each in figures[-3:]]
+        else:
+            shapes = [(state, each) for each in figures[:-1]]
+            shapes += [(state[:_LEAST_STATE], figures[-2:][0])]
+        stated, figure = next((shape for shape in shapes if fit(*shape)), (state, ""))
+        self._figures.setText(figure)
+        self._state.setVisible(bool(stated))
 
     def _show_text(self, seat: Seat, prompt: str) -> None:
         candidate = (seat.try_id, seat.index, prompt)
@@ -300,15 +327,18 @@ class Lane(QFrame):
         if not caption:
             return verdict
         bare = caption.removeprefix("machine-written, ")
+        figure = bare.split(" (")[0]  # the one that matters, "7 tries"
         undo = self._undo.sizeHint().width() + 8 if not self._undo.isHidden() else 0
         room = QRect(0, 0, self.width() - 32 - undo, 1000)
         metrics = self._verdict.fontMetrics()
         high = self._footer.minimumHeight() - 2 * _BAR[self._low] - 1
-        for shorter in (caption, bare):
+        for shorter in (caption, bare, figure):
             text = f"{verdict} — {shorter}"
-            if metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, text).height() <= high:
+            needed = metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, text)
+            if needed.height() <= high and needed.width() <= room.width():
                 return text
-        return f"{verdict} — {bare.split(' (')[0]}"  # the figure that matters, "7 tries"
+        short = f"{verdict.split()[0]} {figure}"
+        return metrics.elidedText(short, Qt.TextElideMode.ElideRight, room.width())
 
     def _make_actions(self) -> QFrame:
         self.keep = KeyButton("✓ Keep", ["A"], "kept")

@@ -69,9 +69,12 @@ def lead_in(prompt: str) -> str:
     return prompt_end(prompt) + ("\n" if "\n" in space else " " if space else "")
 
 
-def _runs_both_ways(text: str) -> bool:
-    """Return whether the order of its letters on the screen depends on the whole paragraph."""
-    return any(bidirectional(letter) in _RIGHT_TO_LEFT for letter in text)
+def _hangs_together(text: str) -> bool:
+    """Return whether the place of a letter on the screen depends on the whole paragraph.
+
+    So it is where text runs both ways; and behind a tab, which Qt measures from the first line.
+    """
+    return "\t" in text or any(bidirectional(letter) in _RIGHT_TO_LEFT for letter in text)
 
 
 def _stands_alone(letter: str) -> bool:
@@ -147,6 +150,8 @@ class LaneText(QTextEdit):
         if not text:
             return
         self._machine += text
+        if "\t" in text:
+            self._rejoin()
         self._end.insertText(text)
         if self._caret and not self.textCursor().hasSelection():
             self._cut()
@@ -301,7 +306,7 @@ class LaneText(QTextEdit):
         block = self._end.block()
         layout, document = block.layout(), self.document()
         count = layout.lineCount()
-        if count <= _MOST_LINES or _runs_both_ways(block.text()):
+        if count <= _MOST_LINES or _hangs_together(block.text()):
             return
         begins = [
             block.position() + layout.lineAt(number).textStart()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
 
@@ -18,14 +18,14 @@ from explorer.gui.lane import Lane
 
 MOST_LANES = 8
 NARROWEST = 172
-"""Pixels: below this width of a lane there are fewer columns."""
+"""Pixels of the drawings: below this width of a lane there are fewer columns."""
 
 _COLUMNS = {1: (1,), 2: (2, 1), 3: (3, 1), 4: (2, 1), 5: (3, 2), 6: (3, 2), 7: (4, 2), 8: (4, 2)}
 
 
 def wanted_width(columns: int) -> int:
     """Return how wide so many columns of lanes must be to be readable."""
-    return columns * NARROWEST + theme.GAP * (columns - 1)
+    return columns * theme.wide(NARROWEST) + theme.GAP * (columns - 1)
 
 
 @guarded
@@ -131,6 +131,13 @@ class LanesView(QStackedWidget):
         super().resizeEvent(event)
         self._arrange()
         self.reshaped.emit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Arrange the lanes for another size of text."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._arrange()
+            self.reshaped.emit()
 
     def _arrange(self) -> None:
         columns = _columns_for(len(self.lanes), self.width())

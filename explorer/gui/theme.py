@@ -27,6 +27,7 @@ from PySide6.QtGui import (
     QColor,
     QFont,
     QFontDatabase,
+    QFontMetricsF,
     QGuiApplication,
     QIcon,
     QIconEngine,
@@ -46,6 +47,10 @@ GAP = 3 * UNIT
 PADDING = 4 * UNIT
 LINE_HEIGHT = 122
 """Per cent of the font's own line height for prompt and machine text: 1.6 of the size of Inter."""
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_DRAWN_WIDTH, _DRAWN_HEIGHT = 192, 15
+"""Pixels of those letters, and of a line, in the drawings: controls of 13 px in DejaVu Sans."""
 
 Mode = Literal["system", "light", "dark"]
 
@@ -188,6 +193,20 @@ def prepare(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
     app.setStyleSheet("")
     app.setPalette(palette)
     app.setFont(theme.font())
+
+
+def wide(pixels: float) -> int:
+    """Return the width that stands for so many pixels of the drawings, in the font at hand.
+
+    What holds words, or decides by width whether words have room, is measured by this.
+    """
+    metrics = QFontMetricsF(QApplication.font())
+    return round(pixels * metrics.horizontalAdvance(_LETTERS) / _DRAWN_WIDTH)
+
+
+def high(pixels: float) -> int:
+    """Return the height that stands for so many pixels of the drawings, in the font at hand."""
+    return round(pixels * QFontMetricsF(QApplication.font()).lineSpacing() / _DRAWN_HEIGHT)
 
 
 def colour(name: str) -> QColor:
