@@ -20,6 +20,7 @@ show that sentence as it is. Anything else that reaches the top is a bug and is 
         ├── LibraryTooNewError    written by a newer version of the program
         ├── LibraryFullError      there is no room on its disk
         ├── LibraryBusyError      another instance of the program holds it
+        ├── LibraryLostError      its file was removed or replaced while it was open
         ├── LibraryReadOnlyError  it can be read but not written
         └── LibraryDamagedError   it is not a library, or SQLite finds it damaged
 """
@@ -130,6 +131,10 @@ class LibraryFullError(LibraryError):
 
 class LibraryBusyError(LibraryError):
     """Another running instance of the program holds the library."""
+
+
+class LibraryLostError(LibraryError):
+    """The file that is open is not the one at its place any more; it can still be read."""
 
 
 class LibraryReadOnlyError(LibraryError):

@@ -17,7 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from explorer.errors import LibraryBusyError, LibraryError, LibraryReadOnlyError
+from explorer.errors import (
+    LibraryBusyError,
+    LibraryError,
+    LibraryLostError,
+    LibraryReadOnlyError,
+)
 from explorer.library import migrations, opening
 from explorer.library.connection import (
     WINDOW_SECONDS,
@@ -28,9 +33,12 @@ from explorer.library.connection import (
     closed_on_error,
     empty,
     explained,
+    unusable,
     why_not,
 )
+from explorer.library.copying import PART, copy_whole, put_in_place, require_free
 from explorer.library.opening import NotWritableError
+from explorer.library.place import Place, identity
 from explorer.lock import NO_LOCKS, FileLock, HeldError, is_byte_held, is_held
 
 GUARDED_BYTE: Final = 0x40000000 + 1024
@@ -48,6 +56,10 @@ def clean(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+MEMORY: Final = Path(":memory:")
+"""Where a library lies that is gone when it is closed."""
+
+
 class Database:
     """An open library. Not to be shared between threads: a thread that reads opens its own."""
 
@@ -62,11 +74,14 @@ class Database:
         unseen_writer: bool = False,
     ) -> None:
         """Wrap a checked connection; callers use :meth:`open`."""
-        self.path: Final = path
-        self.reason: Final = reason
-        """Why it cannot be written, as a sentence; empty where it can."""
-        self.remark: Final = opening.remark(connection, path)
+        self.path = path
+        self.remark = opening.remark(connection, path)
         """What else a person should know of how it lies on its disk, or empty."""
+        self._reason = reason
+        self._lost = ""
+        self._log_saved = False
+        self._place = None if reason or path == MEMORY else Place(path)
+        self._generation = 0
         self._connection = connection
         self._lock = lock
         self._patience = patience
@@ -108,9 +123,14 @@ class Database:
         except OSError as error:
             return cls._reading(path, _no_lock(path, error), patience)
         try:
+            before = identity(path)
             connection = opening.open_writing(path, patience)
-            opening.finish_erasing(connection, path)
-            return cls(connection, path, lock, "", patience=patience)
+            with closed_on_error(connection):
+                opening.finish_erasing(connection, path)
+                database = cls(connection, path, lock, "", patience=patience)
+                if database._place is not None and before not in (None, database._place.library):
+                    raise unusable(path, "it was replaced while it was opened")
+            return database
         except NotWritableError as error:
             lock.release()
             return cls._reading(path, str(error), patience)
@@ -129,7 +149,7 @@ class Database:
     @classmethod
     def in_memory(cls, reason: str = "") -> Database:
         """Return an empty library, gone when it is closed; read-only if there is a reason."""
-        path = Path(":memory:")
+        path = MEMORY
         with closed_on_error(empty()) as connection:
             migrations.migrate(connection, path, 0)
             connection.execute("PRAGMA foreign_keys=ON")
@@ -144,6 +164,11 @@ class Database:
         return cls(connection, path, None, reason, patience=patience, unseen_writer=unseen)
 
     @property
+    def reason(self) -> str:
+        """Why it cannot be written, as a sentence; empty where it can."""
+        return self._lost or self._reason
+
+    @property
     def read_only(self) -> bool:
         """Whether nothing can be written; ``reason`` says why."""
         return bool(self.reason)
@@ -156,16 +181,34 @@ class Database:
         return self._unseen_writer or is_held(_lock_of(self.path))
 
     @property
-    def version(self) -> tuple[int, int]:
+    def version(self) -> tuple[int, int, int]:
         """A value that differs after every change to the library, whoever made it."""
-        return self._connection.total_changes, self.value("PRAGMA data_version")
+        data_version = self.value("PRAGMA data_version")
+        return self._generation, self._connection.total_changes, data_version
+
+    def check_place(self) -> str:
+        """Return what happened to the file while it was open, as a sentence; empty if nothing.
+
+        Nothing is written while it is not empty; what was committed can still be read.
+        """
+        self._lost = self._place.change() if self._place is not None else ""
+        if not self._lost:
+            self._log_saved = False
+        elif self._place is not None and not (self._log_saved or self._connection.in_transaction):
+            self._log_saved = True
+            if self._place.only_beside():
+                # Only the log lost its name: what it holds goes into the file while it can.
+                with contextlib.suppress(LibraryError), explained(self.path):
+                    self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return self._lost
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything inside is on disk when this ends, or none of it is, where it raises.
 
         Inside another one it is a part of that: the outermost end is the commit.
-        Raises :class:`LibraryReadOnlyError` with the reason where nothing can be written.
+        Raises :class:`LibraryReadOnlyError` with the reason where nothing can be written, and
+        :class:`LibraryLostError` where the file is not in its place any more.
         """
         self._require_writable()
         depth = self._depth
@@ -178,6 +221,8 @@ class Database:
         self._depth = depth + 1
         try:
             yield
+            if not depth:
+                self._require_place()
             self._run(commit)
         except BaseException:
             # On some errors (a full disk) SQLite has rolled back by itself.
@@ -235,6 +280,37 @@ class Database:
                 f" next time ({error})."
             ) from error
 
+    def save_as(self, target: Path) -> None:
+        """Write everything that can still be read into a new file, and go on with that one.
+
+        ``target`` may be where the library was, if nothing is there now. Nothing changes unless
+        the copy is complete and sound. Raises :class:`InputError` where something is there, and
+        :class:`LibraryError`.
+        """
+        require_free(target)
+        part = target.with_name(target.name + PART)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_whole(self._connection, part)
+            if self._lock is not None and _lock_of(target) == _lock_of(self.path):
+                self._lock.release()  # it lies where the new one has to
+            put_in_place(part, target)
+        except OSError as error:
+            raise LibraryError(
+                f"{target} cannot be written ({error.strerror or error}); choose another place."
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        self.become(Database.open(target, patience=self._patience))
+
+    def become(self, other: Database) -> None:
+        """Go on with another library, which must not be used otherwise; this one is closed."""
+        self.close()
+        generation = self._generation + 1
+        self.__dict__.update(other.__dict__)
+        self._generation = generation
+
     def close(self) -> None:
         """Close the file and let the next writer in; the second call does nothing."""
         self._connection.close()
@@ -250,8 +326,15 @@ class Database:
         self.close()
 
     def _require_writable(self) -> None:
-        if self.read_only:
-            raise LibraryReadOnlyError(self.reason)
+        if self._reason:
+            raise LibraryReadOnlyError(self._reason)
+        if not self._depth:
+            self._require_place()
+
+    def _require_place(self) -> None:
+        """Look before each commit: it would succeed in a file that nobody finds again."""
+        if self.check_place():
+            raise LibraryLostError(self._lost)
 
     def _run(self, sql: str, parameters: Sequence[Value] = ()) -> Cursor:
         with self._explained():

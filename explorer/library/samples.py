@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
 
 from explorer.errors import LibraryDamagedError, LibraryError
 from explorer.library.connection import Row
@@ -91,12 +91,15 @@ class Samples:
 
     def __init__(self, database: Database, now: Callable[[], str] = utc_now) -> None:
         """Work on ``database``; ``now`` gives the times that are written."""
-        self.library: Final = database.path
-        """The file that they lie in."""
         self._database = database
         self._ledger = Ledger(database)
         self._tallies = Tallies(database)
         self._now = now
+
+    @property
+    def library(self) -> Path:
+        """The file that they lie in."""
+        return self._database.path
 
     def ids(
         self, collection_id: int, *, limit: int | None = None, after: int | None = None

@@ -1,0 +1,63 @@
+"""Copies of a library: whole, checked before they count, and never in the place of another file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from explorer.errors import InputError, LibraryDamagedError, LibraryError
+from explorer.library.connection import Connection, connect, explained
+from explorer.library.place import SUFFIXES
+
+PART = ".part"
+
+
+def require_free(target: Path) -> None:
+    """Raise :class:`InputError` unless nothing lies at ``target`` or belongs to it."""
+    for suffix in (*SUFFIXES, "-journal"):
+        beside = target.with_name(target.name + suffix)
+        if os.path.lexists(beside):
+            raise InputError(f"{beside} is there already; choose another name.")
+
+
+def copy_whole(source: Connection, part: Path) -> None:
+    """Write all that ``source`` holds into the file ``part``, which is on disk then, and check it.
+
+    Raises :class:`LibraryDamagedError` where the source cannot be read, or the copy is not sound,
+    and what :func:`~explorer.library.connection.explained` raises.
+    """
+    part.unlink(missing_ok=True)
+    with explained(part), contextlib.closing(connect(part, "mode=rwc", 0.0)) as copy:
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")
+        (said,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        if said != "ok":
+            raise LibraryDamagedError(f"The copy {part} is not sound ({said}); it is not used.")
+    synced(part)
+
+
+def synced(path: Path) -> None:
+    """Wait until a file is on its disk."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Give a finished file its name, which must be free. Raises :class:`LibraryError`."""
+    require_free(target)
+    try:
+        os.rename(part, target)
+        if hasattr(os, "O_DIRECTORY"):
+            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        raise LibraryError(
+            f"{target} cannot be written ({error.strerror or error}); choose another place."
+        ) from error
