@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from explorer.hunt import OpenHunt
 from explorer.library.ledger import Hunt, Ledger
+from explorer.library.samples import captioned
 from explorer.library.statistics import Counts, Interval, keep_rate
 from explorer.recipe import Recipe
 from explorer.refill import Refill
@@ -87,6 +88,22 @@ class Showing:
     def tries(self) -> list[Seat]:
         """Return every try of the hunt in order of index, whether it sits in a lane or not."""
         return self._screen.tries()
+
+    def captioned(self, seat: Seat) -> str:
+        """Return the text of a try of the hunt with its prompt and an honest caption, to be copied.
+
+        One that is not kept says how it stands: there is no "7 tries" for it (RULES 9).
+        """
+        hunt = self.hunt
+        if hunt is None or seat.index is None or not seat.text:
+            return ""
+        standing = "still streaming" if seat.state != "ended" else seat.verdict or "unjudged"
+        standing = "lost to a crash" if seat.end == "crash" else standing
+        so_far = f"{self.counts.tries:,} {'try' if self.counts.tries == 1 else 'tries'}"
+        caption = seat.caption or (
+            f"machine-written, try {seat.index + 1}, {standing}, of a hunt with {so_far} so far"
+        )
+        return captioned(hunt, seat.index, caption, seat.text)
 
     @property
     def running(self) -> bool:

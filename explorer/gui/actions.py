@@ -38,6 +38,13 @@ class Actions:
             None,
             ("quit", "&Quit", "Ctrl+Q"),
         )
+        self._fill(
+            bar.addMenu("&Edit"),
+            ("copy", "&Copy text", SHOWN["copy"]),
+            ("copy_captioned", "Copy with c&aption", SHOWN["copy_captioned"]),
+            None,
+            ("filter", "&Filter the list", "Ctrl+F"),
+        )
         hunt = bar.addMenu("&Hunt")
         self._fill(
             hunt,

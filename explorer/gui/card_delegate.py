@@ -162,16 +162,13 @@ def _draw(
     layout = QTextLayout(line.text, font)
     human = QTextCharFormat()
     human.setForeground(colour("human"))
-    found = QTextCharFormat()
-    found.setBackground(ground)
-    found.setFontUnderline(True)
-    found.setUnderlineColor(colour("accent"))
+    found = found_format(ground)
     spans = [(0, line.human, human), *((low, high, found) for low, high in line.marks)]
     formats = []
     for low, high, form in spans:
         if high > low:
             part = QTextLayout.FormatRange()
-            part.start, end = _units(line.text[:low]), _units(line.text[:high])
+            part.start, end = units(line.text[:low]), units(line.text[:high])
             part.length = end - part.start
             part.format = form
             formats.append(part)
@@ -183,7 +180,16 @@ def _draw(
         layout.draw(painter, QPointF(left, top + QFontMetrics(font).ascent() - row.ascent()))
 
 
-def _units(text: str) -> int:
+def found_format(ground: QColor) -> QTextCharFormat:
+    """Return how letters look that a filter found: on the accent's ground, and underlined."""
+    found = QTextCharFormat()
+    found.setBackground(ground)
+    found.setFontUnderline(True)
+    found.setUnderlineColor(colour("accent"))
+    return found
+
+
+def units(text: str) -> int:
     """Return how many UTF-16 units, which Qt counts, a text has."""
     return len(text.encode("utf-16-le", "replace")) // 2
 

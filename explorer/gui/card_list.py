@@ -9,11 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from PySide6.QtCore import QModelIndex, QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QLineEdit,
     QListView,
     QStackedLayout,
     QVBoxLayout,
@@ -23,7 +22,9 @@ from PySide6.QtWidgets import (
 from explorer.gui.card_delegate import CardDelegate
 from explorer.gui.card_model import ID, CardModel
 from explorer.gui.controls import label
+from explorer.gui.escape_field import FilterField
 from explorer.gui.guard import guarded
+from explorer.gui.keys import copies
 from explorer.gui.theme import UNIT
 from explorer.library.search import Needle
 
@@ -50,6 +51,8 @@ class CardList(QWidget):
     """The context menu of a row: its id and where, in screen coordinates."""
     delete_asked = Signal(int)
     """The Delete key on a row."""
+    copy_asked = Signal(int, bool)
+    """The text of a row is to be copied: its id, and whether with its caption."""
     amount_changed = Signal(int)
     """How many rows there are, the filter aside."""
 
@@ -80,9 +83,7 @@ class CardList(QWidget):
         self._sweep = QTimer(self)
         self._sweep.setInterval(0)
         self._sweep.timeout.connect(self._on_sweep)
-        self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter")
-        self.filter.setClearButtonEnabled(True)
+        self.filter = FilterField()
         self.filter.setAccessibleName(f"Filter {name}")
         self.view = QListView()
         self.view.setAccessibleName(name)
@@ -109,6 +110,7 @@ class CardList(QWidget):
         self.view.activated.connect(self._on_activated)
         self.view.customContextMenuRequested.connect(self._on_menu)
         self.view.selectionModel().currentChanged.connect(self._on_current)
+        self.view.installEventFilter(self)
         self._show_page()
 
     def set_ids(self, ids: Sequence[int]) -> None:
@@ -148,6 +150,19 @@ class CardList(QWidget):
         rows = not self.view.isHidden()
         (self.view if rows else self.filter).setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def seek(self) -> bool:
+        """Take the keyboard to the filter; False where there is nothing to filter."""
+        if self.filter.isHidden():
+            return False
+        self.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.filter.selectAll()
+        return True
+
+    def copy(self, *, captioned: bool) -> None:
+        """Ask for the text of the current row, if there is one, to be copied."""
+        if (key := self.current()) is not None:
+            self.copy_asked.emit(key, captioned)
+
     def choose(self, key: int) -> bool:
         """Make the row of an id current; False where it is not shown."""
         row = self.model.row_of(key)
@@ -162,6 +177,15 @@ class CardList(QWidget):
     def sweeping(self) -> bool:
         """Whether ids are still being read."""
         return self._sweep.isActive()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Copy a row's text, where Qt would copy what a screen reader says."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            captioned = copies(event)
+            if captioned is not None:
+                self.copy(captioned=captioned)
+                return True
+        return super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Delete asks to remove the current row; Escape empties the filter, Down leaves it."""

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QKeyEvent
+from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLineEdit,
     QMenu,
     QPushButton,
     QVBoxLayout,
@@ -25,9 +24,10 @@ from PySide6.QtWidgets import (
 from explorer.errors import ExplorerError
 from explorer.gui.card_list import CardList
 from explorer.gui.card_model import Card, CardModel
+from explorer.gui.clipboard import copy
 from explorer.gui.controls import label
+from explorer.gui.escape_field import EscapeField
 from explorer.gui.excerpt import leading_to, one_line
-from explorer.gui.guard import guarded
 from explorer.gui.question import Question
 from explorer.gui.theme import PADDING, UNIT
 from explorer.gui.wording import number_of, tries
@@ -38,20 +38,6 @@ from explorer.library.search import Needle, Search
 NAME_SHOWN = 42 * UNIT
 """Characters of a collection's name in the heading; its tool tip has the rest."""
 EMPTY = "Samples that you keep appear here, with the number of tries each one took."
-
-
-@guarded
-class NameField(QLineEdit):
-    """A name being typed in place of the heading: Enter takes it, Escape or leaving forgets it."""
-
-    cancelled = Signal()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Give up on Escape."""
-        if event.key() == Qt.Key.Key_Escape:
-            self.cancelled.emit()
-        else:
-            super().keyPressEvent(event)
 
 
 class CollectionPanel(QWidget):
@@ -88,7 +74,7 @@ class CollectionPanel(QWidget):
         self.menu = QMenu(self)
         self.menu.aboutToShow.connect(self._fill_menu)
         self.heading.setMenu(self.menu)
-        self.name = NameField()
+        self.name = EscapeField()  # Enter takes it, Escape forgets it
         self.name.setMaxLength(MAX_NAME)
         self.name.setAccessibleName("Name of the collection")
         self.name.hide()
@@ -130,9 +116,10 @@ class CollectionPanel(QWidget):
         self.list.opened.connect(self.opened)
         self.list.menu_asked.connect(self._on_menu_asked)
         self.list.delete_asked.connect(self.remove_sample)
+        self.list.copy_asked.connect(self.copy_sample)
         self.list.amount_changed.connect(self._on_amount)
         self.name.returnPressed.connect(self._on_name_entered)
-        self.name.cancelled.connect(self._close_name)
+        self.name.escaped.connect(self._close_name)
         self.question.confirmed.connect(self._delete)
         self.undo.clicked.connect(self._on_undo)
 
@@ -176,6 +163,15 @@ class CollectionPanel(QWidget):
         if index.isValid() and 0 <= row < model.rowCount():
             self.list.view.setCurrentIndex(model.index(row))
             self.opened.emit(model.ids()[row])
+
+    def copy_sample(self, try_id: int, captioned: bool) -> None:
+        """Copy the text of a sample, or all that belongs to it."""
+        try:
+            sample = self._samples.get(try_id)
+        except ExplorerError as error:
+            self.message.emit(str(error))
+            return
+        self.message.emit(copy(sample.captioned_text if captioned else sample.text, captioned))
 
     def remove_sample(self, try_id: int) -> None:
         """Take a sample out of the collection; the strip brings it back."""
@@ -314,8 +310,8 @@ class CollectionPanel(QWidget):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction("Open", lambda: self.opened.emit(try_id))
-        menu.addAction("Copy text", lambda: self._copy(try_id, captioned=False))
-        menu.addAction("Copy with caption", lambda: self._copy(try_id, captioned=True))
+        menu.addAction("Copy text", lambda: self.copy_sample(try_id, False))
+        menu.addAction("Copy with caption", lambda: self.copy_sample(try_id, True))
         others = menu.addMenu("Move to")
         self.fill_moves(others, try_id)
         others.setEnabled(not others.isEmpty())
@@ -330,15 +326,6 @@ class CollectionPanel(QWidget):
             if collection.id != self.collection():
                 name, target = _plain(collection.name), collection.id
                 menu.addAction(name, partial(self.move_sample, try_id, target))
-
-    def _copy(self, try_id: int, *, captioned: bool) -> None:
-        try:
-            sample = self._samples.get(try_id)
-        except ExplorerError as error:
-            self.message.emit(str(error))
-            return
-        QGuiApplication.clipboard().setText(sample.captioned_text if captioned else sample.text)
-        self.message.emit("Copied with its caption." if captioned else "Text copied.")
 
     # Doing and undoing
 

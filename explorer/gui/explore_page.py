@@ -14,6 +14,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QSplitter, QVBoxLayout, QWidget
 
 from explorer.gui import theme
+from explorer.gui.clipboard import copy
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controller import Controller
 from explorer.gui.guard import guarded
@@ -181,6 +182,11 @@ class ExplorePage(QSplitter):
     def keep_rest_rejected(self) -> None:
         """Keep the chosen lane and reject the rest."""
         self._controller.keep_rest_rejected(self.lanes.chosen)
+
+    def copy(self, *, captioned: bool) -> str:
+        """Copy what the chosen lane says, or all that belongs to it; return what to say of it."""
+        seat = self._review.seat(self.lanes.chosen)
+        return copy(self._review.captioned(seat) if captioned else seat.text, captioned)
 
     def show_try(self, try_id: int) -> None:
         """Show a try of the hunt in the chosen lane."""

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 from explorer.errors import ExplorerError
 from explorer.gui.card_list import CardList
 from explorer.gui.card_model import Card, CardModel
+from explorer.gui.clipboard import copy
 from explorer.gui.controls import label
 from explorer.gui.excerpt import one_line
 from explorer.gui.question import Question
@@ -66,6 +67,7 @@ class HistoryPage(QWidget):
         self.list.chosen.connect(self._on_chosen)
         self.list.opened.connect(self.reopen)
         self.list.delete_asked.connect(self._on_delete_asked)
+        self.list.copy_asked.connect(self._on_copy_asked)
         self.reopen_button.clicked.connect(self._on_reopen)
         self.delete_button.clicked.connect(self._on_delete)
         self.question.confirmed.connect(self._on_confirmed)
@@ -228,6 +230,11 @@ class HistoryPage(QWidget):
         if self._summary is not None:
             self.reopen.emit(self._summary.hunt.id)
 
+    def _on_copy_asked(self, hunt_id: int, captioned: bool) -> None:
+        for summary in self._history.page([hunt_id]):
+            text = _captioned(summary) if captioned else summary.hunt.prompt_text
+            self.message.emit(copy(text, captioned))
+
     def _on_delete_asked(self, _hunt_id: int) -> None:
         if self.delete_button.isEnabled():
             self._on_delete()
@@ -275,6 +282,16 @@ def what_deletion_takes(summary: HuntSummary) -> str:
         f"This removes {texts}{kept}, notes and verdicts, hunts that were steered from it, and the"
         " prompt, unless another hunt has it too. What stays is a line with its dates, its settings"
         f" and its counts ({left}). It cannot be undone."
+    )
+
+
+def _captioned(summary: HuntSummary) -> str:
+    """Return the prompt of a hunt, what came of it, and its settings, to be copied."""
+    hunt, amount = summary.hunt, number_of(summary.counts.tries, "try", "tries")
+    return (
+        f"Prompt (human-written):\n{hunt.prompt_text or '(none: unconditional)'}\n\n"
+        f"{' · '.join(filter(None, (amount, counts(summary.counts))))}\n"
+        f"{hunt.recipe.describe()}, seed {hunt.seed}, {hunt.model.name} {hunt.model.build}"
     )
 
 

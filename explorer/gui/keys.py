@@ -31,6 +31,8 @@ COMMANDS: dict[tuple[Qt.KeyboardModifier, Qt.Key], str] = {
     (_CONTROL, Qt.Key.Key_Z): "undo",
     (_CONTROL, Qt.Key.Key_Y): "redo",
     (_CONTROL | _SHIFT, Qt.Key.Key_Z): "redo",
+    (_CONTROL, Qt.Key.Key_C): "copy",
+    (_CONTROL | _SHIFT, Qt.Key.Key_C): "copy_captioned",
     (_NONE, Qt.Key.Key_Left): "left",
     (_NONE, Qt.Key.Key_Right): "right",
     (_NONE, Qt.Key.Key_Up): "up",
@@ -45,6 +47,8 @@ SHOWN = {
     "skip": "Space",
     "undo": "Ctrl+Z",
     "redo": "Ctrl+Shift+Z",
+    "copy": "Ctrl+C",
+    "copy_captioned": "Ctrl+Shift+C",
 }
 """What menus show beside a command."""
 
@@ -53,6 +57,11 @@ def command_for(event: QKeyEvent) -> str | None:
     """Return the command of a key press, None if it has none."""
     modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
     return COMMANDS.get((modifiers, Qt.Key(event.key())))
+
+
+def copies(event: QKeyEvent) -> bool | None:
+    """Return whether a key press copies with the caption; None where it does not copy."""
+    return {"copy": False, "copy_captioned": True}.get(command_for(event) or "")
 
 
 def is_editing(widget: QWidget | None) -> bool:

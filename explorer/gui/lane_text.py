@@ -34,6 +34,7 @@ from PySide6.QtWidgets import QFrame, QTextEdit, QWidget
 
 from explorer.gui import theme
 from explorer.gui.guard import guarded
+from explorer.gui.keys import copies
 from explorer.gui.measure import column_width
 
 PROMPT_END = 40
@@ -192,7 +193,7 @@ class LaneText(QTextEdit):
         return super().createMimeDataFromSelection()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Scroll by page, select and copy here; leave arrows, letters and space to the lanes."""
+        """Scroll by page, select and copy what is selected; leave what else there is to others."""
         command = event.modifiers() & (
             Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.MetaModifier
         )
@@ -209,7 +210,11 @@ class LaneText(QTextEdit):
                     Qt.Key.Key_End: bar.maximum(),
                 }[Qt.Key(event.key())]
             )
-        elif selecting or (command and event.key() in (Qt.Key.Key_C, Qt.Key.Key_A)):
+        elif (
+            selecting
+            or (command and event.key() == Qt.Key.Key_A)
+            or (copies(event) is False and self.textCursor().hasSelection())
+        ):
             super().keyPressEvent(event)
         else:
             event.ignore()

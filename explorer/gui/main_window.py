@@ -35,7 +35,7 @@ from explorer.gui.export_dialog import ExportDialog
 from explorer.gui.guard import guarded
 from explorer.gui.help_dialog import HelpDialog
 from explorer.gui.history_page import HistoryPage
-from explorer.gui.keys import command_for, is_editing
+from explorer.gui.keys import command_for, copies, is_editing
 from explorer.gui.library_work import LibraryWork
 from explorer.gui.looks import Looks
 from explorer.gui.memory import Memory
@@ -44,6 +44,7 @@ from explorer.gui.model_link import ModelLink
 from explorer.gui.model_picker import dropped_path
 from explorer.gui.model_words import Insight
 from explorer.gui.models_page import ModelsPage
+from explorer.gui.page_commands import PageCommands
 from explorer.gui.presets import PromptGroup
 from explorer.gui.rail import PAGES, Rail
 from explorer.gui.sample_view import SampleView
@@ -97,11 +98,7 @@ class MainWindow(QMainWindow):
         self.library_work = LibraryWork(
             shelf, self.export, self.history, lambda words: self.status.say(words), self
         )
-        self.tries = TriesDialog(
-            controller.review.tries,
-            self,
-            lambda: hunt.prompt_text if (hunt := controller.review.hunt) else "",
-        )
+        self.tries = TriesDialog(controller.review, self)
         self.help = HelpDialog(self)
         self.about: AboutDialog | None = None
         self.status = Status()
@@ -110,6 +107,13 @@ class MainWindow(QMainWindow):
         self._shelf_page = panel(padding=0)
         self._arrange()
         self.actions_ = Actions(self, self.do)
+        self._on_page = PageCommands(
+            self.explore,
+            self.panel,
+            self.history,
+            partial(self._show_collection, True),
+            self.status.say,
+        )
         self._commands = self._make_commands()
         self.looks = Looks(memory, self)
         self.models = ModelLink(
@@ -161,6 +165,7 @@ class MainWindow(QMainWindow):
         self.explore.recipe.lanes_changed.connect(self._on_lanes)
         self.explore.splitterMoved.connect(self._on_splitter_moved)
         self.tries.try_chosen.connect(self.explore.show_try)
+        self.tries.message.connect(self.status.say)
         self.panel.export_requested.connect(self._on_export_requested)
         self.panel.collection_changed.connect(self._on_collection_changed)
         self.panel.message.connect(self.status.say)
@@ -192,6 +197,9 @@ class MainWindow(QMainWindow):
             "hold": self._on_policy_entry,
             "edit_prompt": self._edit_prompt,
             "all_tries": self._show_tries,
+            "copy": partial(self._on_page.copy, captioned=False),
+            "copy_captioned": partial(self._on_page.copy, captioned=True),
+            "filter": self._on_page.find,
             "keep": lambda: explore.judge("kept"),
             "reject": lambda: explore.judge("rejected"),
             "skip": lambda: explore.judge("skipped"),
@@ -225,6 +233,7 @@ class MainWindow(QMainWindow):
         command = command_for(event)
         here = self.pages.currentIndex() == EXPLORE
         letter = not event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        here = here or copies(event) is not None
         if command is None or not here or (letter and is_editing(self.focusWidget())):
             super().keyPressEvent(event)
         elif not event.isAutoRepeat() or command in ("left", "right", "up", "down"):
@@ -247,6 +256,8 @@ class MainWindow(QMainWindow):
         if layout is not None and self.panel.parentWidget() is not home:
             layout.addWidget(self.panel)
             self.panel.show()
+        listed = page in (EXPLORE, COLLECTION, HISTORY)
+        self.actions_.enable(("filter",), listed, "There is no list to filter on this page.")
         self._show_history()
         if along_the_rail:
             self.rail.buttons[page].setFocus(Qt.FocusReason.OtherFocusReason)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, Qt, Slot
 from PySide6.QtGui import (
     QCloseEvent,
-    QGuiApplication,
     QTextBlockFormat,
     QTextCharFormat,
     QTextCursor,
+    QTextDocument,
 )
 from PySide6.QtWidgets import (
     QDialog,
@@ -30,13 +30,18 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.errors import ExplorerError
+from explorer.gui.card_delegate import found_format, units
 from explorer.gui.card_model import first_words
+from explorer.gui.clipboard import copy
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controls import label
 from explorer.gui.guard import guarded
+from explorer.gui.lane_text import lead_in
+from explorer.gui.reading_text import ReadingText
 from explorer.gui.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour
 from explorer.gui.wording import ENDINGS, local_time, number_of
 from explorer.library.samples import Sample, Samples
+from explorer.library.search import Needle
 
 FINGERPRINT = "Build fingerprint"
 """The Models page names another one, that of the model, which is the same for all its builds."""
@@ -60,21 +65,16 @@ class SampleView(QDialog):
         self.setModal(False)
         self.caption = label("", "kept", wrap=True, name="Caption")
         self.place = label("", "muted")
-        self.text = QTextEdit()
-        self.text.setReadOnly(True)
-        self.text.setProperty("role", "reading")
-        self.text.setTabChangesFocus(True)
+        self.text = ReadingText()
         self.text.setAccessibleName("Prompt and completion")
-        self.text.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse
-            | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
+        self._prompt, self._completion = (0, 0), 0  # where they stand in the text
         self.note = QLineEdit()
         self.note.setPlaceholderText("Your note on this sample")
         self.note.setAccessibleName("Note")
         self._facts = QGridLayout()
         self._arrange()
         self.note.editingFinished.connect(self._on_note)
+        self.text.copy_asked.connect(self._on_copy_asked)
         panel.opened.connect(self.open_sample)
 
     def _arrange(self) -> None:
@@ -142,6 +142,7 @@ class SampleView(QDialog):
         self._panel.list.choose(try_id)
         self._show_sample()
         self.show()
+        self._show_place()
         self.activateWindow()
         self.text.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -151,7 +152,8 @@ class SampleView(QDialog):
             return
         words = sample.caption
         self.caption.setText(words[:1].upper() + words[1:])
-        self.setWindowTitle(first_words(sample.text, TITLE) or "Sample")
+        words = lead_in(sample.hunt.prompt_text) + sample.text
+        self.setWindowTitle(first_words(words, TITLE) or "Sample")
         row, rows = self._panel.list.model.row_of(sample.id), self._panel.list.model.rowCount()
         self.place.setText(f"{row + 1:,} of {rows:,}" if row >= 0 else "")
         self.previous.setEnabled(row > 0)
@@ -169,15 +171,38 @@ class SampleView(QDialog):
         muted, human, machine = (_format(name) for name in ("muted", "human", "text"))
         muted.setFontPointSize(self.note.font().pointSizeF())
         cursor.insertText("Prompt, human-written\n", muted)
+        prompt = cursor.position()
+        self._prompt = prompt, prompt
         if sample.hunt.prompt_text:
             cursor.insertText(sample.hunt.prompt_text, human)
+            self._prompt = prompt, cursor.position()
         else:
             cursor.insertText("None: the model started on its own.", muted)
         cursor.insertText("\n\n", human)
         cursor.insertText("Completion, machine-written\n", muted)
+        self._completion = cursor.position()
         cursor.insertText(sample.text, machine)
         cursor.movePosition(QTextCursor.MoveOperation.Start)
         self.text.setTextCursor(cursor)
+        self.text.setExtraSelections([_mark(each) for each in self._found()])
+
+    def _found(self) -> list[QTextCursor]:
+        """Return what the filter of the list finds in completion and prompt, as selections."""
+        document, needle = self.text.document(), self._panel.list.needle
+        spans = (self._completion, document.characterCount() - 1), self._prompt
+        return [each for span in spans for each in _selections(document, *span, needle)]
+
+    def _show_place(self) -> None:
+        """Scroll to what the filter found, or behind a long prompt to its end, where the machine
+        goes on.
+        """
+        marks = self.text.extraSelections()
+        view, bar = self.text.viewport().height(), self.text.verticalScrollBar()
+        place = QTextCursor(self.text.document())
+        place.setPosition(marks[0].cursor.selectionStart() if marks else self._completion)
+        top = self.text.cursorRect(place).top()
+        if top > view // 2:
+            bar.setValue(bar.value() + top - view // 3)
 
     def _write_facts(self, sample: Sample) -> None:
         while (item := self._facts.takeAt(0)) is not None:
@@ -207,10 +232,12 @@ class SampleView(QDialog):
                 shown.setToolTip(f"{hunt.model.fingerprint}\n{_versions(sample)}")
 
     def changeEvent(self, event: QEvent) -> None:
-        """Write the text again in the colours of another theme."""
+        """Write the text again in the colours of another theme, and stay where it was read."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and self._sample is not None:
+            place = self.text.verticalScrollBar().value()
             self._write_text(self._sample)
+            self.text.verticalScrollBar().setValue(place)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Save the note."""
@@ -226,14 +253,17 @@ class SampleView(QDialog):
         self._panel.step(1)
 
     def _on_copy(self) -> None:
-        if self._sample is not None:
-            QGuiApplication.clipboard().setText(self._sample.text)
-            self._panel.message.emit("Text copied.")
+        self._on_copy_asked(False)
 
     def _on_caption(self) -> None:
-        if self._sample is not None:
-            QGuiApplication.clipboard().setText(self._sample.captioned_text)
-            self._panel.message.emit("Copied with its caption.")
+        self._on_copy_asked(True)
+
+    @Slot(bool)
+    def _on_copy_asked(self, captioned: bool) -> None:
+        sample = self._sample
+        if sample is not None:
+            text = sample.captioned_text if captioned else sample.text
+            self._panel.message.emit(copy(text, captioned))
 
     def _on_remove(self) -> None:
         if self._sample is not None:
@@ -266,6 +296,27 @@ def _format(name: str) -> QTextCharFormat:
     form = QTextCharFormat()
     form.setForeground(colour(name))
     return form
+
+
+def _selections(document: QTextDocument, begin: int, end: int, needle: Needle) -> list[QTextCursor]:
+    """Return the places of a stretch of the document that have what is looked for."""
+    whole = QTextCursor(document)
+    whole.setPosition(begin)
+    whole.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+    text, found = whole.selectedText(), []
+    for low, high in needle.places(text):
+        cursor = QTextCursor(document)
+        cursor.setPosition(begin + units(text[:low]))
+        cursor.setPosition(begin + units(text[:high]), QTextCursor.MoveMode.KeepAnchor)
+        found.append(cursor)
+    return found
+
+
+def _mark(cursor: QTextCursor) -> QTextEdit.ExtraSelection:
+    mark = QTextEdit.ExtraSelection()
+    mark.cursor = cursor
+    mark.format = found_format(colour("accent_behind"))
+    return mark
 
 
 def _versions(sample: Sample) -> str:

@@ -6,19 +6,22 @@ read in full and judged like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from explorer.gui import theme
 from explorer.gui.card_list import CardList
 from explorer.gui.card_model import Card, CardModel
+from explorer.gui.clipboard import copy
 from explorer.gui.controls import label
 from explorer.gui.excerpt import leading_to, one_line
 from explorer.gui.lane import ENDS, VERDICTS
 from explorer.library.search import Needle
 from explorer.seats import Seat
+from explorer.showing import Showing
 
 _TONES = {"kept": "kept", "rejected": "rejected"}
 
@@ -29,16 +32,13 @@ class TriesDialog(QDialog):
     try_chosen = Signal(int)
     """The id of a try that is to be shown in the chosen lane."""
 
-    def __init__(
-        self,
-        tries: Callable[[], Sequence[Seat]],
-        parent: QWidget | None = None,
-        prompt: Callable[[], str] = str,
-    ) -> None:
-        """List what ``tries`` returns whenever :meth:`refresh` is called, behind ``prompt``."""
+    message = Signal(str)
+    """Something to say in the status bar."""
+
+    def __init__(self, review: Showing, parent: QWidget | None = None) -> None:
+        """List the tries of the hunt in ``review`` whenever :meth:`refresh` is called."""
         super().__init__(parent)
-        self._tries = tries
-        self._prompt_of = prompt
+        self._review = review
         self._prompt = ""
         self._seats: dict[int, Seat] = {}
         self.setWindowTitle("All tries of this hunt")
@@ -52,6 +52,8 @@ class TriesDialog(QDialog):
             lines=3,
         )
         self.list.opened.connect(self.try_chosen)
+        self.list.copy_asked.connect(self._on_copy_asked)
+        QShortcut(QKeySequence.StandardKey.Find, self, self.list.seek)
         column = QVBoxLayout(self)
         column.setContentsMargins(*[theme.PADDING] * 4)
         column.setSpacing(theme.GAP)
@@ -60,8 +62,8 @@ class TriesDialog(QDialog):
 
     def refresh(self) -> None:
         """Read the tries again."""
-        self._prompt = self._prompt_of()
-        self._seats = {s.try_id: s for s in self._tries() if s.try_id is not None}
+        self._prompt = self._review.hunt.prompt_text if self._review.hunt else ""
+        self._seats = {s.try_id: s for s in self._review.tries() if s.try_id is not None}
         self.list.set_ids(sorted(self._seats, key=lambda i: -(self._seats[i].index or 0)))
 
     def _read(self, ids: Sequence[int]) -> Mapping[int, Card]:
@@ -70,6 +72,12 @@ class TriesDialog(QDialog):
     def _search(self, ids: Sequence[int], needle: str) -> Iterable[int]:
         wanted = Needle(needle)
         return (i for i in ids if i in self._seats and wanted.is_in(self._seats[i].text))
+
+    def _on_copy_asked(self, try_id: int, captioned: bool) -> None:
+        seat = self._seats.get(try_id)
+        if seat is not None:
+            text = self._review.captioned(seat) if captioned else seat.text
+            self.message.emit(copy(text, captioned))
 
 
 def _card(seat: Seat, prompt: str) -> Card:

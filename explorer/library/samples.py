@@ -59,13 +59,18 @@ class Sample:
     @property
     def captioned_text(self) -> str:
         """Prompt and completion told apart by their author, for a clipboard."""
-        prompt = self.hunt.prompt_text or "(none: unconditional)"
-        return (
-            f"Prompt (human-written):\n{prompt}\n\n"
-            f"Completion, {self.caption}:\n{self.text}\n\n"
-            f"{self.hunt.recipe.describe()}, seed {self.hunt.seed}, index {self.attempt.index},"
-            f" {self.hunt.model.name} {self.hunt.model.build}"
-        )
+        return captioned(self.hunt, self.attempt.index, self.caption, self.text)
+
+
+def captioned(hunt: Hunt, index: int, caption: str, text: str) -> str:
+    """Return a try with its prompt, told apart by their author, and with what made it."""
+    prompt = hunt.prompt_text or "(none: unconditional)"
+    return (
+        f"Prompt (human-written):\n{prompt}\n\n"
+        f"Completion, {caption}:\n{text}\n\n"
+        f"{hunt.recipe.describe()}, seed {hunt.seed}, index {index},"
+        f" {hunt.model.name} {hunt.model.build}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

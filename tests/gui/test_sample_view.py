@@ -136,3 +136,46 @@ def test_a_sample_that_is_gone_is_said(view, panel, shelf, kept, qtbot):
     with qtbot.waitSignal(panel.message):
         panel.opened.emit(kept[0])
     assert not view.isVisible()
+
+
+def marked(view):
+    return [each.cursor.selectedText() for each in view.text.extraSelections()]
+
+
+def test_what_the_filter_found_is_marked_and_in_sight(view, panel, shelf):
+    text = "It was late. " * 200 + "A HERON \U0001f984 came. " + "It was late. " * 200
+    key = shelf.keep(text, 0, shelf.hunt("The heron's prompt"))
+    panel.refresh()
+    panel.list.filter.setText("heron")
+    panel.opened.emit(key)
+    assert marked(view) == ["HERON", "heron"]
+    mark = view.text.extraSelections()[0]
+    assert mark.format.fontUnderline()
+    assert mark.format.background().color() == colour("accent_behind")
+    assert view.text.viewport().rect().contains(view.text.cursorRect(mark.cursor))
+    panel.list.filter.setText("completion, machine")  # a heading of ours
+    panel.opened.emit(key)
+    assert marked(view) == []
+    panel.list.filter.clear()
+    panel.opened.emit(key)
+    assert marked(view) == []
+    assert view.text.verticalScrollBar().value() == 0
+
+
+def test_a_long_prompt_is_shown_from_its_end_where_the_machine_goes_on(view, panel, shelf):
+    key = shelf.keep("At last.", 0, shelf.hunt("It was late. " * 400))
+    panel.opened.emit(key)
+    place = view.text.textCursor()
+    place.setPosition(view._completion)
+    assert 0 < view.text.cursorRect(place).top() < view.text.viewport().height()
+    assert view.windowTitle().endswith("At last.")
+
+
+def test_its_lines_are_no_longer_than_one_can_read(view, panel, shelf, qapp):
+    key = shelf.keep("It was late in the evening. " * 100, 0)
+    view.resize(2400, 900)
+    panel.opened.emit(key)
+    qapp.processEvents()
+    block = view.text.document().lastBlock()
+    lines = [block.layout().lineAt(n).textLength() for n in range(block.layout().lineCount())]
+    assert 75 < max(lines) < 105
