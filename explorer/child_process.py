@@ -15,13 +15,17 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from multiprocessing import resource_tracker
+from multiprocessing import process, resource_tracker
 from threading import Thread
 
 from explorer.interrupt import code_after
 
 GRACE_SECONDS = 2.0
 """How long the parent has, after a request to end, to put in order what it needs the child for."""
+
+
+END_SECONDS = 2.0
+"""How long a process that was killed, or has closed its pipes, may take to be gone."""
 
 
 @contextlib.contextmanager
@@ -38,6 +42,22 @@ def sheltered() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end(child: process.BaseProcess) -> bool:
+    """Kill a process, whatever it is doing; return whether it is gone.
+
+    In a call of a driver that cannot be broken off the system ends it only when that returns. The
+    program then does not wait for it, not even at its own end.
+    """
+    child.kill()
+    child.join(END_SECONDS)
+    if child.exitcode is None:
+        # What Python waits for at its end; there is no public way to leave one out.
+        process._children.discard(child)  # type: ignore[attr-defined]  # noqa: SLF001
+        return False
+    child.close()
+    return True
 
 
 def heed_requests() -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Concatenate, ParamSpec
 
-from explorer.child_process import heed_requests, sheltered
+from explorer.child_process import END_SECONDS, end, heed_requests, sheltered
 from explorer.errors import ExplorerError
 
 P = ParamSpec("P")
@@ -122,7 +122,7 @@ class Job:
             self._end()
 
     def _lost(self) -> Failed:
-        self._process.join()
+        self._process.join(END_SECONDS)
         return Failed(
             f"The work ended unexpectedly (exit code {self._process.exitcode}); "
             "there may have been too little memory, so close other programs and try again."
@@ -131,8 +131,8 @@ class Job:
     def _end(self) -> None:
         self._running = False
         self._lifeline.close()
-        self._process.join()
-        self._process.close()
+        self._process.join(END_SECONDS)
+        end(self._process)
         self._events.close()
 
 

@@ -178,10 +178,12 @@ class Review(Showing):
             return [Stop()] if screen.running else []
         return [Stop(screen.hunt.key(c)) for c in screen.running if c.lane == lane]
 
-    def interrupt(self) -> list[Command]:
-        """End all that runs without waiting for the engine: before it loads or quits."""
-        self._refill.pause()
-        self._screen.end_here(self._screen.running)
+    def interrupt(self, lane: int | None = None) -> list[Command]:
+        """End what runs in one lane, or all, without waiting for the engine: before it quits."""
+        if lane is None:
+            self._refill.pause()
+        running = [c for c in self._screen.running if lane in (None, c.lane)]
+        self._screen.end_here(running)
         return self._screen.drain()
 
     def set_policy(self, until_keep: bool, hold: bool) -> list[Command]:

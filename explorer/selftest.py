@@ -107,6 +107,8 @@ def _engine(paths: Paths) -> str:
                         raise EngineError(event.message)
                     case _:
                         pass
+            if engine.silent:
+                raise EngineError("The engine process was stopped, or a driver of it hangs.")
             time.sleep(0.01)
         raise EngineError(f"The engine process did not answer within {PATIENCE:.0f} seconds.")
     finally:

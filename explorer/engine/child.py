@@ -6,6 +6,8 @@ was computing. Everything else happens in one loop in the main thread. Between t
 out the commands that have come; what the steps yield is gathered and sent at most 60 times a
 second.
 
+A second thread tells the window that all is well (:mod:`explorer.engine.heartbeat`).
+
 Errors that can be explained are answered with their sentence. Anything else ends the process: it is
 logged, its sentence is the last message, and the other side starts a new process.
 """
@@ -23,7 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +33,7 @@ import tokenizers
 
 from explorer.child_process import heed_requests
 from explorer.engine import memory
+from explorer.engine.heartbeat import LOAD_SECONDS, STEP_SECONDS, Pulse, beat
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import (
     Command,
@@ -78,12 +81,19 @@ def main(commands: Connection, events: Connection, opener: Opener, log: Path | N
     _start_log(log)
     inbox = Inbox()
     Thread(target=_receive, args=(commands, inbox), name="commands", daemon=True).start()
-    outbox = Outbox(events.send)
+    sending, pulse = Lock(), Pulse()
+
+    def send(message: list[Event]) -> None:
+        with sending:
+            events.send(message)
+
+    outbox = Outbox(send)
     try:
         if opener is open_model:
             # While the window is still being made, so that the first model need not wait for it.
             from explorer.engine import session  # noqa: F401
-        _serve(inbox, outbox, Engine(opener, inbox.coming))
+        Thread(target=beat, args=(lambda: send([]), pulse), name="beats", daemon=True).start()
+        _serve(inbox, outbox, Engine(opener, inbox.coming), pulse)
     except BrokenPipeError:
         os._exit(0)  # nobody is left to tell
     except Exception as error:
@@ -94,10 +104,13 @@ def main(commands: Connection, events: Connection, opener: Opener, log: Path | N
         os._exit(1)
 
 
-def _serve(inbox: Inbox, outbox: Outbox, engine: Engine) -> None:
+def _serve(inbox: Inbox, outbox: Outbox, engine: Engine, pulse: Pulse) -> None:
     while True:
         # Busy: only look. Idle: wait for a command, or until what is left may be sent.
-        for command in inbox.take(0.0 if engine.running else outbox.pause()):
+        pulse.rest()
+        commands = inbox.take(0.0 if engine.running else outbox.pause())
+        pulse.begin(STEP_SECONDS)
+        for command in commands:
             if isinstance(command, Quit):
                 outbox.flush()
                 return
@@ -105,9 +118,11 @@ def _serve(inbox: Inbox, outbox: Outbox, engine: Engine) -> None:
                 # Opening may take long: what was dropped for it is said before.
                 outbox.add(engine.unload())
                 outbox.flush()
+                pulse.begin(LOAD_SECONDS)
             outbox.add(engine.carry_out(command))
         if outbox.pause() == 0.0:
             outbox.flush()
+        pulse.begin(STEP_SECONDS)
         outbox.add(engine.step())
 
 

@@ -105,8 +105,19 @@ class Unload:
         return load.folder == self.folder and self.build in ("", load.build)
 
 
-Command = Load | Start | Drop | Stop | Quit | CancelLoad | Unload
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """End the process that does not answer, and load its model in a new one; its tries are lost.
 
+    Where each answers it is the one in use.
+    """
+
+
+Command = Load | Start | Drop | Stop | Quit | CancelLoad | Unload | Restart
+
+
+Silence = Literal["", "engine", "load"]
+"""Which process has not answered for some seconds: the one in use, or the one that loads."""
 
 # Events
 

@@ -25,6 +25,8 @@ from explorer.engine.messages import (
     Load,
     Ready,
     Refused,
+    Restart,
+    Silence,
     Start,
     Stop,
     Unload,
@@ -119,6 +121,13 @@ class EnginePool:
         return [pid for pid in found if pid is not None]
 
     @property
+    def silent(self) -> Silence:
+        """Which process has not answered for some seconds; the one in use is named first."""
+        if self._used.engine.silent:
+            return "engine"
+        return "load" if self._coming is not None and self._coming.engine.silent else ""
+
+    @property
     def busy(self) -> bool:
         """Whether events are to come."""
         return bool(self._said or self._coming or self._used.engine.busy)
@@ -138,6 +147,8 @@ class EnginePool:
                     self._unload()
                 case Unload():
                     self._let_go(command)
+                case Restart():
+                    self._restart()
                 case _:
                     rest.append(command)
         self._pass_on(rest)
@@ -190,7 +201,7 @@ class EnginePool:
             if used.load is not None and used.ready is None:
                 used.engine.close()  # whatever it is loading is no longer wanted
             used.begin(load)
-        elif parked is not None and parked.ready and parked.holds(load):
+        elif parked and parked.ready and not parked.engine.silent and parked.holds(load):
             self._used, self._parked = parked, used
             used.engine.send(Stop())
             self._said.append(parked.ready)
@@ -214,12 +225,20 @@ class EnginePool:
             return _refusal(event)
         former, self._used = self._used, member
         member.ready = event
-        if former.ready is None:
+        if former.ready is None or former.engine.silent:
             former.engine.close()
         else:
             former.engine.send(Stop())
             self._parked = former
         return event
+
+    def _restart(self) -> None:
+        """Put new processes in the place of those that do not answer, at least of the one used."""
+        if self.silent != "load":
+            self._used.ready = None
+            self._used.engine.restart()
+        if self._coming is not None and self._coming.engine.silent:
+            self._coming.engine.restart()
 
     def _give_up_load(self) -> None:
         if self._coming is not None:

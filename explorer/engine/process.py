@@ -3,10 +3,11 @@
 A driver that crashes or a machine without memory must not take the window along, and drawing must
 not slow the tokens, so the engine (explorer/engine/child.py) runs in a spawned process. Nothing
 here waits for it: one thread writes what was sent, one reads what comes, and :meth:`poll` only
-looks. When the process dies, :meth:`poll` says so once, starts another and loads the same model
-there. Candidates that were streaming are lost; who counts them concludes that. Where memory was
-the likely cause, the sentence has the numbers; a model that died while it was loaded is not tried
-again by itself.
+looks. A process that does not answer is noticed by its missing heartbeat (:attr:`silent`); what
+becomes of it is for others to decide. When the process dies, :meth:`poll` says so once, starts
+another and loads the same model there. Candidates that were streaming are lost; who counts them
+concludes that. Where memory was the likely cause, the sentence has the numbers; a model that died
+while it was loaded is not tried again by itself.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
 
-from explorer.child_process import sheltered
+from explorer.child_process import END_SECONDS, end, sheltered
 from explorer.engine import child, memory
+from explorer.engine.heartbeat import Listener
 from explorer.engine.messages import (
     Command,
     Crashed,
@@ -45,9 +47,6 @@ CRASH_SECONDS = 60.0
 
 STARTS_AGAIN, STARTED_AGAIN = "it is being started again", "it was started again"
 """How the sentence of a :class:`Crashed` ends, and how it should once the model is there again."""
-
-_END_SECONDS = 2.0
-"""How long a process may take to be gone after its pipes have closed."""
 
 
 class EngineProcess:
@@ -74,12 +73,17 @@ class EngineProcess:
         self._last_words = ""
         self._quitting = False
         self._crashes: deque[float] = deque(maxlen=CRASHES)
-        self._worker: _Worker | None = _Worker(opener, log)
+        self._worker: _Worker | None = self._begin()
 
     @property
     def pid(self) -> int | None:
         """Process id of the engine; None where none runs."""
         return None if self._worker is None else self._worker.pid
+
+    @property
+    def silent(self) -> bool:
+        """Whether a process runs that has not answered for some seconds, as the last poll found."""
+        return self._worker is not None and self._worker.silent
 
     @property
     def busy(self) -> bool:
@@ -92,7 +96,7 @@ class EngineProcess:
         if self._worker is None and loads:  # given up before; a person tries again
             self._crashes.clear()
             self._quitting = False
-            self._worker = _Worker(self._opener, self._log)
+            self._worker = self._begin()
         if self._worker is None:
             sentence = "The engine is not running; choose a model to start it again."
             starts = [command for command in commands if isinstance(command, Start)]
@@ -122,7 +126,15 @@ class EngineProcess:
                 else:
                     self._note(event)
                     events.append(event)
+        if self._worker is not None:
+            self._worker.silent = self._worker.listener.look()
         return events
+
+    def restart(self) -> None:
+        """End the process, whatever it does, and load its model in a new one."""
+        self.close()
+        self._last_words, self._quitting = "", False
+        self._begin_again()
 
     def close(self) -> None:
         """End the process; a second call does nothing."""
@@ -131,6 +143,15 @@ class EngineProcess:
         self._worker = None
         self._loading = 0
         self._streaming.clear()
+
+    def _begin(self) -> _Worker:
+        return _Worker(self._opener, self._log, self._clock)
+
+    def _begin_again(self) -> None:
+        self._worker = self._begin()
+        if self._load is not None:
+            self._loading = 1
+            self._worker.send((self._load,))
 
     def _note(self, event: Event) -> None:
         match event:
@@ -155,7 +176,7 @@ class EngineProcess:
         if missing and loading:
             # It would only die again, and take other programs' memory once more.
             self._load = None
-            self._worker = _Worker(self._opener, self._log)
+            self._worker = self._begin()
             sentence = f"The model could not be loaded: {missing}."
             return [Refused(None, sentence, shortage=True)]
         now = self._clock()
@@ -167,10 +188,7 @@ class EngineProcess:
                 " another model, precision or device."
             )
             return [Crashed(sentence, restarting=False, shortage=bool(missing))]
-        self._worker = _Worker(self._opener, self._log)
-        if self._load is not None:
-            self._loading = 1
-            self._worker.send((self._load,))
+        self._begin_again()
         why = f"ran out of memory: {missing}" if missing else f"stopped ({reason.rstrip('.')})"
         sentence = f"The engine {why}; {STARTS_AGAIN}."
         return [Crashed(sentence, restarting=True, shortage=bool(missing))]
@@ -197,7 +215,8 @@ def _shortage(load: Load, reason: str, killed: bool, lanes: int) -> str:
 class _Worker:
     """One process, the pipes to it, and the two threads that serve them."""
 
-    def __init__(self, opener: child.Opener, log: Path | None) -> None:
+    def __init__(self, opener: child.Opener, log: Path | None, clock: Callable[[], float]) -> None:
+        self.listener, self.silent = Listener(clock), False
         context = multiprocessing.get_context("spawn")  # a fork would copy the window's threads
         commands, self._outgoing = context.Pipe(duplex=False)
         self._incoming, events = context.Pipe(duplex=False)
@@ -214,7 +233,11 @@ class _Worker:
         self._received: queue.SimpleQueue[list[Event] | None] = queue.SimpleQueue()
         self._threads = [
             Thread(target=_write, args=(self._outgoing, self._unsent), daemon=True),
-            Thread(target=_read, args=(self._incoming, self._received), daemon=True),
+            Thread(
+                target=_read,
+                args=(self._incoming, self._received, self.listener.hear),
+                daemon=True,
+            ),
         ]
         for thread in self._threads:
             thread.start()
@@ -234,7 +257,7 @@ class _Worker:
             return messages
 
     def how_it_ended(self) -> str:
-        self._process.join(_END_SECONDS)
+        self._process.join(END_SECONDS)
         code = self._process.exitcode
         if code is not None and code < 0:
             return f"ended by {signal.Signals(-code).name}"
@@ -242,14 +265,14 @@ class _Worker:
 
     def close(self) -> None:
         """End the process at once, whatever it is doing: it holds nothing that could be lost."""
-        self._process.kill()
-        self._process.join()
+        gone = end(self._process)
         self._unsent.put(None)
+        if not gone:  # its ends of the pipes are open, and our threads may be waiting in them
+            return
         for thread in self._threads:  # both pipes have closed
             thread.join()
         self._outgoing.close()
         self._incoming.close()
-        self._process.close()
 
 
 def _write(pipe: Connection, unsent: queue.SimpleQueue[bytes | None]) -> None:
@@ -260,10 +283,16 @@ def _write(pipe: Connection, unsent: queue.SimpleQueue[bytes | None]) -> None:
         pass  # the process is gone; the reading thread says so
 
 
-def _read(pipe: Connection, received: queue.SimpleQueue[list[Event] | None]) -> None:
+def _read(
+    pipe: Connection,
+    received: queue.SimpleQueue[list[Event] | None],
+    hear: Callable[[], None],
+) -> None:
     try:
         while True:
-            received.put(pipe.recv())
+            if message := pipe.recv():  # a beat is a message without events
+                received.put(message)
+            hear()
     except (EOFError, OSError):
         pass
     finally:  # also where a message cannot be read: a dead process left half of it

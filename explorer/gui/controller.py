@@ -41,6 +41,8 @@ times a second, eight 15 times. Nobody reads faster, and what painting takes of 
 do not get."""
 SPEED_S = 0.25
 RATE_WINDOW_S = 1.0
+STOP_S = 1.0
+"""How long a stop may take; then a try ends where it stands, whatever the engine does."""
 
 
 class Controller(QObject):
@@ -84,6 +86,7 @@ class Controller(QObject):
         self._speed_said = 0.0
         self._running = False
         self._rates: dict[int, deque[tuple[float, int]]] = {}
+        self._stopping: dict[int, float] = {}  # lanes that somebody stopped, and when
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(IDLE_MS)
@@ -161,10 +164,22 @@ class Controller(QObject):
             self._judged()
 
     def stop(self, lane: int | None = None) -> None:
-        """End one lane, or all of them, and keep what they have."""
+        """End one lane, or all of them, and keep what they have; say so where nothing streams."""
+        if not self.review.running:
+            self.message.emit(self._nothing_to_stop(), "news")
         with self._explained():
             self._send(self.review.stop(lane))
+            lanes = range(self.review.lanes) if lane is None else (lane,)
+            self._stopping.update(dict.fromkeys(lanes, self._clock()))
+            self._end_overdue()
         self._after()
+
+    @Slot()
+    def restart_engine(self) -> None:
+        """End what streams on an engine that does not answer, and start that again."""
+        if self.loading.silent != "load":
+            self._leave()
+        self.loading.restart()
 
     def set_policy(self, until_keep: bool, hold: bool) -> None:
         """Switch what a keep and a finished try do to the lanes (RULES 8)."""
@@ -210,6 +225,9 @@ class Controller(QObject):
         if events:
             with self._explained():
                 self._take(events)
+        self.loading.listen()
+        with self._explained():
+            self._end_overdue()
         now = self._clock()
         self._repaint(now)
         self.loading.doze(now, self.review.running)
@@ -261,6 +279,7 @@ class Controller(QObject):
         for command in commands:
             if isinstance(command, Start):
                 self._rates.pop(command.lane, None)
+                self._stopping.pop(command.lane, None)
                 self.loading.wake()
         if commands:
             self.engine.send(*commands)
@@ -268,6 +287,24 @@ class Controller(QObject):
             self.message.emit(sentence, "notice")
         for sentence in self.review.take_problems():
             self.message.emit(sentence, "problem")
+
+    def _end_overdue(self) -> None:
+        """End the lanes that were stopped and whose engine does not see to it."""
+        now = self._clock()
+        for lane, asked in list(self._stopping.items()):
+            if self.loading.silent == "engine" or now - asked >= STOP_S:
+                del self._stopping[lane]
+                self._send(self.review.interrupt(lane))
+
+    def _nothing_to_stop(self) -> str:
+        loading = self.loading
+        coming = loading.coming or (loading.loaded if loading.ready is None else None)
+        if loading.silent:
+            return "Nothing streams; the engine does not answer and can be started again."
+        if coming is not None:
+            name = coming.manifest.name
+            return f"Nothing streams; {name} is being loaded, and Cancel beside it gives that up."
+        return "Nothing streams, so there is nothing to stop."
 
     def _leave(self) -> bool:
         """End all that runs before its model goes; return whether its ends could be written."""

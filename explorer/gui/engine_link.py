@@ -17,6 +17,14 @@ from explorer.gui.recipe_panel import RecipePanel
 from explorer.gui.settings_page import SettingsPage
 from explorer.gui.status import Status
 
+SILENT = {
+    "engine": "The engine has not answered for some seconds; it was stopped, or the driver of its"
+    " device hangs. Start it again, or wait: what the lanes show stays.",
+    "load": "The model that is being loaded has not answered for some seconds; start its engine"
+    " again, cancel the load, or wait.",
+}
+RESTART = "Restart the engine"
+
 
 class EngineLink(QObject):
     """Warns before a load, mends sentences that are over, and keeps the settings page truthful."""
@@ -35,10 +43,11 @@ class EngineLink(QObject):
         """Connect them; ``options`` is asked for the devices when the page is first wanted."""
         super().__init__(notices)
         loading = self._loading = controller.loading
+        self._controller = controller
         self._memory, self._notices = memory, notices
         self._picker, self._recipe, self._settings = picker, recipe, settings
         self._options = options
-        self._doubt = ""
+        self._doubt = self._silent = ""
         loading.lanes = memory.settings.lanes
         loading.unload_seconds = 60.0 * memory.settings.unload_minutes
         settings.set_unload(memory.settings.unload_minutes)
@@ -46,6 +55,7 @@ class EngineLink(QObject):
         recipe.lanes_changed.connect(self._on_lanes)
         loading.doubted.connect(self._on_doubted)
         loading.ran_out.connect(self._on_ran_out)
+        loading.silence_changed.connect(self._on_silence)
         loading.notice_changed.connect(notices.replace)
         loading.asleep_changed.connect(status.show_asleep)
         loading.engine_ready.connect(self._on_engine_ready)
@@ -76,6 +86,12 @@ class EngineLink(QObject):
         self._doubt = found.sentence if found is not None else ""
         if found is not None:
             self._say(found)
+
+    @Slot(str)
+    def _on_silence(self, silent: str) -> None:
+        self._notices.dismiss(self._silent)
+        self._silent = SILENT.get(silent, "")
+        self._notices.say(self._silent, [(RESTART, self._controller.restart_engine)])
 
     @Slot(object)
     def _on_ran_out(self, found: Doubt) -> None:

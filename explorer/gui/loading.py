@@ -29,6 +29,8 @@ from explorer.engine.messages import (
     Load,
     Ready,
     Refused,
+    Restart,
+    Silence,
     Unload,
 )
 from explorer.engine.process import STARTED_AGAIN, STARTS_AGAIN
@@ -43,6 +45,10 @@ from explorer.settings import DeviceWish
 
 class Engine(Protocol):
     """What the window needs of the engine process."""
+
+    @property
+    def silent(self) -> Silence:
+        """Which process does not answer, as the last poll found."""
 
     def send(self, *commands: Command) -> None:
         """Carry out the commands between two steps."""
@@ -118,6 +124,8 @@ class Loading(QObject):
     """:class:`Doubt`: memory ran out, and what can be done about it."""
     asleep_changed = Signal(bool)
     """Whether the model is unloaded until the next try starts."""
+    silence_changed = Signal(str)
+    """:data:`Silence`: which process does not answer; empty when that is over."""
     notice_changed = Signal(str, str)
     """(a sentence said before as a problem, what it is now)"""
     asked = Signal()
@@ -154,6 +162,8 @@ class Loading(QObject):
         self._asleep = False
         self._active = now
         self._crash = ""
+        self.silent: Silence = ""
+        """Which process does not answer."""
 
     @property
     def under_way(self) -> bool:
@@ -208,6 +218,14 @@ class Loading(QObject):
             self.engine_ready.emit(None)
         self.asked.emit()
 
+    def restart(self) -> None:
+        """Put a new process in the place of the one that does not answer, with the same model."""
+        if self.silent != "load":
+            self.ready = None
+            self.engine_ready.emit(None)
+        self._engine.send(Restart())
+        self.asked.emit()
+
     def let_go(self, folder: Path, build: str = "") -> str:
         """Free a model's files, or those of one build, before they are removed.
 
@@ -260,6 +278,12 @@ class Loading(QObject):
                     self._offer(event, self.refused, 1)
             case Refused():
                 self._offer(event, self.loaded, self.lanes)
+
+    def listen(self) -> None:
+        """Say when a process stops answering, and when it answers again or is gone."""
+        if self._engine.silent != self.silent:
+            self.silent = self._engine.silent
+            self.silence_changed.emit(self.silent)
 
     def touch(self, now: float) -> None:
         """Note that somebody has done something; ``now`` is in seconds."""

@@ -230,6 +230,9 @@ class MainWindow(QMainWindow):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Take the keys that judge and choose, when nobody is typing."""
+        if event.key() == Qt.Key.Key_Escape:  # where nothing streams it is no shortcut
+            self.do("stop")
+            return
         command = command_for(event)
         here = self.pages.currentIndex() == EXPLORE
         letter = not event.modifiers() & Qt.KeyboardModifier.ControlModifier

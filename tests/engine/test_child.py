@@ -9,6 +9,7 @@ import pytest
 
 from explorer.engine import child
 from explorer.engine.child import Engine, Inbox, Outbox, joined
+from explorer.engine.heartbeat import Pulse
 from explorer.engine.messages import Drop, Ended, Load, Quit, Ready, Refused, Start, Steps, Stop
 from explorer.errors import OutOfMemoryError
 from explorer.recipe import Recipe
@@ -156,7 +157,7 @@ def test_one_message_is_carried_out_between_the_same_two_steps(tmp_path):
     engine = Engine(open_fake, inbox.coming)
     inbox.put((load(tmp_path), start(0), start(1, 1)))
     inbox.put((Drop((1, 0)), start(2, 0)))
-    loop = threading.Thread(target=child._serve, args=(inbox, Outbox(sent.append), engine))
+    loop = threading.Thread(target=child._serve, args=(inbox, Outbox(sent.append), engine, Pulse()))
     loop.start()
     while not {(1, 1), (1, 2)} <= {e.key for m in sent for e in m if isinstance(e, Ended)}:
         assert loop.is_alive()

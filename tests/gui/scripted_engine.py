@@ -29,6 +29,7 @@ from explorer.engine.messages import (
     Quit,
     Ready,
     Refused,
+    Restart,
     Start,
     Steps,
     Stop,
@@ -73,6 +74,8 @@ class ScriptedEngine:
     """Stands in for the engine process."""
 
     pid = 4242
+    silent = ""
+    """Which process does not answer: "engine", "load", or none; a test may set it."""
 
     def __init__(
         self, tokens_per_second: float = 0, clock: Callable[[], float] = time.monotonic
@@ -112,6 +115,10 @@ class ScriptedEngine:
                 case Stop(key):
                     for run in self._with(key):
                         self._end(run, "stopped")
+                case Restart():
+                    self._running.clear()
+                    self.silent = ""
+                    self.say_ready()
                 case Quit():
                     self.close()
 
