@@ -342,7 +342,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help="auto (the default), cpu, cuda, or a certain GPU as cuda:0, cuda:1, ...",
     )
-    add("--precision", choices=PRECISIONS, help="default: int8 on a CPU, fp16 on an NVIDIA GPU")
+    best = (
+        "default: the best that is there for the device (int8, then fp32, then int4 on a CPU; fp16 "
+        "on an NVIDIA GPU); the first of these is made only where there is none"
+    )
+    add("--precision", choices=PRECISIONS, help=best)
 
 
 def _add_control_tokens(parser: argparse.ArgumentParser) -> None:

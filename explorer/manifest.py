@@ -8,6 +8,7 @@ can be made) and one folder a build with ``model.onnx`` and ``weights.bin``.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -27,6 +28,8 @@ _AGAIN = "remove the model and import it again"
 DeviceClass = Literal["cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 BUILD_NAMES = ("cpu-fp32", "cpu-int8", "cpu-int4", "cuda-fp16")
+_BEST_FIRST = ("cpu-int8", "cpu-fp32", "cpu-int4", "cuda-fp16")
+"""In which order builds are taken: text as likely as with fp32 (docs/precision.md), then speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,17 @@ class Manifest:
         except (OSError, ValueError) as error:
             raise ModelError(f"{path} cannot be read ({reason_of(error)}); {_AGAIN}.") from error
         return _from_values(values, path)
+
+
+def build_to_open(wanted: str, there: Collection[str]) -> str:
+    """Return the build to open of a model that has those ``there``, where nobody named one.
+
+    ``wanted`` is what suits the device best. It is to be made only where none that is there runs on
+    that device.
+    """
+    device_class = wanted.partition("-")[0]
+    able = (build for build in _BEST_FIRST if build.partition("-")[0] == device_class)
+    return next((build for build in (wanted, *able) if build in there), wanted)
 
 
 def _from_values(values: Any, path: Path) -> Manifest:

@@ -38,6 +38,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_tiny(folder / "gpt2", context=160)
     assert main(["--data-dir", str(folder), "models", "import", str(folder / "gpt2"),
                  "--precision", "fp32", "--name", "tiny"]) == 0  # fmt: skip
+    assert (
+        main(["--data-dir", str(folder), "models", "convert", "tiny", "--precision", "int8"]) == 0
+    )
     assert main(["--data-dir", str(folder), "generate", "--model", "tiny", "--prompt", "a"]) == 0
     return folder
 
@@ -207,6 +210,55 @@ def test_a_gpt2_folder_can_be_named_by_its_path(run: Run, home: Path) -> None:
     by_path = objects(run("generate", "--model", str(home / "gpt2"), *words)[1])[0]
     by_name = objects(run("generate", "--model", "tiny", *words)[1])[0]
     assert by_path["tokens"] == by_name["tokens"]
+
+
+# Which build is opened
+
+
+def made(folder: Path) -> set[str]:
+    return {path.parent.name for path in folder.glob("models/*/*/model.onnx")}
+
+
+@pytest.mark.parametrize(
+    ("precisions", "best"),
+    [
+        (["fp32"], "cpu-fp32"),
+        (["int4"], "cpu-int4"),
+        (["int4", "fp32"], "cpu-fp32"),
+        (["int4", "fp32", "int8"], "cpu-int8"),
+    ],
+)
+def test_without_a_precision_the_best_build_that_is_there_is_opened(
+    run: Run, home: Path, tmp_path: Path, precisions: list[str], best: str
+) -> None:
+    first, *more = precisions
+    words = ["--precision", first, "--name", "other"]
+    assert run("models", "import", str(home / "gpt2"), *words, data_dir=tmp_path)[0] == 0
+    for precision in more:
+        words = ["convert", "other", "--precision", precision]
+        assert run("models", *words, data_dir=tmp_path)[0] == 0
+    (tmp_path / "text.txt").write_text("The lion")
+    there = made(tmp_path)
+    words = ["--model", "other", "--prompt", "The lion", "--max-tokens", "1", "--jsonl"]
+    code, out, _ = run("generate", *words, data_dir=tmp_path)
+    assert (code, objects(out)[0]["model"]["build"]) == (0, best)
+    words = ["--model", "other", "--file", str(tmp_path / "text.txt")]
+    assert run("score", *words, data_dir=tmp_path)[0] == 0
+    assert made(tmp_path) == there
+    words = ["--model", "other", "--prompt", "The", "--precision", "int8", "--jsonl"]
+    code, out, _ = run("generate", *words, data_dir=tmp_path)
+    assert (code, objects(out)[0]["model"]["build"]) == (0, "cpu-int8")
+    assert made(tmp_path) == there | {"cpu-int8"}
+
+
+def test_a_build_that_lost_a_file_is_not_the_best(run: Run, home: Path, tmp_path: Path) -> None:
+    words = ["--precision", "fp32", "--name", "other"]
+    assert run("models", "import", str(home / "gpt2"), *words, data_dir=tmp_path)[0] == 0
+    assert run("models", "convert", "other", "--precision", "int8", data_dir=tmp_path)[0] == 0
+    (tmp_path / "models" / "other" / "cpu-int8" / "weights.bin").unlink()
+    words = ["--model", "other", "--prompt", "The lion", "--max-tokens", "1", "--jsonl"]
+    code, out, _ = run("generate", *words, data_dir=tmp_path)
+    assert (code, objects(out)[0]["model"]["build"]) == (0, "cpu-fp32")
 
 
 # generate --record

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from explorer.engine.tokens import Tokens
 from explorer.errors import ModelError
-from explorer.manifest import FILE_NAME, Build, Manifest
+from explorer.manifest import BUILD_NAMES, FILE_NAME, Build, Manifest, build_to_open
 from explorer.studies import quality
 
 HASHES = {"model.onnx": "c" * 64, "weights.bin": "d" * 64}
@@ -164,3 +164,27 @@ def test_a_size_that_no_model_has_is_damage(tmp_path, number):
         (tmp_path / FILE_NAME).write_text(json.dumps(values | {entry: number}))
         with pytest.raises(ModelError, match="damaged"):
             Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "opened"),
+    [
+        ("cpu-int8", ["cpu-fp32"], "cpu-fp32"),
+        ("cpu-int8", ["cpu-fp32", "cpu-int4"], "cpu-fp32"),
+        ("cpu-int8", ["cpu-int4"], "cpu-int4"),
+        ("cpu-int8", ["cpu-fp32", "cpu-int8"], "cpu-int8"),
+        ("cpu-int8", ["cuda-fp16"], "cpu-int8"),
+        ("cpu-int8", [], "cpu-int8"),
+        ("cuda-fp16", ["cpu-int8", "cpu-fp32"], "cuda-fp16"),
+        ("cuda-fp16", ["cuda-fp16", "cpu-int8"], "cuda-fp16"),
+    ],
+)
+def test_the_build_to_open_is_the_best_one_there_for_the_device(wanted, there, opened):
+    assert build_to_open(wanted, there) == opened
+    assert build_to_open(wanted, there[::-1]) == opened
+
+
+def test_every_build_has_its_place_in_that_order():
+    for build in BUILD_NAMES:
+        other = "cuda-fp16" if build == "cuda-fp16" else "cpu-int8"
+        assert build_to_open(other, [build]) == build

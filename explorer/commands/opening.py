@@ -16,6 +16,7 @@ from explorer.engine.device import CPU_BUILD, CUDA_BUILD
 from explorer.engine.session import Session
 from explorer.engine.tokens import Tokens
 from explorer.errors import DeviceError, InputError
+from explorer.manifest import build_to_open
 from explorer.paths import Paths
 from explorer.settings import DeviceWish
 from explorer.version import version
@@ -50,21 +51,27 @@ class Model:
 def open_model(args: argparse.Namespace, paths: Paths) -> Model:
     """Open ``args.model`` as ``args.device`` and ``args.precision`` wish.
 
+    Without a precision it is the best build that is there for the device; one is made only where
+    there is none.
     Raises :class:`InputError` where the two exclude each other, and whatever the store and the
     session raise.
     """
     wish = cast(DeviceWish, args.device)
+    store = Store(paths)
     build = choose_build(wish, args.precision)
+    if args.precision is None:
+        build = build_to_open(build, store.find(args.model).builds)
     if build == CUDA_BUILD:
         _check_gpu(wish)
     reason = ""
     try:
-        folder, session = _open(args.model, build, wish, paths)
+        folder, session = _open(args.model, build, wish, store)
     except DeviceError as error:
         if wish != "auto" or args.precision is not None:
             raise
         reason = str(error)
-        folder, session = _open(args.model, CPU_BUILD, "cpu", paths)
+        build = build_to_open(CPU_BUILD, store.find(args.model).builds)
+        folder, session = _open(args.model, build, "cpu", store)
     tokens = Tokens.of_model(folder, session.manifest)
     model = Model(session, tokens, reason or session.reason)
     if sys.stderr.isatty():
@@ -93,8 +100,7 @@ def _check_gpu(wish: DeviceWish) -> None:
         raise DeviceError(choice.reason)
 
 
-def _open(name: str, build: str, wish: DeviceWish, paths: Paths) -> tuple[Path, Session]:
-    store = Store(paths)
+def _open(name: str, build: str, wish: DeviceWish, store: Store) -> tuple[Path, Session]:
     with Progress() as progress:
         folder = store.ensure(name, build, progress)
     session = Session(folder, build, wish)

@@ -23,7 +23,7 @@ from explorer.errors import ExplorerError
 from explorer.gui.loading import Loaded
 from explorer.gui.model_tasks import Kind, Place, Task, Works
 from explorer.jobs import Done, Event, Failed, Job, Progress
-from explorer.manifest import Manifest
+from explorer.manifest import Manifest, build_to_open
 from explorer.paths import Paths
 from explorer.studies import scratch
 from explorer.weights.downloads import Unfinished
@@ -109,6 +109,17 @@ class ModelDesk(QObject):
             self.failed.emit(str(error))
             return []
 
+    def build_to_open(self, model: str, wanted: str = "") -> str:
+        """Return which build of a model to open where nobody named one.
+
+        ``wanted`` is what suits the device best, that of this machine by default.
+        """
+        wanted = wanted or self.wanted_build()
+        try:
+            return build_to_open(wanted, self._store.find(model).builds)
+        except ExplorerError:
+            return wanted  # opening it says what is wrong
+
     def note_used(self, folder: Path) -> None:
         """Note that the model in ``folder`` runs now."""
         self._store.mark_used(folder)
@@ -137,11 +148,11 @@ class ModelDesk(QObject):
     # What can be asked for
 
     def open(self, model: str, build: str = "") -> None:
-        """Bring out a model with a build, the one that suits the device if none is named.
+        """Bring out a model with a build, the best one for the device if none is named.
 
         A build that is there opens at once, whatever else is going on; a missing one is made first.
         """
-        build = build or self.wanted_build()
+        build = build or self.build_to_open(model)
         removal = self.busy("remove")
         if removal is not None and removal.kind == "remove" and removal.subject == model:
             self._say_busy(removal)

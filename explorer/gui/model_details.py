@@ -29,6 +29,7 @@ from explorer.gui.model_tasks import Task
 from explorer.gui.model_words import Insight, parameters, size
 from explorer.gui.question import Question
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
+from explorer.manifest import build_to_open
 from explorer.studies.verify import Finding
 from explorer.weights.store import Installed
 
@@ -282,10 +283,9 @@ class ModelDetails(QFrame):
             signal.emit(self._model.name)  # type: ignore[attr-defined]
 
     def preferred_build(self) -> str:
-        """Return the build that Use opens: the one that suits the machine, if it is there."""
-        made = self._model.manifest.builds if self._model and self._model.manifest else {}
-        wanted = self._wanted_build()
-        return wanted if wanted in made else next(iter(made), wanted)
+        """Return the build that Use opens."""
+        made = self._model.manifest.builds if self._model and self._model.manifest else ()
+        return build_to_open(self._wanted_build(), made)
 
     def _on_use(self) -> None:
         if self._model is not None:

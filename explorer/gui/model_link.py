@@ -187,7 +187,8 @@ class ModelLink(QObject):
         if loaded and loaded.build.startswith("cuda") and self._memory.settings.device == "auto":
             # RULES 11: another build is another hunt, and the screen says so.
             self._page.notices.say(f"{sentence} The CPU is used; its hunts are counted apart.")
-            self.desk.open(loaded.manifest.name, CPU_BUILD)
+            name = loaded.manifest.name
+            self.desk.open(name, self.desk.build_to_open(name, CPU_BUILD))
         else:
             self._show_none(sentence)
 

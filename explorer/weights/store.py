@@ -23,8 +23,8 @@ from pathlib import Path
 
 from explorer.errors import InputError, ModelError, UnknownModelError
 from explorer.lock import FileLock, HeldError
+from explorer.manifest import BUILD_NAMES, Manifest
 from explorer.manifest import FILE_NAME as MANIFEST_FILE
-from explorer.manifest import Manifest
 from explorer.paths import Paths
 from explorer.weights.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.convert import (
@@ -68,6 +68,11 @@ class Installed:
     def has(self, build: str) -> bool:
         """Return whether this build is there and complete."""
         return self.manifest is not None and has_build(self.folder, self.manifest, build)
+
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """Names of the builds that are there and complete."""
+        return tuple(filter(self.has, BUILD_NAMES))
 
     @property
     def bytes_on_disk(self) -> int:

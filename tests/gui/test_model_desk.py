@@ -6,6 +6,7 @@ import pytest
 
 from explorer.gui.model_desk import ModelDesk
 from explorer.paths import Paths
+from explorer.weights.store import Store
 from tests.gui.scripted_works import Bare, ScriptedWorks
 from tests.hub_server import HubServer, Serving
 from tests.tiny import make_tiny
@@ -64,6 +65,21 @@ def test_a_dropped_folder_is_imported_and_opened_with_progress(desk, source, qtb
     assert (said[0][0].line, said[0][0].fraction) == ("Importing tiny", None)
     assert any(task.fraction for tasks in said for task in tasks)
     qtbot.waitUntil(lambda: said[-1] == ())
+
+
+def test_without_a_build_the_best_one_that_is_there_opens(scripted, paths, source):
+    Store(paths).import_folder(source, "tiny", "cpu-fp32")
+    opened = []
+    scripted.opened.connect(opened.append)
+    scripted.open("tiny")
+    assert [loaded.build for loaded in opened] == ["cpu-fp32"]
+    Store(paths).ensure("tiny", "cpu-int8")
+    scripted.open("tiny")
+    assert [loaded.build for loaded in opened] == ["cpu-fp32", "cpu-int8"]
+    scripted.wanted_build = lambda: "cuda-fp16"  # none that is there runs on that device
+    scripted.open("tiny")
+    assert kinds(scripted) == ["open"]
+    assert scripted.build_to_open("tiny", "cpu-int8") == "cpu-int8"
 
 
 def test_a_dropped_file_stands_for_its_folder(desk, source, qtbot):
