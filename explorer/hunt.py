@@ -85,6 +85,7 @@ class OpenHunt:
         return (
             key == (prompt_ids, recipe, fingerprint)
             and not hunt.steered
+            and not hunt.damage
             and seed in (None, hunt.seed)
         )
 
@@ -132,7 +133,8 @@ class OpenHunt:
     def is_open(self, candidate: Candidate, stands: Standing | None = None) -> bool:
         """Say whether a candidate still waits for its end or its verdict."""
         stands = self.standing if stands is None else stands
-        return candidate.end != "crash" and candidate.try_id not in stands
+        lost = candidate.end == "crash" or bool(candidate.damage)
+        return not lost and candidate.try_id not in stands
 
     def stands_now(self) -> Standing:
         """Return what stands after the rows that an open transaction has written."""
@@ -295,6 +297,7 @@ class OpenHunt:
             started=candidate.started,
             seconds=candidate.seconds,
             beneath=beneath,
+            damage=candidate.damage,
         )
 
 
@@ -333,4 +336,5 @@ def _candidate(row: Try, streams: bool) -> Candidate:
         logprobs=list(end.logprobs),
         end=None if streams and row.end is None else end.reason,
         seconds=end.seconds,
+        damage=row.damage,
     )

@@ -213,6 +213,7 @@ class Review(Showing):
             return screen.drain()
         lanes = len(screen.seating)
         self._enter(OpenHunt(self._ledger, self._ledger.hunt(hunt_id), self._now), lanes)
+        self._say_damage(screen.hunt)
         unread = screen.hunt.unread()
         others = [c for _, c in sorted(screen.hunt.candidates.items()) if c not in unread]
         for lane in range(lanes):
@@ -347,6 +348,18 @@ class Review(Showing):
         self._refill.forget_undone(self._screen.hunt.kept())
         self._screen.mark()
 
+    def _say_damage(self, opened: OpenHunt) -> None:
+        """Say what the library lacks of a hunt that was reopened."""
+        damaged = sum(bool(candidate.damage) for candidate in opened.candidates.values())
+        if opened.hunt.damage:
+            self._screen.say(
+                f"This hunt is damaged: {opened.hunt.damage}. Its tries can be read; Generate"
+                " begins another hunt."
+            )
+        elif damaged:
+            tries = "1 try" if damaged == 1 else f"{damaged} tries"
+            self._screen.say(f"The library lacks a part of {tries} of this hunt; each says which.")
+
     def _visible(self, lane: int) -> Candidate | None:
         seating = self._screen.seating
         return seating.visible(lane) if 0 <= lane < len(seating) else None
@@ -361,6 +374,11 @@ def _judgeable(candidate: Candidate | None, lane: int) -> Candidate:
     if candidate is None or not candidate.shown:
         raise VerdictError(
             f"There is nothing to judge in lane {lane + 1} yet; wait for its first token."
+        )
+    if candidate.damage:
+        raise VerdictError(
+            f"Try {candidate.index} is damaged ({candidate.damage}), so there is nothing whole to"
+            " judge; generate again."
         )
     if candidate.end == "crash":
         raise VerdictError(

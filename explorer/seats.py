@@ -42,6 +42,8 @@ class Seat:
     """From its start to its end."""
     beneath: int = 0
     """Open candidates underneath, which reappear when this one is judged."""
+    damage: str = ""
+    """What of it the library lacks, as ``its text is missing from the library``."""
 
 
 @dataclass(eq=False, slots=True)
@@ -62,6 +64,8 @@ class Candidate:
     logprobs: list[float] = field(default_factory=list)
     end: End | None = None
     seconds: float = 0.0
+    damage: str = ""
+    """What of it the library lacks; such a one waits for no verdict."""
 
     @property
     def running(self) -> bool:

@@ -32,7 +32,7 @@ from explorer.gui.question import Question
 from explorer.gui.theme import PADDING, UNIT
 from explorer.gui.wording import number_of, tries
 from explorer.library.collections_ import MAX_NAME, Collection, Collections
-from explorer.library.samples import Sample, Samples
+from explorer.library.samples import DamagedSample, Sample, Samples
 from explorer.library.search import Needle, Search
 
 NAME_SHOWN = 42 * UNIT
@@ -197,7 +197,9 @@ class CollectionPanel(QWidget):
             return None  # read-only and empty: nothing can be kept either
 
     def _read(self, ids: Sequence[int]) -> Mapping[int, Card]:
-        return {sample.id: _card(sample) for sample in self._samples.page(ids)}
+        found = {sample.id: _card(sample) for sample in self._samples.page(ids)}
+        absent = [key for key in ids if key not in found]
+        return found | {each.id: _damaged_card(each) for each in self._samples.damaged(absent)}
 
     def _search(self, ids: Sequence[int], needle: str) -> Iterable[int]:
         if self._words is not None:
@@ -365,6 +367,15 @@ def _card(sample: Sample) -> Card:
         before=leading_to(hunt.prompt_text, sample.text or " "),
         named=hunt.model.name,
         note=one_line(sample.note),
+    )
+
+
+def _damaged_card(sample: DamagedSample) -> Card:
+    return Card(
+        words=sample.sentence,
+        lead="damaged",
+        rest=one_line(sample.prompt or sample.text),
+        tone="caution",
     )
 
 

@@ -198,10 +198,11 @@ class ExplorePage(QSplitter):
         self._controller.reopen(hunt_id)
         hunt = self._review.hunt
         if hunt is not None and hunt.id == hunt_id:
-            self.prompt.set_text(hunt.prompt_text)
-            self.recipe.set_recipe(hunt.recipe)
-            self.recipe.set_seed(hunt.seed if hunt.seed_fixed else None)
-            self.counting.read_as(hunt.prompt_text, hunt.prompt_ids)
+            if not hunt.damage:
+                self.prompt.set_text(hunt.prompt_text)
+                self.recipe.set_recipe(hunt.recipe)
+                self.recipe.set_seed(hunt.seed if hunt.seed_fixed else None)
+                self.counting.read_as(hunt.prompt_text, hunt.prompt_ids)
             self.lanes.choose(0)
 
     def forget_prompt(self, prompt: str) -> bool:

@@ -122,6 +122,7 @@ class HistoryPage(QWidget):
         self.prompt.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.prompt.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.tally = label("", "title", wrap=True, name="Counts of the hunt")
+        self.damage = label("", "caution", wrap=True)
         self._facts: dict[str, QLabel] = {}
         self.reopen_button = QPushButton("Reopen")
         self.reopen_button.setProperty("role", "primary")
@@ -171,6 +172,7 @@ class HistoryPage(QWidget):
         column = QVBoxLayout(self.detail)
         column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
         column.setSpacing(GAP)
+        column.addWidget(self.damage)
         column.addWidget(prompt_area, 1)
         column.addWidget(self.tally)
         column.addLayout(grid)
@@ -198,10 +200,13 @@ class HistoryPage(QWidget):
 
     def _write(self, summary: HuntSummary) -> None:
         hunt = summary.hunt
-        self.prompt.setText(hunt.prompt_text or UNCONDITIONAL)
+        self.prompt.setText(hunt.prompt_text or ("" if hunt.damage else UNCONDITIONAL))
         set_role(self.prompt, "human" if hunt.prompt_text else "muted")
+        self.damage.setText(summary.sentence)
+        self.damage.setVisible(bool(summary.sentence))
         tries = number_of(summary.counts.tries, "try", "tries")
         self.tally.setText(" · ".join(filter(None, (tries, counts(summary.counts)))))
+        self.tally.setVisible(not summary.uncounted)
         most = number_of(hunt.recipe.max_tokens, "token")
         texts = {
             "Recipe": f"{hunt.recipe.describe()}, {most} at most",
@@ -210,6 +215,8 @@ class HistoryPage(QWidget):
             "Begun": local_time(hunt.created_at),
             "Last used": local_time(summary.last_used_at),
         }
+        if hunt.damage:  # what is not there would be told as the usual settings
+            texts |= dict.fromkeys(("Recipe", "Model", "Seed"), "—")
         for name, text in texts.items():
             self._facts[name].setText(text)
 
@@ -299,15 +306,15 @@ def _card(summary: HuntSummary) -> Card:
     hunt, values = summary.hunt, summary.counts
     rest = (
         counts(values),
-        hunt.recipe.describe(),
-        f"{hunt.model.name} {hunt.model.build}",
+        "" if hunt.damage else hunt.recipe.describe(),
+        "" if hunt.damage else f"{hunt.model.name} {hunt.model.build}",
         local_time(summary.last_used_at),
     )
     return Card(
-        words=one_line(hunt.prompt_text) or UNCONDITIONAL,
-        lead=number_of(values.tries, "try", "tries"),
+        words=summary.sentence or one_line(hunt.prompt_text) or UNCONDITIONAL,
+        lead="damaged" if summary.sentence else number_of(values.tries, "try", "tries"),
         rest=" · ".join(filter(None, rest)),
-        tone="kept" if values.kept else "text",
-        human=bool(hunt.prompt_text),
-        named=f"{hunt.model.name} {hunt.model.build}",
+        tone="caution" if summary.sentence else "kept" if values.kept else "text",
+        human=bool(hunt.prompt_text) and not summary.sentence,
+        named="" if hunt.damage else f"{hunt.model.name} {hunt.model.build}",
     )

@@ -157,6 +157,8 @@ class Lane(QFrame):
         state = {"waiting": "waiting", "streaming": "streaming"}.get(
             seat.state, ENDS.get(seat.end or "", "")
         )
+        if seat.damage:
+            state = f"damaged: {seat.damage}"
         self._index.setText(f"#{seat.index}" if seat.index is not None else "#…")
         self._dot.setVisible(streaming)
         self._state.setText(state)
@@ -310,7 +312,7 @@ class Lane(QFrame):
             self._verdict.setText(self._fitting(f"{sign} {word}", caption))
             self._turn_footer(1)
         else:
-            self._turn_footer(2 if seat.end == "crash" else 0)
+            self._turn_footer(2 if seat.end == "crash" or seat.damage else 0)
 
     def _turn_footer(self, index: int) -> None:
         if index != self._footer.currentIndex():

@@ -38,9 +38,9 @@ from explorer.gui.controls import label
 from explorer.gui.guard import guarded
 from explorer.gui.lane_text import lead_in
 from explorer.gui.reading_text import ReadingText
-from explorer.gui.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour
+from explorer.gui.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour, set_role
 from explorer.gui.wording import ENDINGS, local_time, number_of
-from explorer.library.samples import Sample, Samples
+from explorer.library.samples import DamagedSample, Sample, Samples
 from explorer.library.search import Needle
 
 FINGERPRINT = "Build fingerprint"
@@ -60,7 +60,7 @@ class SampleView(QDialog):
         super().__init__(parent)
         self._samples = samples
         self._panel = panel
-        self._sample: Sample | None = None
+        self._sample: Sample | DamagedSample | None = None
         self.resize(180 * UNIT, 170 * UNIT)
         self.setModal(False)
         self.caption = label("", "kept", wrap=True, name="Caption")
@@ -135,7 +135,7 @@ class SampleView(QDialog):
         """Show a sample and come to the front."""
         self._save_note()
         try:
-            self._sample = self._samples.get(try_id)
+            self._sample = self._read(try_id)
         except ExplorerError as error:
             self._panel.message.emit(str(error))
             return
@@ -146,14 +146,23 @@ class SampleView(QDialog):
         self.activateWindow()
         self.text.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def _read(self, try_id: int) -> Sample | DamagedSample:
+        for damaged in self._samples.damaged([try_id]):
+            return damaged
+        return self._samples.get(try_id)
+
     def _show_sample(self) -> None:
         sample = self._sample
         if sample is None:
             return
-        words = sample.caption
+        whole = isinstance(sample, Sample)
+        words = sample.caption if isinstance(sample, Sample) else sample.sentence
         self.caption.setText(words[:1].upper() + words[1:])
-        words = lead_in(sample.hunt.prompt_text) + sample.text
+        set_role(self.caption, "kept" if whole else "caution")
+        words = lead_in(_prompt_of(sample)) + sample.text
         self.setWindowTitle(first_words(words, TITLE) or "Sample")
+        self.copy.setEnabled(bool(sample.text) or whole)
+        self.copy_caption.setEnabled(whole)
         row, rows = self._panel.list.model.row_of(sample.id), self._panel.list.model.rowCount()
         self.place.setText(f"{row + 1:,} of {rows:,}" if row >= 0 else "")
         self.previous.setEnabled(row > 0)
@@ -162,7 +171,9 @@ class SampleView(QDialog):
         self._write_text(sample)
         self._write_facts(sample)
 
-    def _write_text(self, sample: Sample) -> None:
+    def _write_text(self, sample: Sample | DamagedSample) -> None:
+        whole = isinstance(sample, Sample)
+        prompt = _prompt_of(sample)
         self.text.clear()
         cursor = self.text.textCursor()
         spaced = QTextBlockFormat()
@@ -171,17 +182,21 @@ class SampleView(QDialog):
         muted, human, machine = (_format(name) for name in ("muted", "human", "text"))
         muted.setFontPointSize(self.note.font().pointSizeF())
         cursor.insertText("Prompt, human-written\n", muted)
-        prompt = cursor.position()
-        self._prompt = prompt, prompt
-        if sample.hunt.prompt_text:
-            cursor.insertText(sample.hunt.prompt_text, human)
-            self._prompt = prompt, cursor.position()
+        begun = cursor.position()
+        self._prompt = begun, begun
+        if prompt:
+            cursor.insertText(prompt, human)
+            self._prompt = begun, cursor.position()
         else:
-            cursor.insertText("None: the model started on its own.", muted)
+            none = "None: the model started on its own."
+            cursor.insertText(none if whole else "Nothing of it is left.", muted)
         cursor.insertText("\n\n", human)
         cursor.insertText("Completion, machine-written\n", muted)
         self._completion = cursor.position()
-        cursor.insertText(sample.text, machine)
+        if sample.text or whole:
+            cursor.insertText(sample.text, machine)
+        else:
+            cursor.insertText("Nothing of it is left.", muted)
         cursor.movePosition(QTextCursor.MoveOperation.Start)
         self.text.setTextCursor(cursor)
         self.text.setExtraSelections([_mark(each) for each in self._found()])
@@ -204,10 +219,12 @@ class SampleView(QDialog):
         if top > view // 2:
             bar.setValue(bar.value() + top - view // 3)
 
-    def _write_facts(self, sample: Sample) -> None:
+    def _write_facts(self, sample: Sample | DamagedSample) -> None:
         while (item := self._facts.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
+        if isinstance(sample, DamagedSample):
+            return
         hunt, attempt = sample.hunt, sample.attempt
         recipe = hunt.recipe
         how = "fixed" if hunt.seed_fixed else "drawn"
@@ -261,9 +278,11 @@ class SampleView(QDialog):
     @Slot(bool)
     def _on_copy_asked(self, captioned: bool) -> None:
         sample = self._sample
-        if sample is not None:
+        if isinstance(sample, Sample):
             text = sample.captioned_text if captioned else sample.text
             self._panel.message.emit(copy(text, captioned))
+        elif sample is not None and sample.text and not captioned:
+            self._panel.message.emit(copy(sample.text, captioned))
 
     def _on_remove(self) -> None:
         if self._sample is not None:
@@ -285,11 +304,15 @@ class SampleView(QDialog):
             return
         try:
             self._samples.set_note(sample.id, self.note.text())
-            self._sample = self._samples.get(sample.id)
+            self._sample = self._read(sample.id)
         except ExplorerError as error:
             self._panel.message.emit(str(error))
             return
         self._panel.refresh()
+
+
+def _prompt_of(sample: Sample | DamagedSample) -> str:
+    return sample.hunt.prompt_text if isinstance(sample, Sample) else sample.prompt
 
 
 def _format(name: str) -> QTextCharFormat:

@@ -86,12 +86,16 @@ def _card(seat: Seat, prompt: str) -> Card:
         word = "streaming"
     elif seat.end == "crash":
         word = ""
+    if seat.damage:
+        sign, word = "", "damaged"
     tokens = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
     rest = (seat.caption or "", tokens, ENDS.get(seat.end or "", ""))
     return Card(
-        words=one_line(seat.text) or "(no text)",
+        words=f"This try is damaged: {seat.damage}."
+        if seat.damage
+        else one_line(seat.text) or "(no text)",
         lead=" ".join(filter(None, (f"#{seat.index}", sign, word.lower()))),
         rest=" · ".join(filter(None, rest)),
-        tone=_TONES.get(seat.verdict or "", "text"),
-        before=leading_to(prompt, seat.text or " "),
+        tone="caution" if seat.damage else _TONES.get(seat.verdict or "", "text"),
+        before="" if seat.damage else leading_to(prompt, seat.text or " "),
     )

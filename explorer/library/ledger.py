@@ -110,9 +110,9 @@ class Ledger:
                 " AND steered_from_try IS NULL AND seed = coalesce(?, seed)",
                 (model_id, recipe_json, _sha256(packed), None if seed is None else str(seed)),
             )
-            if hunt_id is not None and self.hunt(hunt_id).damage:
+            if hunt_id is not None and not self._is_whole(hunt_id):
                 self._prompt_id(clean(prompt_text), packed)  # may be all that it lacks
-                hunt_id = None if self.hunt(hunt_id).damage else hunt_id
+                hunt_id = hunt_id if self._is_whole(hunt_id) else None
             if hunt_id is None or new:
                 prompt_id = self._prompt_id(clean(prompt_text), packed)
                 drawn = secrets.randbelow(2**53) if seed is None else seed
@@ -143,6 +143,14 @@ class Ledger:
         if row is None:
             raise LibraryError(f"Hunt {hunt_id} is not in the library any more; it was deleted.")
         return hunt_from_row(row)
+
+    def _is_whole(self, hunt_id: int) -> bool:
+        """Say whether a hunt can be gone on with: nothing of it is damaged that counts."""
+        try:
+            self.verdicts(hunt_id)
+        except LibraryDamagedError:
+            return False
+        return not self.hunt(hunt_id).damage
 
     def tries_on_prompt(self, prompt_ids: Sequence[int]) -> int:
         """Count the plain tries on this prompt over all hunts, whatever model and settings.
