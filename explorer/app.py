@@ -133,7 +133,7 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
     memory = Memory(paths.settings)
     look = theme.theme_for(memory.settings.theme, memory.settings.text_px)
     theme.prepare(app, look, paths.resources / "icons")
-    troubles: list[str] = []
+    troubles = [memory.problem]
     paths, borrowed = with_cache(paths)
     database = open_library(paths, troubles)
     scratch = Database.in_memory() if database.read_only else None

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import platformdirs
 
+from explorer.errors import InputError
+
 APP_NAME = "sample-explorer"
 
 
@@ -35,23 +37,26 @@ class Paths:
     def default(cls, data_dir: Path | None = None) -> Paths:
         """Return the platform's places, or everything below ``data_dir`` when it is given.
 
-        Without it, portable mode has the next word.
+        Without it, portable mode has the next word. Raises :class:`InputError` for a folder whose
+        name is not text: the libraries that read models and tokenizers could not open it.
         """
         package = Path(__file__).resolve().parent
         # An installed wheel carries both inside the package; a checkout has them beside it.
         root = package if (package / "resources").is_dir() else package.parent
         resources, bundled = root / "resources", root / "models"
         if (data_dir := data_dir or portable()) is not None:
-            base = data_dir.expanduser().resolve()
-            return cls(base, base / "cache", base / "logs", resources, bundled)
-        dirs = platformdirs.PlatformDirs(APP_NAME, appauthor=False)
-        return cls(
-            Path(dirs.user_data_dir),
-            Path(dirs.user_cache_dir),
-            Path(dirs.user_log_dir),
-            resources,
-            bundled,
-        )
+            try:
+                base = data_dir.expanduser().resolve()
+            except RuntimeError:  # links that lead in a circle
+                raise InputError(f"The data folder {data_dir} is a link to itself.") from None
+            places = (base, base / "cache", base / "logs")
+        else:
+            dirs = platformdirs.PlatformDirs(APP_NAME, appauthor=False)
+            named = (dirs.user_data_dir, dirs.user_cache_dir, dirs.user_log_dir)
+            places = (Path(named[0]), Path(named[1]), Path(named[2]))
+        for place in places:
+            _check_text(place)
+        return cls(*places, resources, bundled)
 
     @property
     def library(self) -> Path:
@@ -77,6 +82,16 @@ class Paths:
     def model_cache(self) -> Path:
         """Models made from bundled or named folders; safe to delete."""
         return self.cache / "models"
+
+
+def _check_text(place: Path) -> None:
+    try:
+        str(place).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(
+            f"The data folder {str(place)!r} has a name that is not UTF-8; name another one with"
+            " --data-dir."
+        ) from None
 
 
 def portable() -> Path | None:

@@ -18,7 +18,6 @@ There is no repetition penalty, on purpose: the program shows the model, not a c
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -132,8 +131,7 @@ def _number(name: str, value: object, low: float, high: float, why: str) -> None
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or not low <= value <= high
+        or not low <= value <= high  # nor NaN; a whole number may be larger than any float
     ):
         raise RecipeError(
             f"{name} must be a number from {low:g} to {high:g} ({why}), not {value!r}."

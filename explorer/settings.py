@@ -1,8 +1,8 @@
 """What the window remembers between two starts, as one small JSON file.
 
-Nothing here is worth an error: a missing, damaged or hand-edited file costs the settings that
-cannot be read and no more, and a folder that cannot be written costs remembering. The prompt that
-was typed but not yet generated is among it, so that a crash does not take it.
+Nothing here is worth an error: a damaged or hand-edited file costs the settings that cannot be read
+and no more, which is said once, and a folder that cannot be written costs remembering. The prompt
+that was typed but not yet generated is among it, so that a crash does not take it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from explorer.bounded_reading import parse_json, read_bytes, reason_of
 from explorer.errors import RecipeError
 from explorer.recipe import Recipe
 
@@ -25,7 +26,10 @@ TEXT_PX = (10.0, 28.0)
 """Smallest and largest size of prompt and machine text."""
 MOST_LANES = 8
 MOST_MINUTES = 1440
-_LONGEST = 4_000_000  # characters of a text worth reading back
+_LONGEST = 1_000_000  # characters of a text worth reading back
+_LARGEST = 16_000_000  # bytes of a file that the program can have written
+_WIDEST = 1_000_000  # pixels
+_MOST_ROWS = 2**63 - 1  # what SQLite can number
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +74,37 @@ class Settings:
     @classmethod
     def load(cls, path: Path) -> Settings:
         """Read what :meth:`save` wrote; whatever is missing or senseless takes its default."""
+        return cls.read(path)[0]
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[Settings, str]:
+        """Read them as :meth:`load` does; also return a sentence about what could not be read.
+
+        The sentence is empty where all is well, and where there is no such file.
+        """
         try:
-            values: Any = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return cls()
-        if not isinstance(values, dict):
-            return cls()
-        known = {field.name for field in fields(cls)}
-        read: dict[str, Any] = {k: v for k, v in values.items() if k in known and _fits(k, v)}
+            # With a byte order mark: some editors put one first.
+            values = parse_json(read_bytes(path, _LARGEST).decode("utf-8-sig"))
+            if not isinstance(values, dict):
+                raise ValueError("not a JSON object")
+        except (FileNotFoundError, NotADirectoryError):
+            return cls(), ""
+        except (OSError, ValueError) as error:
+            return cls(), (
+                f"The settings in {path} cannot be read ({reason_of(error)}); the program starts"
+                " with those that it comes with."
+            )
+        known = [field.name for field in fields(cls) if field.name in values]
+        wrong = [name for name in known if not _fits(name, values[name])]
+        read: dict[str, Any] = {name: values[name] for name in known if name not in wrong}
         read["splitter"] = tuple(read.get("splitter", ()))
-        return cls(**read)
+        settings = cls(**read)
+        if not wrong:
+            return settings, ""
+        return settings, (
+            f"In the settings in {path} the program cannot use {', '.join(wrong)}; it takes what it"
+            " comes with there."
+        )
 
     def save(self, path: Path) -> str:
         """Write all of it by one rename; return why that failed as a sentence, or an empty text."""
@@ -113,11 +138,15 @@ def _fits(name: str, value: Any) -> bool:
         case "seed":
             return value is None or (_is_whole(value) and 0 <= value < 2**64)
         case "collection":
-            return value is None or _is_whole(value)
+            return value is None or (_is_whole(value) and 0 <= value <= _MOST_ROWS)
         case "until_keep" | "hold" | "control_tokens" | "collection_shown":
             return isinstance(value, bool)
         case "splitter":
-            return isinstance(value, list) and all(_is_whole(x) and 0 <= x < 2**31 for x in value)
+            if not isinstance(value, list) or len(value) > 3:
+                return False
+            return all(_is_whole(x) and 0 <= x <= _WIDEST for x in value)
+        case "recipe":
+            return isinstance(value, str) and len(value) <= _LONGEST and _is_recipe(value)
         case _:
             return isinstance(value, str) and len(value) <= _LONGEST
 
@@ -125,6 +154,13 @@ def _fits(name: str, value: Any) -> bool:
 def is_device(wish: Any) -> bool:
     """Whether ``wish`` names a device as :data:`DeviceWish` says."""
     return isinstance(wish, str) and bool(re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", wish))
+
+
+def _is_recipe(value: str) -> bool:
+    try:
+        return not value or bool(Recipe.from_json(value))
+    except RecipeError:
+        return False
 
 
 def _is_whole(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """The composition root: whatever is wrong at the start, there is a window that says so."""
 
+import json
 import logging
 import os
 import sqlite3
@@ -106,6 +107,58 @@ def test_what_cannot_be_tidied_up_stops_nothing(paths, monkeypatch):
     monkeypatch.setattr("explorer.studies.scratch._clear", refuse)
     (paths.cache / "studies").mkdir(parents=True)
     window_app.tidy(paths)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"collection": ' + b"9" * 400 + b"}",
+        b'{"lanes": ' + b"9" * 400 + b"}",
+        json.dumps({"recipe": '{"temperature": 1' + "0" * 400 + "}"}).encode(),
+        b'{"text_px": NaN, "seed": -1e999}',
+        b'{"splitter": [9999999999, 0, 1]}',
+    ],
+)
+def test_settings_that_cannot_be_used_cost_no_start(paths, qtbot, content):
+    paths.settings.write_bytes(content)
+    with window_on(paths, qtbot) as (window, engine):
+        (sentence,) = window.explore.notices.sentences()
+        assert str(paths.settings) in sentence
+        assert window.memory.settings == replace(Settings(), prompt=window.memory.settings.prompt)
+        load(window)
+        window.do("generate")
+        engine.finish()
+        window.controller.tick()
+        window.do("keep")
+        assert window.controller.review.counts.kept == 1
+    aside = paths.settings.with_name("settings-unread.json")
+    assert aside.read_bytes() == content
+    assert aside.name in sentence
+    with window_on(paths, qtbot) as (window, _):
+        assert window.explore.notices.sentences() == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"geometry": "zz" * 100_000},
+        {"geometry": "01d9d0cb" + "ff" * 500},
+        {"prompt": "a\ud800b\0c\u202e" + "x" * 60_000},
+        {"model": "../../etc\0", "build": "\ud800"},
+        {"splitter": [1_000_000, 1_000_000, 1_000_000]},
+        {"splitter": [0, 0, 0]},
+        {"collection": 2**63 - 1, "seed": 2**64 - 1, "device": "cuda:999", "threads": 1024},
+    ],
+)
+def test_settings_that_are_strange_but_allowed_open_a_window(paths, qtbot, values):
+    paths.settings.write_text(json.dumps(values))
+    with window_on(paths, qtbot) as (window, _):
+        assert window.explore.notices.sentences() == []
+        window.models.start()
+        assert window.explore.lanes.isVisible()
 
 
 def test_a_damaged_library_is_named_and_left_alone(paths, qtbot):

@@ -1,8 +1,37 @@
 """Where things live."""
 
+import os
 import sys
+from pathlib import Path
 
+import pytest
+
+from explorer.errors import InputError
 from explorer.paths import Paths
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")
+def test_a_folder_whose_name_is_not_text_is_refused(tmp_path, monkeypatch):
+    wild = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    wild.mkdir()
+    for make in (lambda: Paths.default(wild), lambda: Paths.default(wild / "data")):
+        with pytest.raises(InputError, match="not UTF-8"):
+            make()
+    monkeypatch.chdir(wild)
+    with pytest.raises(InputError, match="not UTF-8"):
+        Paths.default(Path("data"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(wild))
+    with pytest.raises(InputError, match="--data-dir"):
+        Paths.default()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_folder_that_links_to_itself_is_refused(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    if sys.version_info < (3, 13):  # a later Python finds out when the folder is used
+        with pytest.raises(InputError, match="link to itself"):
+            Paths.default(link)
 
 
 def test_data_dir_holds_everything_that_is_written(tmp_path):

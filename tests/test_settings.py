@@ -1,5 +1,7 @@
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -31,12 +33,54 @@ def test_what_was_saved_is_read_back(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe\x00", b"{" * 100_000, b'{"lanes": 1e999}'],
-)
-def test_a_damaged_file_costs_the_settings_only(tmp_path, content):
+    [
+        b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe\x00", b"{" * 100_000, b"[" * 100_000,
+        b'{"a":' * 100_000, b'{"lanes": 1e999}', '{"lanes": 4}'.encode("utf-16"), b"\0" * 100,
+        b'{"lanes": ' + b"9" * 5000 + b"}", b'{"prompt": "\xff"}', b"NaN",
+        b'{"lanes": [' + b"1," * 3_000_000 + b"1]}",
+    ],
+)  # fmt: skip
+def test_a_damaged_file_costs_the_settings_only_and_is_said(tmp_path, content):
     path = tmp_path / "settings.json"
     path.write_bytes(content)
     assert Settings.load(path) == Settings()
+    problem = Settings.read(path)[1]
+    assert str(path) in problem
+    assert problem.endswith(".")
+    assert len(problem) < 400
+
+
+def test_a_file_without_an_end_is_not_read_to_it(tmp_path):
+    path = tmp_path / "settings.json"
+    with path.open("wb") as file:
+        file.truncate(100_000_000_000)
+    settings, problem = Settings.read(path)
+    assert settings == Settings()
+    assert "larger than 16 MB" in problem
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such devices there")
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, kind):
+    path = tmp_path / "settings.json"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
+    settings, problem = Settings.read(path)
+    assert settings == Settings()
+    assert str(path) in problem
+
+
+def test_a_byte_order_mark_and_repeated_names_are_no_damage(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_bytes(b'\xef\xbb\xbf{"lanes": 2, "lanes": 3, "model": "mine"}')
+    assert Settings.read(path) == (replace(Settings(), lanes=3, model="mine"), "")
 
 
 def test_a_missing_file_gives_the_defaults(tmp_path):
@@ -50,12 +94,24 @@ def test_a_missing_file_gives_the_defaults(tmp_path):
         ("lanes", True), ("lanes", 2.5), ("seed", -1), ("seed", 2**64), ("hold", 1),
         ("splitter", [1, "2"]), ("splitter", "123"), ("splitter", [-1]), ("device", "tpu"),
         ("threads", -3), ("prompt", None), ("geometry", 7), ("collection", "1"),
+        ("collection", -1), ("collection", 2**63), ("splitter", [1] * 4), ("splitter", [2**30] * 3),
+        ("recipe", "{"), ("recipe", '{"top_k": -1}'), ("recipe", "[" * 100_000),
+        ("recipe", '{"temperature": 1' + "0" * 400 + "}"), ("recipe", '{"temperature": NaN}'),
+        *[(name, 10**400) for name in Settings.__slots__],
+        *[(name, -(10**400)) for name in Settings.__slots__],
+        *[(name, float("nan")) for name in Settings.__slots__],
+        *[(name, float("inf")) for name in Settings.__slots__],
+        *[(name, {"a": [1]}) for name in Settings.__slots__],
     ],
+    ids=lambda value: str(value)[:20],
 )  # fmt: skip
 def test_a_senseless_value_takes_its_default_and_leaves_the_others(tmp_path, name, value):
     path = tmp_path / "settings.json"
-    path.write_text(json.dumps({"model": "mine", name: value, "from the future": 1}))
-    assert Settings.load(path) == replace(Settings(), model="mine")
+    path.write_text(json.dumps({"model": "mine"} | {name: value, "from the future": 1}))
+    wanted = Settings() if name == "model" else replace(Settings(), model="mine")
+    settings, problem = Settings.read(path)
+    assert settings == wanted
+    assert name in problem
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ class Memory(QObject):
         super().__init__(parent)
         self._path = path
         self._said = ""
-        self.settings = Settings.load(path)
+        self.settings, self.problem = Settings.read(path)
+        """The present settings, and a sentence about what of the file could not be read."""
+        if self.problem:
+            self._put_aside()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
@@ -38,6 +42,15 @@ class Memory(QObject):
             # Not restarted while it runs: somebody who types without a pause is saved as well.
             if not self._timer.isActive():
                 self._timer.start()
+
+    def _put_aside(self) -> None:
+        """Keep what somebody wrote by hand, or a disk damaged, out of the way of what is saved."""
+        aside = self._path.with_name(f"{self._path.stem}-unread{self._path.suffix}")
+        with contextlib.suppress(OSError):
+            if self._path.is_file():
+                self._path.replace(aside)
+                self.problem += f" The file as it was is {aside.name} now."
+                self.settings.save(self._path)
 
     @Slot()
     def flush(self) -> None:
