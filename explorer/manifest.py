@@ -96,6 +96,8 @@ class Manifest:
     parameters: int
     start_of_text: int | None = None
     """Id that a text without a prompt starts from; None where it is the one that ends a text."""
+    prefix_ids: tuple[int, ...] = ()
+    """Ids that stand before every prompt."""
     source: dict[str, str] = field(default_factory=dict)
     """Where it came from: kind, path or repository, revision, licence; only what is known."""
     hashes: dict[str, str] = field(default_factory=dict)
@@ -129,8 +131,12 @@ class Manifest:
         """Write ``model.json`` into ``folder`` by one rename."""
         part = folder / (FILE_NAME + ".part")
         values = asdict(self)
-        for name in ("start_of_text", "inner"):  # earlier versions know no such entries
-            if values[name] is None:
+        for name in (
+            "start_of_text",
+            "prefix_ids",
+            "inner",
+        ):  # earlier versions know no such entries
+            if values[name] in (None, ()):
                 del values[name]
         part.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         part.replace(folder / FILE_NAME)
@@ -174,7 +180,10 @@ def _from_values(values: Any, path: Path) -> Manifest:
         )
     try:
         builds = {name: _build(name, value) for name, value in dict(values.pop("builds")).items()}
-        manifest = Manifest(**_checked(Manifest, values), builds=builds)
+        prefix = tuple(values.pop("prefix_ids", ()))
+        if not all(type(token) is int for token in prefix):
+            raise TypeError("entry 'prefix_ids' must hold ids")
+        manifest = Manifest(**_checked(Manifest, values), builds=builds, prefix_ids=prefix)
     except (TypeError, KeyError, ValueError) as error:
         raise ModelError(f"{broken} ({error}); {_AGAIN}.") from error
     sizes = (manifest.layers, manifest.heads, manifest.width, manifest.inner_width)
@@ -185,7 +194,7 @@ def _from_values(values: Any, path: Path) -> Manifest:
         figures += (build.kv_head_size, build.top, build.bytes, build.bits or 0, build.block or 0)
     if max(figures) > _LARGEST_NUMBER:
         raise ModelError(f"{broken}: no model is as large as {max(figures):.0e}; {_AGAIN}.")
-    for token in (manifest.end_of_text, manifest.start_of_text):
+    for token in (manifest.end_of_text, manifest.start_of_text, *manifest.prefix_ids):
         if token is not None and not 0 <= token < manifest.vocabulary:
             raise ModelError(f"{broken}: the vocabulary has no token {token}; {_AGAIN}.")
     return manifest

@@ -96,11 +96,13 @@ def room(context: int, max_tokens: int) -> int:
 
 
 def cut(tokens: Tokens, text: str, most: int, end: End, control: bool = False) -> Cut | None:
-    """Return the longest ``first`` or ``last`` part of ``text`` with at most ``most`` tokens.
+    """Return the longest ``first`` or ``last`` part that is a prompt of at most ``most`` tokens.
 
     It consists of whole characters, and alone it has the ids that it had within the text. None
     where there is no such part. Raises what :meth:`Tokens.encode` raises.
     """
+    before = len(tokens.prefix_ids)
+    most -= before
     ids = _ids(tokens, text, most, end, control)
     for count in range(min(most, len(ids)), 0, -1):
         part = ids[-count:] if end == "last" else ids[:count]
@@ -111,7 +113,7 @@ def cut(tokens: Tokens, text: str, most: int, end: End, control: bool = False) -
         if end == "first" and words[:1] == " " and text[:1] != " ":
             words = words[1:]  # the tokenizer has put it there
         if tokens.encode(words, control) == part:
-            return Cut(words, count)
+            return Cut(words, before + count)
     return None
 
 

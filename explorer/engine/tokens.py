@@ -65,17 +65,21 @@ class Tokens:
     start_of_text: int | None
     """Id that a text without a prompt starts from; None where the model has no such token."""
     holes: frozenset[int]
+    prefix_ids: tuple[int, ...]
+    """Ids that stand before every prompt; mostly none."""
 
     def __init__(
         self,
         tokenizer_json: str,
         end_of_text: int | None = None,
         start_of_text: int | None = None,
+        prefix_ids: Sequence[int] = (),
     ) -> None:
         """Read the text of a ``tokenizer.json``; :class:`ModelError` where it is not usable.
 
         ``end_of_text`` is the id that ends a text, ``<|endoftext|>`` by default; ``start_of_text``
-        is the one that a text without a prompt starts from, by default the same.
+        is the one that a text without a prompt starts from, by default the same. ``prefix_ids``
+        stand before every prompt.
         """
         try:
             description = _checked(parse_json(tokenizer_json, _MEMORY))
@@ -96,6 +100,9 @@ class Tokens:
         self.holes = frozenset(range(self.vocabulary)).difference(names.values())
         self.end_of_text = names.get(END_OF_TEXT) if end_of_text is None else end_of_text
         self.start_of_text = self.end_of_text if start_of_text is None else start_of_text
+        self.prefix_ids = tuple(prefix_ids)
+        self._spaced = _adds_space(description.get("pre_tokenizer"))
+        self._complete = names.keys() >= _ALPHABET.keys()
         special = [token for token in description["added_tokens"] if token.get("special")]
         self._special = {token["id"]: str(token["content"]) for token in special}
         self._control = names.get(END_OF_TEXT, self.end_of_text)
@@ -104,7 +111,11 @@ class Tokens:
 
     @classmethod
     def from_folder(
-        cls, folder: Path, end_of_text: int | None = None, start_of_text: int | None = None
+        cls,
+        folder: Path,
+        end_of_text: int | None = None,
+        start_of_text: int | None = None,
+        prefix_ids: Sequence[int] = (),
     ) -> Tokens:
         """Read a model folder's ``tokenizer.json``; :class:`ModelError` where it is not usable."""
         path = folder / FILE_NAME
@@ -114,12 +125,13 @@ class Tokens:
             raise ModelError(
                 f"{path} cannot be read ({reason_of(error)}); import the model again."
             ) from error
-        return cls(text, end_of_text, start_of_text)
+        return cls(text, end_of_text, start_of_text, prefix_ids)
 
     @classmethod
     def of_model(cls, folder: Path, manifest: Manifest) -> Tokens:
         """Read the vocabulary of a model folder, with the tokens that ``model.json`` names."""
-        return cls.from_folder(folder, manifest.end_of_text, manifest.start_of_text)
+        ends = manifest.end_of_text, manifest.start_of_text
+        return cls.from_folder(folder, *ends, manifest.prefix_ids)
 
     def encode(self, text: str, control: bool = False) -> list[int]:
         """Return the ids of ``text``.
@@ -156,15 +168,20 @@ class Tokens:
         return [name for name in found if self.encode(name) != self.encode(name, control=True)]
 
     def prompt(self, text: str, context: int, control: bool = False) -> list[int]:
-        """Return :meth:`encode`'s ids, but refuse at once what is surely longer than ``context``.
+        """Return :meth:`encode`'s ids, behind what stands before every prompt of this model.
 
-        Megabytes would take long, and a lot of memory, to become tokens that nobody can use. Raises
+        That is not put before a text that begins with it, nor before an empty one where it is what
+        such a text starts from anyway. Refused at once is what is surely longer than ``context``:
+        megabytes would take long, and a lot of memory, to become tokens that nobody can use. Raises
         :class:`PromptTooLongError`.
         """
         at_least = len(text) // self._longest  # a character has at least one byte
         if self._lossless and at_least > context:
             raise PromptTooLongError(at_least, context, at_least=True)
-        return self.encode(text, control)
+        ids, prefix = self.encode(text, control), list(self.prefix_ids)
+        if ids[: len(prefix)] == prefix or (not ids and prefix == [self.start_of_text]):
+            return ids
+        return prefix + ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ``ids``; bytes that are no UTF-8 become U+FFFD."""
@@ -210,6 +227,8 @@ class Tokens:
         # Of each byte: the character it belongs to.
         owner = [at for at, character in enumerate(text) for _ in character.encode()]
         ends = list(accumulate(len(self._bytes[token]) for token in ids))
+        if self._spaced and ids and sum(ends[-1:]) == len(owner) + 1:  # a space that was put there
+            owner.insert(0, 0)
         if sum(ends[-1:]) != len(owner):  # a tokenizer that rewrites text first
             return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
         starts = [0, *ends][: len(ends)]
@@ -226,16 +245,18 @@ class Tokens:
         self._tokenizer.encode_special_tokens = not control
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         # A vocabulary without all 256 bytes leaves out, silently, what it cannot spell. An added
-        # token may swallow the spaces around it: those are not missing.
-        if self._lossless and sum(len(self._bytes[token]) for token in ids) < size:
-            missing = next((c for c in text if not self._spells(c)), None)
+        # token may swallow the spaces around it: those are not missing. A space in front makes up
+        # for a missing byte.
+        found = sum(len(self._bytes[token]) for token in ids)
+        if self._lossless and not self._complete and (found < size or self._spaced):
+            missing = next((c for c in dict.fromkeys(text) if not self._spells(c)), None)
             if missing is not None:
                 raise PromptError(f"This model's vocabulary cannot spell {missing!r}; remove it.")
         return ids
 
     def _spells(self, character: str) -> bool:
         ids = self._tokenizer.encode(character, add_special_tokens=False).ids
-        return sum(len(self._bytes[token]) for token in ids) >= len(character.encode())
+        return b"".join(self._bytes[token] for token in ids).endswith(character.encode())
 
 
 def _checked(description: Any) -> dict[str, Any]:
@@ -251,6 +272,17 @@ def _checked(description: Any) -> dict[str, Any]:
         for token in added
     ]
     return description
+
+
+def _adds_space(pre_tokenizer: Any) -> bool:
+    """Return whether a text, or each of its pieces, gets a space in front where it has none."""
+    match pre_tokenizer:
+        case {"type": "Sequence", "pretokenizers": list(steps)}:
+            return any(map(_adds_space, steps))
+        case {"type": "ByteLevel"}:
+            return pre_tokenizer.get("add_prefix_space", True) is True
+        case _:
+            return False
 
 
 def _byte_alphabet() -> dict[str, int]:

@@ -96,6 +96,8 @@ def is_intact(model: Installed, build: str) -> bool:
         return False
     try:
         with open_checkpoint(source_folder(model)) as checkpoint:
+            if model.manifest:
+                checkpoint.follow(model.manifest, model.folder)
             return _is_text(model.folder / TOKENIZER_FILE, checkpoint.tokenizer.json)
     except (CheckpointError, ModelError):
         return True
@@ -200,7 +202,7 @@ def _ask_source(progress: Progress, model: Installed) -> tuple[_Answers | None, 
     try:
         with open_checkpoint(source_folder(model)) as checkpoint:
             if manifest:
-                checkpoint.follow(manifest)
+                checkpoint.follow(manifest, model.folder)
             tokens = Tokens(checkpoint.tokenizer.json, checkpoint.end_of_text)
             ids = parity.fixed_ids(tokens, checkpoint.config.context)
             logits = forward.logits(checkpoint, ids, _worded(progress, "Asking the source"))

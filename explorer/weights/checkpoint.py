@@ -8,6 +8,7 @@ takes its hash on the way, so that a fingerprint costs no second pass.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -19,6 +20,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.bounded_reading import read_text
 from explorer.errors import CheckpointError
 from explorer.manifest import Manifest
 from explorer.weights.config import Config, read_config
@@ -30,7 +32,9 @@ from explorer.weights.safetensors import SafetensorsFile
 from explorer.weights.safetensors_choice import INDEX
 from explorer.weights.source import Source, shown
 from explorer.weights.tensors import TensorFile
+from explorer.weights.tokenizer import FILE_NAME as TOKENIZER_FILE
 from explorer.weights.tokenizer import TokenizerFile, read_tokenizer
+from explorer.weights.tokenizer_parts import same_but_for_space
 
 HEAD = "lm_head.weight"
 EMBEDDING = "wte.weight"
@@ -83,7 +87,11 @@ class Checkpoint:
         self.tokenizer = tokenizer
         self.end_of_text = end_token(config, tokenizer)
         """Id that ends a text."""
-        self.start_of_text = start_token(config, tokenizer)
+        self.prefix_ids = tokenizer.prefix_ids
+        """Ids that stand before every prompt."""
+        self.start_of_text = (
+            self.prefix_ids[-1] if self.prefix_ids else start_token(config, tokenizer)
+        )
         """Id that a text without a prompt starts from."""
         self._files = files
         self._digests: dict[str, str] = {}
@@ -143,14 +151,22 @@ class Checkpoint:
         """Return the tensor that is meant: a model without a head of its own has the embedding."""
         return EMBEDDING if self.tied and name == HEAD else name
 
-    def follow(self, manifest: Manifest) -> None:
-        """Let texts end and start at the tokens that a model folder made of this was given.
+    def follow(self, manifest: Manifest, folder: Path | None = None) -> None:
+        """Let texts begin, end and start at the tokens that a model folder made of this was given.
 
-        Earlier versions chose by another rule, and what a folder does must stay what it was: its
+        Where ``folder`` is that folder, a space before texts is as in its ``tokenizer.json`` too.
+        Earlier versions chose by other rules, and what a folder does must stay what it was: its
         samples name its fingerprint, which these tokens are part of.
         """
         end, start = manifest.end_of_text, manifest.start_of_text
         self.end_of_text, self.start_of_text = end, end if start is None else start
+        self.prefix_ids = manifest.prefix_ids
+        if folder is None:
+            return
+        with contextlib.suppress(OSError, ValueError):  # it is made anew where it cannot be read
+            made = read_text(folder / TOKENIZER_FILE, 2 * len(self.tokenizer.json.encode()))
+            if same_but_for_space(made, self.tokenizer.json):
+                self.tokenizer = self.tokenizer._replace(json=made)
 
     def files(self) -> tuple[str, ...]:
         """Return the names of the files that this checkpoint is made of."""
@@ -173,6 +189,8 @@ class Checkpoint:
         sizes = {**asdict(self.config), "end_of_text": self.end_of_text}
         if self.start_of_text != self.end_of_text:  # else as before there was such an entry
             sizes["start_of_text"] = self.start_of_text
+        if self.prefix_ids:
+            sizes["prefix_ids"] = self.prefix_ids
         # Rows without a token are never used: padding a vocabulary makes no other model. Whether
         # there is a head of its own, the tensors tell.
         for name in ("rows", "own_head", "file", "ends", "start"):

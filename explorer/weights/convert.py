@@ -141,7 +141,7 @@ def add_build(
     part = folder / (build + PART)
     opened = open_checkpoint(source) if source else _kept(origin, manifest.name)
     with opened as checkpoint, explained(folder):
-        checkpoint.follow(manifest)
+        checkpoint.follow(manifest, folder)
         _check_room(folder, checkpoint, [build], copy_source=False)
         discard(part)
         try:
@@ -305,6 +305,7 @@ def _fill(
         vocabulary=checkpoint.tokenizer.vocabulary,
         end_of_text=end,
         start_of_text=None if start == end else start,
+        prefix_ids=checkpoint.prefix_ids,
         parameters=checkpoint.parameters,
         source=source,
         hashes=hashes,

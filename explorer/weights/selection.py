@@ -95,7 +95,7 @@ def _external(export: str, files: Collection[str]) -> list[str]:
 def _tokenizer(repository: Repository) -> list[str]:
     files: Mapping[str, HubFile] = repository.files
     if "tokenizer.json" in files:
-        return ["tokenizer.json"]
+        return [name for name in ("tokenizer.json", "tokenizer_config.json") if name in files]
     if "vocab.json" in files and "merges.txt" in files:
         return [name for name in PAIR_FILES if name in files]
     raise DownloadError(

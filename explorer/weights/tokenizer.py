@@ -11,17 +11,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer, pre_tokenizers
 
 from explorer.errors import CheckpointError
 from explorer.weights.source import Source, shorten, shown
+from explorer.weights.tokenizer_parts import (
+    SAVE,
+    adds_space,
+    byte_level,
+    named_in_front,
+    normalizer,
+    pre_tokenizer,
+    tokens_in_front,
+)
 
 END_OF_TEXT = "<|endoftext|>"
 
-_WHOLE = "tokenizer.json"
+FILE_NAME = "tokenizer.json"
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 """Vocabulary and merges, as Hugging Face and as OpenAI called them."""
 _ADDED = "added_tokens.json"
@@ -29,6 +38,14 @@ _SPECIAL = "special_tokens_map.json"
 _SETTINGS = "tokenizer_config.json"
 _BESIDE = (_ADDED, _SPECIAL, _SETTINGS)
 """What transformers writes beside a pair about the tokens that were added."""
+_FOREIGN = (
+    "vocab.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+)
+"""Vocabularies of WordPiece, SentencePiece and tiktoken."""
 PAIR_FILES = (*_PAIRS[0], *_BESIDE)
 """All that a published tokenizer without ``tokenizer.json`` may consist of."""
 
@@ -42,8 +59,6 @@ _MAX_MERGES = 20
 _MAX_SPECIAL = 16
 """Tokens of a vocabulary without merges that pass for special ones."""
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
-_NORMALIZERS = ("NFC", "NFD", "NFKC", "NFKD", "Lowercase")
-_SAVE = "save the model again with a GPT-2 tokenizer"
 
 
 class TokenizerFile(NamedTuple):
@@ -59,6 +74,8 @@ class TokenizerFile(NamedTuple):
     """Ids below V that have no token, ascending."""
     controls: frozenset[int]
     """Ids that no text is made of: added tokens, and longer ones that no merge makes."""
+    prefix_ids: tuple[int, ...] = ()
+    """Ids that stand before every text."""
 
 
 class _Parts(NamedTuple):
@@ -69,10 +86,12 @@ class _Parts(NamedTuple):
     merges: list[Any]
     added: list[Any]
     pre_tokenizer: dict[str, Any]
-    normalizer: str | None = None
+    normalizer: dict[str, Any] | None = None
+    prefix: Sequence[Any] = ()
+    """Ids that stand before every text, or names of tokens."""
     unknown: str | None = None
     ignore_merges: bool = False
-    merges_file: str = _WHOLE
+    merges_file: str = FILE_NAME
 
 
 def tokenizer_files(source: Source) -> tuple[str, ...]:
@@ -80,13 +99,19 @@ def tokenizer_files(source: Source) -> tuple[str, ...]:
 
     Raises :class:`CheckpointError` where a folder has none.
     """
-    if source.has(_WHOLE):
-        return (_WHOLE,)
+    if source.has(FILE_NAME):
+        return (FILE_NAME, *filter(source.has, (_SETTINGS,)))
     for pair in _PAIRS:
         if all(map(source.has, pair)):
             return (*pair, *filter(source.has, _BESIDE))
+    for name in _FOREIGN:
+        if source.has(name):
+            raise CheckpointError(
+                f"{source.folder} has another kind of tokenizer ({name}) than GPT-2's byte-level "
+                "BPE, so its tokens cannot be shown; choose a model with a GPT-2 tokenizer."
+            )
     raise CheckpointError(
-        f"{source.folder} has no tokenizer: {_WHOLE} is expected, or vocab.json together with "
+        f"{source.folder} has no tokenizer: {FILE_NAME} is expected, or vocab.json together with "
         "merges.txt, or encoder.json together with vocab.bpe."
     )
 
@@ -98,32 +123,37 @@ def read_tokenizer(source: Source, rows: int) -> TokenizerFile:
     token has no place among the ``rows`` embedding rows of the model.
     """
     files = tokenizer_files(source)
-    parts = _from_tokenizer_json(source) if files == (_WHOLE,) else _from_pair(source, files)
+    settings = source.json(_SETTINGS, _LIMIT) if _SETTINGS in files else {}
+    parts = (
+        _from_tokenizer_json(source, settings)
+        if files[0] == FILE_NAME
+        else _from_pair(source, files, settings)
+    )
     # First of all: what cannot fit is not worth the seconds that a huge vocabulary takes.
     _check_fit(parts, len(parts.vocab), rows)
     return _canonical(parts, rows)
 
 
-def _from_tokenizer_json(source: Source) -> _Parts:
-    file = _WHOLE
+def _from_tokenizer_json(source: Source, settings: dict[str, Any]) -> _Parts:
+    file = FILE_NAME
     values = source.json(file, _LIMIT, _MEMORY)
     model = _object(values.get("model"), file, "model")
     # Files from before the entry existed hold BPE too, recognisable by their merges.
     kind = model.get("type", "BPE" if "merges" in model else None)
     if kind != "BPE":
         raise CheckpointError(
-            f"{file}: model.type must be 'BPE', as GPT-2's, found {shown(kind)}; {_SAVE}."
+            f"{file}: model.type must be 'BPE', as GPT-2's, found {shown(kind)}; {SAVE}."
         )
     for name in ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(name):
             raise CheckpointError(
                 f"{file}: model.{name} must be empty for a byte-level tokenizer, "
-                f"found {shown(model[name])}; {_SAVE}."
+                f"found {shown(model[name])}; {SAVE}."
             )
     decoder = values.get("decoder")
     if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
         raise CheckpointError(
-            f"{file}: the decoder must be ByteLevel, found {shown(decoder)}; {_SAVE}."
+            f"{file}: the decoder must be ByteLevel, found {shown(decoder)}; {SAVE}."
         )
     added = values.get("added_tokens")
     added = [] if added is None else added
@@ -138,14 +168,15 @@ def _from_tokenizer_json(source: Source) -> _Parts:
         vocab,
         merges,
         added,
-        _byte_level(values.get("pre_tokenizer"), file),
-        _normalizer(values.get("normalizer"), file),
+        pre_tokenizer(values.get("pre_tokenizer"), file, settings),
+        normalizer(values.get("normalizer"), file),
+        tokens_in_front(values.get("post_processor"), file),
         unknown if isinstance(unknown, str) and unknown else None,
         model.get("ignore_merges") is True,
     )
 
 
-def _from_pair(source: Source, files: tuple[str, ...]) -> _Parts:
+def _from_pair(source: Source, files: tuple[str, ...], settings: dict[str, Any]) -> _Parts:
     vocab_file, merges_file = files[:2]
     vocab = source.json(vocab_file, _LIMIT, _MEMORY)
     text = source.text(merges_file, _LIMIT).replace("\r\n", "\n")
@@ -161,8 +192,9 @@ def _from_pair(source: Source, files: tuple[str, ...]) -> _Parts:
             f"{vocab_file}; it is truncated or belongs to another model."
         )
     added = _added_beside(source, files, vocab)
-    plain = {"add_prefix_space": False, "use_regex": True}
-    return _Parts(vocab_file, vocab, lines, added, plain, merges_file=merges_file)
+    plain = byte_level(prefix_space=adds_space(settings))
+    prefix = named_in_front(settings)
+    return _Parts(vocab_file, vocab, lines, added, plain, prefix=prefix, merges_file=merges_file)
 
 
 def _added_beside(source: Source, files: tuple[str, ...], vocab: dict[str, Any]) -> list[Any]:
@@ -207,36 +239,6 @@ def _object(value: Any, file: str, name: str) -> dict[str, Any]:
     return value
 
 
-def _byte_level(value: Any, file: str) -> dict[str, Any]:
-    """Return the two settings that matter of a ByteLevel pre-tokenizer."""
-    match value:
-        case {"type": "Sequence", "pretokenizers": [dict(only)]}:
-            value = only
-        case _:
-            pass
-    if not isinstance(value, dict) or value.get("type") != "ByteLevel":
-        raise CheckpointError(
-            f"{file}: the pre_tokenizer must be ByteLevel, found {shown(value)}; {_SAVE}."
-        )
-    return {
-        "add_prefix_space": value.get("add_prefix_space") is True,
-        "use_regex": value.get("use_regex", True) is not False,
-    }
-
-
-def _normalizer(value: Any, file: str) -> str | None:
-    match value:
-        case None | {"type": "Sequence", "normalizers": []}:
-            return None
-        case {"type": str(kind)} if kind in _NORMALIZERS:
-            return kind
-        case _:
-            raise CheckpointError(
-                f"{file}: the normalizer must be null or one of {', '.join(_NORMALIZERS)}, "
-                f"found {shown(value)}; {_SAVE}."
-            )
-
-
 def _check_fit(parts: _Parts, needed: int, rows: int) -> None:
     if needed > rows:
         raise CheckpointError(
@@ -262,16 +264,15 @@ def _canonical(parts: _Parts, rows: int) -> TokenizerFile:
     vocabulary = max(by_id) + 1
     merges = _check_merges(parts, ids)
     _check_fit(parts, vocabulary, rows)
-    byte_level = {"type": "ByteLevel", "trim_offsets": False, **parts.pre_tokenizer}
     values = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "normalizer": {"type": parts.normalizer} if parts.normalizer else None,
-        "pre_tokenizer": byte_level,
+        "normalizer": parts.normalizer,
+        "pre_tokenizer": parts.pre_tokenizer,
         "post_processor": None,
-        "decoder": {**byte_level, "add_prefix_space": False, "use_regex": True},
+        "decoder": byte_level(prefix_space=False),
         "model": {
             "type": "BPE",
             "dropout": None,
@@ -291,7 +292,18 @@ def _canonical(parts: _Parts, rows: int) -> TokenizerFile:
     # A tokenizer that ignores its merges finds any token of the vocabulary in a text.
     made = set(ids) if parts.ignore_merges else {left + right for left, right in merges}
     controls = _controls(ids, added, made)
-    return TokenizerFile(text, vocabulary, ids.get(END_OF_TEXT), holes, controls)
+    prefix = tuple(_check_prefix(token, ids, by_id, parts.file) for token in parts.prefix)
+    return TokenizerFile(text, vocabulary, ids.get(END_OF_TEXT), holes, controls, prefix)
+
+
+def _check_prefix(token: Any, ids: dict[str, int], by_id: dict[int, str], file: str) -> int:
+    """Return the id of a token that stands before every text, given by its id or its name."""
+    found = ids.get(token) if isinstance(token, str) else token
+    if isinstance(found, bool) or not isinstance(found, int) or found not in by_id:
+        raise CheckpointError(
+            f"{file} has no token {shown(token)}, which is to stand before every text; {SAVE}."
+        )
+    return found
 
 
 def _controls(ids: dict[str, int], added: list[dict[str, Any]], made: set[str]) -> frozenset[int]:
@@ -357,7 +369,7 @@ def _check_vocab(parts: _Parts, added: list[dict[str, Any]]) -> dict[str, int]:
         if word not in free and not (0 < len(word) <= _MAX_TOKEN and alphabet.issuperset(word)):
             raise CheckpointError(
                 f"{parts.file}: token {shown(word)} is not written in GPT-2's byte alphabet, "
-                f"so this is another kind of tokenizer; {_SAVE}."
+                f"so this is another kind of tokenizer; {SAVE}."
             )
     return ids
 
@@ -386,5 +398,5 @@ def _try(text: str, file: str) -> None:
         raise CheckpointError(f"{file} holds a lone surrogate, which is not text.") from error
     except Exception as error:  # the library raises nothing more specific
         raise CheckpointError(
-            f"{file} is not a usable tokenizer ({shorten(str(error))}); {_SAVE}."
+            f"{file} is not a usable tokenizer ({shorten(str(error))}); {SAVE}."
         ) from error

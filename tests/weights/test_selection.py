@@ -33,7 +33,8 @@ REAL = (
 
 
 def test_of_everything_only_what_is_needed() -> None:
-    assert chosen(*REAL) == ["config.json", "tokenizer.json", "README.md", "model.safetensors"]
+    tokenizer = ["tokenizer.json", "tokenizer_config.json"]
+    assert chosen(*REAL) == ["config.json", *tokenizer, "README.md", "model.safetensors"]
 
 
 def test_shards_with_their_index() -> None:
