@@ -24,8 +24,11 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 from explorer.gui.card_model import CARD, WORDS, Card, Index
 from explorer.gui.excerpt import LEAD, Excerpt, passage
 from explorer.gui.guard import guarded
+from explorer.gui.measure import column_width
 from explorer.gui.theme import UNIT, colour
 from explorer.library.search import Needle
+
+LINES_IF_WIDE = 2
 
 
 @guarded
@@ -35,9 +38,15 @@ class CardDelegate(QStyledItemDelegate):
     def __init__(self, lines: int = 2) -> None:
         """Paint words on at most ``lines`` lines."""
         super().__init__()
-        self._lines = lines
+        self._most = self._lines = lines
         self.needle = Needle()
         """What is marked."""
+
+    def fit(self, width: int, font: QFont) -> bool:
+        """Take fewer lines for cards that are wider than a column; say whether that is new."""
+        lines = self._most if width <= column_width(font) else min(self._most, LINES_IF_WIDE)
+        changed, self._lines = lines != self._lines, lines
+        return changed
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Return one height for all cards, whatever they say: a long list is laid out at once."""

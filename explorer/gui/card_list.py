@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from PySide6.QtCore import QEvent, QModelIndex, QObject, QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QListView,
@@ -66,7 +66,7 @@ class CardList(QWidget):
         lines: int = 2,
     ) -> None:
         """Show ``model``; ``search`` returns which of some ids match a text, ``empty`` is said
-        where there is nothing. A card has ``lines`` lines of words."""
+        where there is nothing. A card has at most ``lines`` lines of words."""
         super().__init__(parent)
         self.model = model
         self._search = search
@@ -177,6 +177,12 @@ class CardList(QWidget):
     def sweeping(self) -> bool:
         """Whether ids are still being read."""
         return self._sweep.isActive()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Lay the cards out for another width."""
+        super().resizeEvent(event)
+        if self._delegate.fit(self.width(), self.view.font()):
+            self.view.scheduleDelayedItemsLayout()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Copy a row's text, where Qt would copy what a screen reader says."""

@@ -155,8 +155,9 @@ class HistoryPage(QWidget):
         grid.setColumnStretch(1, 1)
         for row, name in enumerate(("Recipe", "Model", "Seed", "Begun", "Last used")):
             value = label("", "label", wrap=True, name=name)
+            value.setAlignment(Qt.AlignmentFlag.AlignTop)
             self._facts[name] = value
-            grid.addWidget(label(name, "muted"), row, 0)
+            grid.addWidget(label(name, "muted"), row, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(value, row, 1)
         prompt_area = QScrollArea()
         prompt_area.setProperty("role", "reading")

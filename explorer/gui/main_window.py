@@ -286,9 +286,7 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def _show_tries(self) -> None:
-        self.tries.refresh()
-        self.tries.show()
-        self.tries.raise_()
+        self.tries.show_now()
 
     def _show_about(self) -> None:
         if self.about is None:  # it reads the licences of everything, which few ask for

@@ -6,7 +6,9 @@ every letter it has, and up to a quarter off.
 
 from __future__ import annotations
 
+from PySide6.QtCore import QSize
 from PySide6.QtGui import QFont, QFontMetricsF
+from PySide6.QtWidgets import QWidget
 
 LETTERS = 90
 """On one line at most, more or less."""
@@ -19,3 +21,13 @@ _PROSE = (
 def column_width(font: QFont) -> int:
     """Return in pixels how wide :data:`LETTERS` of prose are in ``font``."""
     return round(QFontMetricsF(font).horizontalAdvance(_PROSE) * LETTERS / len(_PROSE))
+
+
+def window_size(window: QWidget, letters: int, lines: int) -> QSize:
+    """Return the size of a window with so many letters on so many lines, whatever the font; no more
+    than the screen has.
+    """
+    font = window.font()
+    width = round(column_width(font) * letters / LETTERS)
+    height = round(QFontMetricsF(font).lineSpacing() * lines)
+    return QSize(width, height).boundedTo(window.screen().availableSize())

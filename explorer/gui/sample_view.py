@@ -34,9 +34,10 @@ from explorer.gui.card_delegate import found_format, units
 from explorer.gui.card_model import first_words
 from explorer.gui.clipboard import copy
 from explorer.gui.collection_panel import CollectionPanel
-from explorer.gui.controls import label
+from explorer.gui.controls import Fold, label
 from explorer.gui.guard import guarded
 from explorer.gui.lane_text import lead_in
+from explorer.gui.measure import window_size
 from explorer.gui.reading_text import ReadingText
 from explorer.gui.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour, set_role
 from explorer.gui.wording import ENDINGS, local_time, number_of
@@ -45,6 +46,8 @@ from explorer.library.search import Needle
 
 FINGERPRINT = "Build fingerprint"
 """The Models page names another one, that of the model, which is the same for all its builds."""
+LEAST_LINES = 6
+"""Of the text, where the window is low."""
 TITLE = 120
 """Characters of a sample in the title of its window."""
 
@@ -61,7 +64,7 @@ class SampleView(QDialog):
         self._samples = samples
         self._panel = panel
         self._sample: Sample | DamagedSample | None = None
-        self.resize(180 * UNIT, 170 * UNIT)
+        self._sized = False
         self.setModal(False)
         self.caption = label("", "kept", wrap=True, name="Caption")
         self.place = label("", "muted")
@@ -103,6 +106,11 @@ class SampleView(QDialog):
         self._facts.setVerticalSpacing(UNIT)
         self._facts.setColumnStretch(1, 1)
         self._facts.setColumnStretch(3, 1)
+        self._facts.setContentsMargins(0, 0, 0, 0)
+        facts = QWidget()
+        facts.setLayout(self._facts)
+        fold = Fold(facts)  # large text in a small window must leave room to read the sample
+        facts.setProperty("role", "background")
         foot = QHBoxLayout()
         foot.setSpacing(2 * UNIT)
         for button in (self.copy, self.copy_caption, self.move_button):
@@ -115,7 +123,7 @@ class SampleView(QDialog):
         column.addLayout(head)
         column.addWidget(card, 1)
         column.addWidget(self.note)
-        column.addLayout(self._facts)
+        column.addWidget(fold)
         column.addLayout(foot)
 
     def _button(
@@ -141,6 +149,10 @@ class SampleView(QDialog):
             return
         self._panel.list.choose(try_id)
         self._show_sample()
+        self.text.setMinimumHeight(LEAST_LINES * self.text.fontMetrics().lineSpacing())
+        if not self._sized:  # after that it is the person's
+            self._sized = True
+            self.resize(window_size(self, 110, 40))
         self.show()
         self._show_place()
         self.activateWindow()
@@ -242,8 +254,9 @@ class SampleView(QDialog):
         for number, (name, value) in enumerate(facts):
             row, column = number // 2, 2 * (number % 2)
             shown = label(value, "label", wrap=True, name=name)
+            shown.setAlignment(Qt.AlignmentFlag.AlignTop)
             shown.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            self._facts.addWidget(label(name, "muted"), row, column)
+            self._facts.addWidget(label(name, "muted"), row, column, Qt.AlignmentFlag.AlignTop)
             self._facts.addWidget(shown, row, column + 1)
             if name == FINGERPRINT:
                 shown.setToolTip(f"{hunt.model.fingerprint}\n{_versions(sample)}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QDialog, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QVBoxLayout, QWidget
 
 from explorer.gui import theme
 from explorer.gui.card_list import CardList
@@ -19,6 +19,7 @@ from explorer.gui.clipboard import copy
 from explorer.gui.controls import label
 from explorer.gui.excerpt import leading_to, one_line
 from explorer.gui.lane import ENDS, VERDICTS
+from explorer.gui.measure import window_size
 from explorer.library.search import Needle
 from explorer.seats import Seat
 from explorer.showing import Showing
@@ -43,7 +44,7 @@ class TriesDialog(QDialog):
         self._seats: dict[int, Seat] = {}
         self.setWindowTitle("All tries of this hunt")
         self.setModal(False)
-        self.resize(130 * theme.UNIT, 140 * theme.UNIT)
+        self._sized = False
         self.list = CardList(
             CardModel(self._read),
             self._search,
@@ -54,11 +55,27 @@ class TriesDialog(QDialog):
         self.list.opened.connect(self.try_chosen)
         self.list.copy_asked.connect(self._on_copy_asked)
         QShortcut(QKeySequence.StandardKey.Find, self, self.list.seek)
+        card = QFrame()
+        card.setProperty("role", "card")
+        inside = QVBoxLayout(card)
+        inside.setContentsMargins(*[2 * theme.UNIT] * 4)
+        inside.addWidget(self.list)
         column = QVBoxLayout(self)
         column.setContentsMargins(*[theme.PADDING] * 4)
         column.setSpacing(theme.GAP)
-        column.addWidget(label("Enter shows a try in the chosen lane.", "muted"))
-        column.addWidget(self.list, 1)
+        column.addWidget(label("Enter shows a try in the chosen lane.", "muted", wrap=True))
+        column.addWidget(card, 1)
+
+    def show_now(self) -> None:
+        """List the tries as they are, come to the front, and take the keyboard."""
+        self.refresh()
+        if not self._sized:  # after that it is the person's
+            self._sized = True
+            self.resize(window_size(self, 84, 32))
+        self.show()
+        self.raise_()
+        self.activateWindow()
+        self.list.take_focus()
 
     def refresh(self) -> None:
         """Read the tries again."""

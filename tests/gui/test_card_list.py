@@ -276,3 +276,22 @@ def test_a_short_list_is_read_in_one_go(cards):
     cards.set_source(source([3, 2, 1]))
     assert not cards.sweeping()
     assert list(cards.model.ids()) == [3, 2, 1]
+
+
+def test_a_wide_list_needs_fewer_lines_for_a_card(shelf, qtbot):
+    cards = CardList(CardModel(shelf.read), shelf.search, "Samples", "Nothing yet.", lines=3)
+    qtbot.addWidget(cards)
+    cards.set_ids([1, 2])
+    cards.show()
+
+    def height():
+        qtbot.waitUntil(lambda: cards.view.visualRect(cards.model.index(0)).height() > 0)
+        cards.view.viewport().grab()
+        return cards.view.visualRect(cards.model.index(0)).height()
+
+    heights = []
+    for width in (300, 1900, 300):
+        cards.resize(width, 600)
+        heights.append(height())
+    assert heights[0] - heights[1] == cards.view.fontMetrics().lineSpacing()
+    assert heights[2] == heights[0]

@@ -3,7 +3,7 @@ from PySide6.QtGui import QGuiApplication
 
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.sample_view import SampleView
-from explorer.gui.theme import DARK, Theme, apply, colour
+from explorer.gui.theme import DARK, LIGHT, Theme, apply, colour
 from tests.gui.controls_of import nameless
 
 
@@ -179,3 +179,15 @@ def test_its_lines_are_no_longer_than_one_can_read(view, panel, shelf, qapp):
     block = view.text.document().lastBlock()
     lines = [block.layout().lineAt(n).textLength() for n in range(block.layout().lineCount())]
     assert 75 < max(lines) < 105
+
+
+@pytest.mark.parametrize("size", [10, 28])
+def test_there_is_room_for_the_text_however_large_it_is(view, panel, kept, qapp, size):
+    apply(qapp, Theme(LIGHT, size))
+    panel.opened.emit(kept[0])
+    view.resize(860, 600)
+    qapp.processEvents()
+    assert view.text.height() >= 6 * view.text.fontMetrics().lineSpacing()
+    for button in (view.copy, view.copy_caption, view.remove):
+        assert view.rect().contains(button.geometry())
+    apply(qapp, Theme(LIGHT))
