@@ -31,7 +31,9 @@ from explorer.version import version
 Arguments = argparse.Namespace
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
-FORMATS = ("jsonl", "markdown", "html")
+# The library's NAMES of formats, written out so that --help need not import it.
+FORMATS = {"jsonl": "jsonl", "json": "jsonl", "markdown": "markdown", "md": "markdown",
+           "html": "html", "htm": "html"}  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):
@@ -309,7 +311,8 @@ def _add_model_studies(actions: Commands[_Parser]) -> None:
 def _add_export(commands: Commands[_Parser]) -> None:
     parser = _new(commands, "export", "Write a collection of samples into a file.")
     parser.add_argument("collection", metavar="COLLECTION", help="its name")
-    parser.add_argument("--format", choices=FORMATS, required=True)
+    forms = "jsonl, markdown or html; json, md and htm are understood too"
+    parser.add_argument("--format", type=_format, required=True, metavar="FORMAT", help=forms)
     output = "the file, replaced if it is there; a pipe or device is written into; - for stdout"
     parser.add_argument("--output", required=True, metavar="F", help=output)
 
@@ -369,6 +372,15 @@ def _source(text: str) -> Path:
     if not text:  # likewise
         raise argparse.ArgumentTypeError("must name a folder or one of its files, not ''")
     return Path(text)
+
+
+def _format(text: str) -> str:
+    try:
+        return FORMATS[text.lower().removeprefix(".")]
+    except KeyError:
+        raise argparse.ArgumentTypeError(
+            f"must be jsonl, markdown or html (or json, md, htm), not {text!r}"
+        ) from None
 
 
 def _device(text: str) -> str:

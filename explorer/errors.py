@@ -43,6 +43,16 @@ class InputError(ExplorerError):
 class RecipeError(InputError):
     """A sampling setting is outside its allowed range."""
 
+    setting = ""
+    """Which one, where it is one alone; its name begins the sentence."""
+
+    @classmethod
+    def of(cls, setting: str, must: str) -> RecipeError:
+        """Return the refusal of what is given for ``setting``, such as "must be at least 1."."""
+        error = cls(f"{setting} {must}")
+        error.setting = setting
+        return error
+
 
 class PromptError(InputError):
     """A prompt cannot be run with this model and recipe."""

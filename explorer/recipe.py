@@ -122,8 +122,8 @@ class Recipe:
 
 def _whole(name: str, value: object, low: int, high: int, why: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise RecipeError(
-            f"{name} must be a whole number from {low} to {high} ({why}), not {value!r}."
+        raise RecipeError.of(
+            name, f"must be a whole number from {low} to {high} ({why}), not {value!r}."
         )
 
 
@@ -133,11 +133,11 @@ def _number(name: str, value: object, low: float, high: float, why: str) -> None
         or not isinstance(value, int | float)
         or not low <= value <= high  # nor NaN; a whole number may be larger than any float
     ):
-        raise RecipeError(
-            f"{name} must be a number from {low:g} to {high:g} ({why}), not {value!r}."
+        raise RecipeError.of(
+            name, f"must be a number from {low:g} to {high:g} ({why}), not {value!r}."
         )
 
 
 def _choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise RecipeError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+        raise RecipeError.of(name, f"must be one of {', '.join(allowed)}, not {value!r}.")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from explorer.__main__ import main
+from explorer.cli import FORMATS
 from explorer.commands.console import Progress
 from explorer.commands.opening import choose_build
 from explorer.engine.device import Facts, Gpu
@@ -18,6 +19,7 @@ from explorer.engine.tokens import Tokens
 from explorer.errors import DeviceError, InputError
 from explorer.library.collections_ import Collections
 from explorer.library.database import Database
+from explorer.library.export import NAMES
 from explorer.library.history import History
 from explorer.library.ledger import Hunt, Ledger
 from explorer.library.statistics import Counts
@@ -549,6 +551,27 @@ def test_bench_measures_the_memory_of_a_gpu(run: Run, monkeypatch: pytest.Monkey
     assert "a GPU with faster memory." in out
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("md", "markdown"), ("markdown", "markdown"), ("html", "html"), ("htm", "html"),
+        ("json", "jsonl"), ("jsonl", "jsonl"), ("MD", "markdown"), (".htm", "html"),
+    ],
+)  # fmt: skip
+def test_a_format_has_the_names_that_people_know(
+    run: Run, tmp_path: Path, typed: str, meant: str
+) -> None:
+    with Database.open(Paths.default(tmp_path).library):
+        pass
+    assert FORMATS == NAMES
+    words = ["export", "Kept samples", "--output", "-", "--format"]
+    code, out, err = run(*words, typed, data_dir=tmp_path)
+    assert (code, err) == (0, "")
+    assert out == run(*words, meant, data_dir=tmp_path)[1]
+    begins = {"markdown": "# Kept", "html": "<!DOCTYPE html>", "jsonl": ""}[meant]
+    assert out.startswith(begins)
+
+
 # Errors
 
 
@@ -557,6 +580,16 @@ def test_bench_measures_the_memory_of_a_gpu(run: Run, monkeypatch: pytest.Monkey
     [
         (["generate", "--model", "tiny", "--prompt", "a", "--temperature", "-1"], 2, "from 0 to"),
         (["generate", "--model", "tiny", "--prompt", "a", "--top-k", "x"], 2, "a whole number"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--top-k", "-1"], 2,
+         ": --top-k must be a whole number from 0 to"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--top-p", "2"], 2, ": --top-p must be"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--temperature", "nan"], 2,
+         ": --temperature must be"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--max-tokens", "0"], 2,
+         ": --max-tokens must be"),
+        (["generate", "--model", "tiny", "--prompt", "a", "--seed", "-7"], 2, ": --seed: "),
+        (["export", "Kept samples", "--format", "pdf", "--output", "x"], 2,
+         "--format: must be jsonl, markdown or html (or json, md, htm), not 'pdf'"),
         (["generate", "--model", "tiny", "--prompt", "a", "--lanes", "17"], 2, "from 1 to 16"),
         (["generate", "--model", "tiny", "--prompt", "a", "--count", "0"], 2, "at least 1"),
         (["generate", "--model", "tiny", "--prompt", "a", "--seed", "-1"], 2, "The seed must"),

@@ -13,7 +13,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from explorer.commands.candidate import Candidate
@@ -44,16 +44,7 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
 
     Another signal that asks the program to end has its own code.
     """
-    recipe = Recipe(
-        top_k=args.top_k,
-        temperature=args.temperature,
-        top_p=args.top_p,
-        top_p_rule=args.top_p_rule,
-        max_tokens=args.max_tokens,
-        end_of_text=args.end_of_text,
-    )
-    if args.seed is not None and not 0 <= args.seed < SEED_LIMIT:
-        raise RecipeError(f"The seed must be a whole number from 0 to {SEED_LIMIT - 1}.")
+    recipe = _recipe(args)
     prompt = _prompt(args)
     model = open_model(args, paths)
     prompt, given = prepare(
@@ -81,6 +72,17 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         for event in _events(lanes, tries.starts(), width, interrupted):
             tries.receive(event)
     return interrupted.code
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """Return the recipe that was typed; its refusal names the option as it was typed."""
+    if args.seed is not None and not 0 <= args.seed < SEED_LIMIT:
+        raise RecipeError(f"--seed: The seed must be a whole number from 0 to {SEED_LIMIT - 1}.")
+    try:
+        return Recipe(**{field.name: getattr(args, field.name) for field in fields(Recipe)})
+    except RecipeError as error:
+        option = "--" + error.setting.replace("_", "-")
+        raise RecipeError(str(error).replace(error.setting, option, 1)) from error
 
 
 def _prompt(args: argparse.Namespace) -> str:

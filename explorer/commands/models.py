@@ -15,7 +15,7 @@ from explorer.weights.downloads import (
     find_repository,
     unfinished,
 )
-from explorer.weights.meter import amount
+from explorer.weights.meter import amount, size
 from explorer.weights.store import Installed, Store
 
 
@@ -76,15 +76,14 @@ def _line(installed: Installed) -> str:
         state = installed.problem or "shipped with the program; built at its first use"
         return f"{installed.name}: {state}"
     builds = ", ".join(
-        f"{build.name} ({size if installed.has(build.name) else 'damaged'})"
-        for build in manifest.builds.values()
-        for size in (f"{build.bytes / 1e6:.0f} MB",)
+        f"{name} ({size(installed.build_bytes(name)) if installed.has(name) else 'damaged'})"
+        for name in manifest.builds
     )
     parts = [
         f"{installed.name}: {manifest.parameters / 1e6:.1f} M parameters, context "
         f"{manifest.context}, vocabulary {manifest.vocabulary}",
         builds or "no build yet",
-        f"{installed.bytes_on_disk / 1e6:,.0f} MB on disk",
+        f"{size(installed.bytes_on_disk)} on disk",
         "shipped with the program" if installed.bundled else _origin(manifest),
     ]
     return "; ".join(part for part in parts if part)

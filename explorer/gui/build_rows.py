@@ -16,9 +16,10 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.controls import label, noted_button
-from explorer.gui.model_words import PRECISIONS, TONES, Need, memory, size
+from explorer.gui.model_words import PRECISIONS, TONES, Need, memory
 from explorer.gui.theme import GAP, UNIT, set_role
 from explorer.manifest import BUILD_NAMES, Build
+from explorer.weights.meter import size
 
 
 class _BuildRow:

@@ -24,12 +24,13 @@ from PySide6.QtWidgets import (
 from explorer.gui.controls import Choice, Labelled, Line, label
 from explorer.gui.guard import guarded
 from explorer.gui.model_rows import Row, RowList
-from explorer.gui.model_words import PRECISIONS, parameters, size
+from explorer.gui.model_words import PRECISIONS, parameters
 from explorer.gui.theme import GAP, PADDING, UNIT
 from explorer.gui.wording import number_of
 from explorer.manifest import BUILD_NAMES
 from explorer.weights.catalogue import CatalogueEntry
 from explorer.weights.chores import Preview
+from explorer.weights.meter import size
 
 HUB = "huggingface.co"
 LINES = 3

@@ -8,10 +8,10 @@ from typing import Literal
 
 from explorer.engine.memory import Fit, fit
 from explorer.errors import ExplorerError
-from explorer.gui.model_words import size
 from explorer.gui.wording import number_of
 from explorer.manifest import Manifest
 from explorer.studies.fitting import needed
+from explorer.weights.meter import size
 
 _SMALLER = {
     "cuda-fp16": ("cpu-int8", "cpu-int4"),

@@ -30,7 +30,7 @@ from explorer.gui.question import Question
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import number_of
 from explorer.library.collections_ import Collection
-from explorer.library.export import SUFFIXES, Format
+from explorer.library.export import NAMES, SUFFIXES, Format
 
 FORMATS: tuple[tuple[Format, str, str], ...] = (
     ("jsonl", "JSON lines", "One object a sample, beginning with the four fields of OpenAI’s"
@@ -39,7 +39,12 @@ FORMATS: tuple[tuple[Format, str, str], ...] = (
     ("html", "Web page", "One file that needs nothing else: for showing to others"),
 )  # fmt: skip
 """(name, what it is called, what it is for)"""
-_BY_SUFFIX = {SUFFIXES[form]: number for number, (form, _, _) in enumerate(FORMATS)}
+_BY_SUFFIX = {
+    f".{name}": number
+    for number, (form, _, _) in enumerate(FORMATS)
+    for name, meant in NAMES.items()
+    if meant == form
+}
 
 
 @guarded

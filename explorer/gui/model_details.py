@@ -26,11 +26,12 @@ from explorer.gui.desktop import show_folder
 from explorer.gui.guard import guarded
 from explorer.gui.model_facts import ModelFacts
 from explorer.gui.model_tasks import Task
-from explorer.gui.model_words import Insight, parameters, size
+from explorer.gui.model_words import Insight, parameters
 from explorer.gui.question import Question
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.manifest import build_to_open
 from explorer.studies.verify import Finding
+from explorer.weights.meter import size
 from explorer.weights.store import Installed
 
 SETTLE_MS = 50

@@ -8,9 +8,10 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QWidget
 
 from explorer.gui.controls import label, noted_button
 from explorer.gui.desktop import open_file
-from explorer.gui.model_words import card, last_used, origin, size
+from explorer.gui.model_words import card, last_used, origin
 from explorer.gui.theme import GAP, UNIT
 from explorer.manifest import Manifest
+from explorer.weights.meter import size
 from explorer.weights.store import Installed
 
 FINGERPRINT = "Model fingerprint"

@@ -12,6 +12,7 @@ from typing import Literal
 from explorer.gui.wording import day
 from explorer.manifest import Build, Manifest
 from explorer.weights.convert import SOURCE_FOLDER
+from explorer.weights.meter import size
 from explorer.weights.store import Installed
 
 Fit = Literal["fits", "tight", "too large"]
@@ -64,20 +65,11 @@ class Insight:
 
 def parameters(count: int) -> str:
     """Write a number of parameters as people say it: ``7 M``, ``124 M``, ``1.6 B``."""
-    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if count >= size:
+    for unit, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if count >= unit:
             decimals = 1 if letter == "B" and count < 9.95e9 else 0
-            return f"{count / size:.{decimals}f} {letter}"
+            return f"{count / unit:.{decimals}f} {letter}"
     return str(count)
-
-
-def size(count: int) -> str:
-    """Write a number of bytes in decimal units, as file managers do: ``548 MB``, ``6.2 GB``."""
-    for unit, letters in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= 0.9995 * unit:
-            value = count / unit
-            return f"{value:.1f} {letters}" if value < 9.95 else f"{value:,.0f} {letters}"
-    return f"{count} byte{'' if count == 1 else 's'}"
 
 
 def precision_words(name: str, build: Build | None, quality: str) -> str:

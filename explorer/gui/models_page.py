@@ -30,13 +30,14 @@ from explorer.gui.model_desk import ModelDesk
 from explorer.gui.model_details import ModelDetails
 from explorer.gui.model_facts import BUNDLED
 from explorer.gui.model_rows import Row, RowList
-from explorer.gui.model_words import Insight, last_used, origin, parameters, reason, size
+from explorer.gui.model_words import Insight, last_used, origin, parameters, reason
 from explorer.gui.task_cards import TaskCards
 from explorer.gui.theme import GAP, PADDING, UNIT
 from explorer.gui.wording import number_of
 from explorer.studies.verify import Verification
 from explorer.weights.catalogue import CatalogueEntry
 from explorer.weights.chores import Preview
+from explorer.weights.meter import size
 from explorer.weights.store import Installed
 
 NARROW = 200 * UNIT

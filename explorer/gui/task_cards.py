@@ -16,9 +16,9 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QPushButton, QV
 from explorer.gui.controls import label
 from explorer.gui.elided import Elided
 from explorer.gui.model_tasks import Task
-from explorer.gui.model_words import size
 from explorer.gui.theme import GAP, UNIT, set_role
 from explorer.weights.downloads import Unfinished
+from explorer.weights.meter import size
 
 STEPS = 1000
 

@@ -28,6 +28,12 @@ Report = Callable[[float, str], None]
 Format = Literal["jsonl", "markdown", "html"]
 
 SUFFIXES: Final[dict[Format, str]] = {"jsonl": ".jsonl", "markdown": ".md", "html": ".html"}
+NAMES: Final[dict[str, Format]] = {
+    "jsonl": "jsonl", "json": "jsonl",
+    "markdown": "markdown", "md": "markdown",
+    "html": "html", "htm": "html",
+}  # fmt: skip
+"""What people call a format, and how they end a file of it -> which one it is."""
 _PAGE: Final = 500
 
 

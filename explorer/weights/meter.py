@@ -88,6 +88,15 @@ def amount(done: int, total: int) -> str:
     return f"{done / 1e3:.0f} of {total / 1e3:.0f} kB"
 
 
+def size(count: int) -> str:
+    """Write a number of bytes in decimal units, as file managers do: ``548 MB``, ``6.2 GB``."""
+    for unit, letters in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= 0.9995 * unit:
+            value = count / unit
+            return f"{value:.1f} {letters}" if value < 9.95 else f"{value:,.0f} {letters}"
+    return f"{count} byte{'' if count == 1 else 's'}"
+
+
 def _rate(rate: float) -> str:
     return f"{rate / 1e6:.1f} MB/s" if rate >= 100_000 else f"{rate / 1e3:.1f} kB/s"
 

@@ -79,6 +79,10 @@ class Installed:
         """Size of all files of the model folder: source, builds, tokenizer."""
         return sum(_sizes(self.folder))
 
+    def build_bytes(self, build: str) -> int:
+        """Return the size of all files of one build."""
+        return sum(_sizes(self.folder / build))
+
     @property
     def used(self) -> float | None:
         """When it was last opened to generate, seconds since the epoch; None: never."""

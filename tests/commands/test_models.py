@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from explorer.__main__ import main
 from explorer.paths import Paths
+from explorer.weights.meter import size
 from tests.tiny import make_tiny
 
 Run = Callable[..., tuple[int, str, str]]
@@ -56,11 +58,15 @@ def line(out: str, name: str) -> str:
 
 
 def test_a_damaged_build_is_listed_as_one(run: Run, folder: Path) -> None:
-    assert "cpu-int8 (0 MB)" in line(run("models", "list")[1], "tiny")
+    there = size(sum(path.stat().st_size for path in (folder / "cpu-int8").iterdir()))
+    assert re.fullmatch(r"\d+ kB", there)
+    assert f"cpu-int8 ({there})" in line(run("models", "list")[1], "tiny")
+    total = size(sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()))
+    assert f"; {total} on disk; " in line(run("models", "list")[1], "tiny")
     (folder / "cpu-int8" / "weights.bin").write_bytes(b"x")
     assert "cpu-int8 (damaged)" in line(run("models", "list")[1], "tiny")
     assert run("models", "convert", "tiny", "--precision", "int8")[0] == 0
-    assert "cpu-int8 (0 MB)" in line(run("models", "list")[1], "tiny")
+    assert f"cpu-int8 ({there})" in line(run("models", "list")[1], "tiny")
 
 
 def test_a_damaged_source_is_a_failure_and_not_an_input(run: Run, folder: Path) -> None:

@@ -51,7 +51,15 @@ def test_the_suffix_follows_the_format(dialog, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "form"),
-    [("x.md", "markdown"), ("x.HTML ", "html"), ("x.jsonl", "jsonl"), ("x.txt", "jsonl")],
+    [
+        ("x.md", "markdown"),
+        ("x.HTML ", "html"),
+        ("x.jsonl", "jsonl"),
+        ("x.txt", "jsonl"),
+        ("x.markdown", "markdown"),
+        ("x.htm", "html"),
+        ("x.json", "jsonl"),
+    ],  # fmt: skip
 )
 def test_the_format_follows_a_known_suffix(dialog, qtbot, tmp_path, name, form):
     dialog.file.clear()
