@@ -59,7 +59,7 @@ def test_the_suffix_follows_the_format(dialog, tmp_path):
         ("x.markdown", "markdown"),
         ("x.htm", "html"),
         ("x.json", "jsonl"),
-    ],  # fmt: skip
+    ],
 )
 def test_the_format_follows_a_known_suffix(dialog, qtbot, tmp_path, name, form):
     dialog.file.clear()
