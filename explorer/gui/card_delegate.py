@@ -85,10 +85,14 @@ class CardDelegate(QStyledItemDelegate):
     def lines(self, card: Card, font: QFont, width: int) -> list[Excerpt]:
         """Return what is shown of a card's words in ``width`` pixels, line by line."""
         whole = passage(card.before, card.words, card.human, self.needle)
-        lines, seen = self._broken(whole.excerpt(WORDS), font, width)
-        if whole.marks and not any(high <= seen for _, high in whole.excerpt(WORDS).marks):
+        # What cannot be in sight is not laid out: few letters are narrower than this one.
+        narrow = max(1, QFontMetrics(font).horizontalAdvance("l"))
+        most = min(WORDS, self._lines * (width // narrow + 1))
+        excerpt = whole.excerpt(most)
+        lines, seen = self._broken(excerpt, font, width)
+        if whole.marks and not any(high <= seen for _, high in excerpt.marks):
             moved = whole.moved(len(lines[0].text) // 2 if lines else LEAD)
-            lines, _ = self._broken(whole.excerpt(WORDS, moved), font, width)
+            lines, _ = self._broken(whole.excerpt(most, moved), font, width)
         return lines
 
     def _broken(self, excerpt: Excerpt, font: QFont, width: int) -> tuple[list[Excerpt], int]:

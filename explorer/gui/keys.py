@@ -32,6 +32,7 @@ COMMANDS: dict[tuple[Qt.KeyboardModifier, Qt.Key], str] = {
     (_CONTROL, Qt.Key.Key_Y): "redo",
     (_CONTROL | _SHIFT, Qt.Key.Key_Z): "redo",
     (_CONTROL, Qt.Key.Key_C): "copy",
+    (_CONTROL, Qt.Key.Key_Insert): "copy",
     (_CONTROL | _SHIFT, Qt.Key.Key_C): "copy_captioned",
     (_NONE, Qt.Key.Key_Left): "left",
     (_NONE, Qt.Key.Key_Right): "right",

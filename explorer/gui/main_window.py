@@ -260,7 +260,8 @@ class MainWindow(QMainWindow):
             layout.addWidget(self.panel)
             self.panel.show()
         listed = page in (EXPLORE, COLLECTION, HISTORY)
-        self.actions_.enable(("filter",), listed, "There is no list to filter on this page.")
+        listing = ("filter", "copy", "copy_captioned")
+        self.actions_.enable(listing, listed, "There is no list on this page.")
         self._show_history()
         if along_the_rail:
             self.rail.buttons[page].setFocus(Qt.FocusReason.OtherFocusReason)

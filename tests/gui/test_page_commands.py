@@ -138,7 +138,10 @@ def test_nothing_is_copied_or_filtered_where_there_is_no_list(hunt, page):
     hunt.window.do("filter")
     assert copied() == "before"
     assert hunt.window.focusWidget() is focus
-    assert not hunt.window.actions_.by_name["filter"].isEnabled()
+    for name in ("filter", "copy", "copy_captioned"):
+        assert not hunt.window.actions_.by_name[name].isEnabled()
+    hunt.window.show_page(EXPLORE)
+    assert hunt.window.actions_.by_name["filter"].isEnabled()
 
 
 @pytest.mark.parametrize("page", [EXPLORE, COLLECTION, HISTORY])
