@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent
@@ -13,9 +14,17 @@ from explorer.gui.guard import guarded
 from explorer.gui.theme import UNIT
 
 
+class Chip(NamedTuple):
+    """One of them: its words, a property for the stylesheet, and what its tool tip says."""
+
+    words: str
+    tone: str = ""
+    note: str = ""
+
+
 @guarded
 class Chips(QWidget):
-    """Chips of ``(words, tone)``; it is hidden while there are none."""
+    """Any number of chips; it is hidden while there are none."""
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         """Make it without chips; a screen reader calls it ``name``."""
@@ -25,15 +34,15 @@ class Chips(QWidget):
         self.setSizePolicy(policy)
         self.setAccessibleName(name)
         self._chips: list[QLabel] = []
-        self._shown: tuple[tuple[str, str], ...] = ()
+        self._shown: tuple[Chip, ...] = ()
         self.hide()
 
     def words(self) -> list[str]:
         """Return what stands on the chips."""
-        return [words for words, _ in self._shown]
+        return [chip.words for chip in self._shown]
 
-    def set_chips(self, chips: Sequence[tuple[str, str]]) -> None:
-        """Show these instead; ``tone`` is a property for the stylesheet."""
+    def set_chips(self, chips: Sequence[Chip]) -> None:
+        """Show these instead."""
         if tuple(chips) == self._shown:
             return
         for chip in self._chips:
@@ -41,13 +50,15 @@ class Chips(QWidget):
             chip.deleteLater()
         self._shown = tuple(chips)
         self._chips = []
-        for words, tone in chips:
+        for words, tone, note in chips:
             chip = label(words, "chip")
             chip.setProperty("tone", tone)
+            chip.setToolTip(note)
             chip.setParent(self)
             chip.show()
             self._chips.append(chip)
-        self.setAccessibleDescription(", ".join(self.words()))
+        spoken = [f"{chip.words}, {chip.note}" if chip.note else chip.words for chip in chips]
+        self.setAccessibleDescription("; ".join(spoken))
         self._place(self.width())
         self.updateGeometry()
         self.setVisible(bool(chips))

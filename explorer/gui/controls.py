@@ -249,9 +249,10 @@ class Labelled(QWidget):
 class Fold(QScrollArea):
     """A column of controls that scrolls when, and only when, there is no room for all of it."""
 
-    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
-        """Wrap ``content``."""
+    def __init__(self, content: QWidget, rows: float = 0, parent: QWidget | None = None) -> None:
+        """Wrap ``content``; at least so many rows of text stay in sight, by default a few."""
         super().__init__(parent)
+        self._rows = rows
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -278,7 +279,8 @@ class Fold(QScrollArea):
         """Be content with a few rows, and with room for the scroll bar beside them."""
         bar = self.verticalScrollBar().sizeHint().width()
         width = self._content.minimumSizeHint().width() + bar
-        return QSize(width, min(30 * UNIT, self.sizeHint().height()))
+        least = round(self._rows * self.fontMetrics().height()) or 30 * UNIT
+        return QSize(width, min(least, self.sizeHint().height()))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask again when what is inside needs more or less room."""

@@ -34,8 +34,8 @@ from PySide6.QtWidgets import (
 
 from explorer.engine.prompt_text import Named
 from explorer.engine.tokens import END_OF_TEXT
-from explorer.gui.chips import Chips
-from explorer.gui.controls import label
+from explorer.gui.chips import Chip, Chips
+from explorer.gui.controls import Fold, label
 from explorer.gui.guard import guarded
 from explorer.gui.presets import PromptGroup, PromptPreset
 from explorer.gui.theme import LINE_HEIGHT, UNIT, set_role
@@ -50,7 +50,7 @@ takes time with the square of that."""
 MOST_CHIPS = 6
 LOOSE_MS = 600
 """A space stands at the end of a prompt between any two words while somebody types them."""
-LOOSE = "Ends with a space, which spoils the next word."
+LOOSE = "The last space spoils the next word."
 
 
 def _plain(text: str) -> str:
@@ -206,8 +206,8 @@ class PromptPanel(QWidget):
         self.control.setAccessibleName("Read names of special tokens as tokens")
         self.control.hide()
         self._names: tuple[Named, ...] = ()
-        self._make_advice()
         self.origin.hide()
+        self._make_advice()
         self._arrange()
 
         self.editor.textChanged.connect(self._on_text_changed)
@@ -237,6 +237,17 @@ class PromptPanel(QWidget):
         for number, button in enumerate(self.offers):
             button.clicked.connect(lambda _=False, n=number: self._on_offer(n))
             button.hide()
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(UNIT)
+        for button in self.offers:
+            column.addWidget(button, 0, Qt.AlignmentFlag.AlignRight)
+        self._below = (*self.offers, self.loose_line, self.chips, self.control, self.origin)
+        for part in self._below[len(self.offers) :]:
+            column.addWidget(part)
+        self._advice = Fold(content, rows=1.6)
+        self._advice.hide()
 
     def _arrange(self) -> None:
         head = QHBoxLayout()
@@ -252,12 +263,7 @@ class PromptPanel(QWidget):
         column.addLayout(head)
         column.addWidget(self.editor, 1)
         column.addLayout(foot)
-        for button in self.offers:
-            column.addWidget(button, 0, Qt.AlignmentFlag.AlignRight)
-        column.addWidget(self.loose_line)
-        column.addWidget(self.chips)
-        column.addWidget(self.control)
-        column.addWidget(self.origin)
+        column.addWidget(self._advice)
         self.setTabOrder(self.editor, self.presets)
 
     def _menu(self, groups: Sequence[PromptGroup]) -> QMenu:
@@ -316,6 +322,7 @@ class PromptPanel(QWidget):
         self._names = tuple(names)
         self.control.setVisible(bool(names))
         self._show_chips()
+        self._show_advice()
         if not names:
             return
         shown = [each.name for each in self._names[:2]]
@@ -332,7 +339,7 @@ class PromptPanel(QWidget):
         self._loose = characters
         if not characters:
             self._loose_timer.stop()
-            self.loose_line.hide()
+            self._show_loose()
         elif self.loose_line.isHidden():
             self._loose_timer.start()
 
@@ -344,21 +351,28 @@ class PromptPanel(QWidget):
             if words:
                 button.setText(words)
                 button.setAccessibleName(words)
+        self._show_advice()
+
+    def _show_advice(self) -> None:
+        """Take no room where there is nothing to say."""
+        self._advice.setHidden(all(part.isHidden() for part in self._below))
 
     def _show_chips(self) -> None:
+        as_token = self.control.isChecked()
+        tone = "token" if as_token else "letters"
+        note = "Read as the special token" if as_token else "Read as letters"
         chips = []
         for each in self._names[:MOST_CHIPS]:
-            as_token = self.control.isChecked()
             count = 1 if as_token else each.letters
-            what = "token" if as_token else "letters"
-            tokens = "1 token" if count == 1 else f"{count} tokens"
-            chips.append((f"{each.name} = {tokens}{'' if as_token else ' of letters'}", what))
+            words = "1 token" if count == 1 else f"{count} tokens"
+            chips.append(Chip(f"{each.name} = {words}", tone, note))
         if more := len(self._names) - len(chips):
-            chips.append((f"{more} more", "letters"))
+            chips.append(Chip(f"{more} more", tone, note))
         self.chips.set_chips(chips)
 
     def _show_loose(self) -> None:
         self.loose_line.setVisible(self._loose > 0)
+        self._show_advice()
 
     def _on_remove(self) -> None:
         self.editor.remove_last(self._loose)
@@ -373,6 +387,7 @@ class PromptPanel(QWidget):
         if self._preset is None or text != self._preset.text:
             self._preset = None
             self.origin.hide()
+            self._show_advice()
         self.edited.emit(text)
 
     def _on_control_toggled(self, _checked: bool) -> None:
@@ -386,6 +401,7 @@ class PromptPanel(QWidget):
         self._preset = preset
         self.origin.setText(preset.note)
         self.origin.setVisible(bool(preset.note))
+        self._show_advice()
         self.editor.setFocus(Qt.FocusReason.OtherFocusReason)
 
 

@@ -147,7 +147,8 @@ def test_a_special_token_is_ordinary_text_until_ticked(panel, qtbot):
     panel.set_names([USER])
     assert panel.control.isVisible()
     assert panel.control.text() == "Read <|user|> as a token"
-    assert panel.chips.words() == ["<|user|> = 5 tokens of letters"]
+    assert panel.chips.words() == ["<|user|> = 5 tokens"]
+    assert panel.chips.accessibleDescription().endswith("Read as letters")
     assert not panel.control_tokens()
     with qtbot.waitSignal(panel.edited):  # its tokens want to be counted again
         panel.control.click()
@@ -162,7 +163,7 @@ def test_a_special_token_is_ordinary_text_until_ticked(panel, qtbot):
 def test_several_special_tokens_share_a_tick_and_have_a_chip_each(panel):
     panel.set_names([USER, BOT])
     assert panel.control.text() == "Read <|user|> and <|bot|> as tokens"
-    assert panel.chips.words()[1] == "<|bot|> = 1 token of letters"
+    assert panel.chips.words()[1] == "<|bot|> = 1 token"
     panel.set_names([Named(f"<{number}>", 3) for number in range(9)])
     assert panel.control.text() == "Read <0> and 8 more as tokens"
     assert len(panel.chips.words()) == MOST_CHIPS + 1
