@@ -48,6 +48,8 @@ takes time with the square of that."""
 
 
 MOST_CHIPS = 6
+LONGEST_NAME = 24
+"""Characters of a special token that the tick repeats; its chip has all of them."""
 LOOSE_MS = 600
 """A space stands at the end of a prompt between any two words while somebody types them."""
 LOOSE = "The last space spoils the next word."
@@ -167,8 +169,9 @@ class PromptEditor(QTextEdit):
         return self.minimumSizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        """Be content with three lines."""
-        return QSize(super().minimumSizeHint().width(), 22 * UNIT)
+        """Be content with three lines of the usual size, or two of a large one."""
+        two = 2 * self.fontMetrics().lineSpacing() * LINE_HEIGHT // 100 + 6 * UNIT
+        return QSize(super().minimumSizeHint().width(), max(22 * UNIT, two))
 
 
 class PromptPanel(QWidget):
@@ -325,14 +328,12 @@ class PromptPanel(QWidget):
         self._show_advice()
         if not names:
             return
-        shown = [each.name for each in self._names[:2]]
-        if len(self._names) > 2:
-            rest = len(self._names) - 1
-            words = f"Read {shown[0]} and {rest} more as tokens"
-        else:
-            words = f"Read {' and '.join(shown)} as {'a token' if len(shown) == 1 else 'tokens'}"
+        one = self._names[0].name if len(self._names) == 1 else ""
+        many = "Read these names as tokens"
+        words = f"Read {one} as a token" if 0 < len(one) <= LONGEST_NAME else many
         self.control.setText(words.replace("&", "&&"))
-        self.control.setAccessibleName(words)
+        spoken = ", ".join(each.name for each in self._names[:MOST_CHIPS])
+        self.control.setAccessibleName(words if one in words and one else f"{words}: {spoken}")
 
     def set_loose_spaces(self, characters: int) -> None:
         """Say that the prompt ends with so many spaces that spoil the next word, after a pause."""
