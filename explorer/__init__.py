@@ -3,8 +3,8 @@
 The floors, from the ground up (an arrow only points down, see docs/architecture.md):
 
 - ``errors``, ``recipe``, ``paths``, ``manifest``, ``settings``, ``child_process``, ``jobs``,
-  ``lock``, ``interrupt``, ``version``, ``licences``, ``crash``: plain values and tools that
-  everybody may use.
+  ``lock``, ``interrupt``, ``version``, ``licences``, ``crash``, ``display``: plain values
+  and tools that everybody may use.
 - ``engine``: token ids in, steps out. ``weights``: a checkpoint becomes an ONNX folder.
   ``library``: what was tried and kept. The three do not know each other.
 - ``review``, with ``screen``, ``hunt``, ``seats``, ``refill`` and ``showing``: the rule of keeping,

@@ -44,8 +44,17 @@ def main(argv: "Sequence[str] | None" = None) -> int:
 
 
 def _window(args: "cli.Arguments") -> int:
-    from explorer import app, cli  # Qt is loaded only where a window opens
+    from explorer import cli
 
+    try:
+        from explorer import app  # Qt is loaded only where a window opens
+    except ImportError as error:
+        from explorer import display
+        from explorer.errors import ExplorerError
+
+        if problem := display.library_problem(str(error)):
+            raise ExplorerError(problem) from error
+        raise
     return app.run(cli.places(args), args.debug)
 
 

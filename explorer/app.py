@@ -16,17 +16,16 @@ import platform
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import cast
 
-from PySide6.QtCore import QTimer, qVersion
+from PySide6.QtCore import QLibraryInfo, QTimer, qVersion
 from PySide6.QtWidgets import QApplication
 
-from explorer import crash
+from explorer import crash, display
 from explorer.engine import device
 from explorer.engine.memory import fit, free_memory, home
 from explorer.engine.pool import EnginePool
@@ -67,9 +66,10 @@ log = logging.getLogger("explorer")
 
 def run(paths: Paths, debug: bool = False) -> int:
     """Open the window on ``paths`` and return the exit code when it is closed."""
-    require_display(os.environ)
-    log_file = start_log(paths, debug)
-    app = QApplication.instance() or QApplication(sys.argv[:1])
+    plugins = Path(QLibraryInfo.path(QLibraryInfo.LibraryPath.PluginsPath))
+    with display.reachable(os.environ, plugins):
+        log_file = start_log(paths, debug)
+        app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
     app.setApplicationName(APP_NAME)
     app.setApplicationDisplayName("Sample Explorer")
@@ -89,17 +89,6 @@ def run(paths: Paths, debug: bool = False) -> int:
         leaving.close()
     sys.excepthook = sys.__excepthook__
     return leaving.code or code
-
-
-def require_display(environment: Mapping[str, str]) -> None:
-    """Raise :class:`ExplorerError` where Qt would find no display and end the program itself."""
-    wanted = environment.get("QT_QPA_PLATFORM", "").split(":")[0]
-    displays = [environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")]
-    if sys.platform == "linux" and wanted in ("", "xcb", "wayland") and not any(displays):
-        raise ExplorerError(
-            "There is no display to open a window on; start the program in a desktop session, or"
-            " use a command such as `sample-explorer generate`."
-        )
 
 
 @dataclass

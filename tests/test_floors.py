@@ -41,6 +41,7 @@ GROUND = (
     "explorer.version",
     "explorer.licences",
     "explorer.crash",
+    "explorer.display",
 )
 COMPOSITION = (
     "explorer.app",
@@ -69,7 +70,7 @@ MAY_IMPORT = {
     **{module: (*COMPOSITION[1:], *BELOW_GUI) for module in COMPOSITION[1:]},
     # The self-test starts Qt too, to see that it can be started.
     "explorer.selftest": ("explorer.gui", *BELOW_GUI),
-    "explorer.__main__": (*COMPOSITION, "explorer.interrupt"),
+    "explorer.__main__": (*COMPOSITION, *GROUND),
     "explorer": (),
 }
 """Module, or package with all in it -> what it may import of our own. The longest name decides."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from PySide6.QtCore import qVersion
+from PySide6.QtCore import QLibraryInfo, qVersion
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QLabel
 
+from explorer import display
 from explorer.errors import ExplorerError
 from explorer.gui import theme
 
@@ -20,7 +21,9 @@ def check_qt(icons: Path) -> str:
     """
     # A machine without a screen can be tested too; where one is wanted, the caller names it.
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    app = QApplication.instance() or QApplication(["self-test"])
+    plugins = Path(QLibraryInfo.path(QLibraryInfo.LibraryPath.PluginsPath))
+    with display.reachable(os.environ, plugins):
+        app = QApplication.instance() or QApplication(["self-test"])
     assert isinstance(app, QApplication)
     look = theme.theme_for("light")
     theme.apply(app, look, icons)
