@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QAction, QActionGroup
+from PySide6.QtCore import QEvent, QMargins, QPoint, Qt, Signal
+from PySide6.QtGui import QAction, QActionGroup, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
-    QHBoxLayout,
     QMenu,
     QPushButton,
     QVBoxLayout,
@@ -22,12 +21,15 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.errors import ExplorerError
+from explorer.gui import theme
 from explorer.gui.card_list import CardList
 from explorer.gui.card_model import Card, CardModel
 from explorer.gui.clipboard import copy
 from explorer.gui.controls import label
 from explorer.gui.escape_field import EscapeField
 from explorer.gui.excerpt import leading_to, one_line
+from explorer.gui.flow import Flow
+from explorer.gui.guard import guarded
 from explorer.gui.question import Question
 from explorer.gui.theme import PADDING, UNIT
 from explorer.gui.wording import number_of, tries
@@ -36,10 +38,12 @@ from explorer.library.samples import DamagedSample, Sample, Samples
 from explorer.library.search import Needle, Search
 
 NAME_SHOWN = 42 * UNIT
-"""Characters of a collection's name in the heading; its tool tip has the rest."""
+"""Pixels of the drawings that a collection's name has in the heading; its tool tip has the rest."""
+_MENU_SIGN = " ▾"
 EMPTY = "Samples that you keep appear here, with the number of tries each one took."
 
 
+@guarded
 class CollectionPanel(QWidget):
     """Choose, fill, sort and read collections."""
 
@@ -94,16 +98,16 @@ class CollectionPanel(QWidget):
         self.refresh()
 
     def _arrange(self) -> None:
-        head = QHBoxLayout()
-        head.setSpacing(2 * UNIT)
-        head.addWidget(self.heading)
-        head.addWidget(self.name, 1)
+        head = Flow()
+        head.add(self.heading)
+        head.add(self.name, 1)
         head.addStretch()
-        head.addWidget(self.amount)
-        strip = QHBoxLayout(self._strip)
+        head.add(self.amount)
+        strip = Flow(self._strip)
         strip.setContentsMargins(2 * UNIT, UNIT, UNIT, UNIT)
-        strip.addWidget(self.undo_words, 1)
-        strip.addWidget(self.undo)
+        strip.add(self.undo_words, 1)
+        strip.addStretch()
+        strip.add(self.undo)
         column = QVBoxLayout(self)
         column.setContentsMargins(PADDING - 2 * UNIT, PADDING, PADDING - 2 * UNIT, PADDING)
         column.setSpacing(2 * UNIT)
@@ -148,13 +152,36 @@ class CollectionPanel(QWidget):
             self.heading.setText("No collection ▾")
             self.list.set_ids([])
             return
-        # No more of a name than leaves the panel its width.
-        metrics, end = self.heading.fontMetrics(), Qt.TextElideMode.ElideRight
-        self.heading.setText(f"{_plain(metrics.elidedText(current.name, end, NAME_SHOWN))} ▾")
-        self.heading.setToolTip(current.name)
+        self._show_name()
         self.list.set_source(
             lambda limit, after: self._samples.ids(current.id, limit=limit, after=after)
         )
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Show as much of the name as fits in another size of text."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._show_name()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show as much of the name as fits."""
+        super().resizeEvent(event)
+        self._show_name()
+
+    def _show_name(self) -> None:
+        """Show no more of the name than leaves the panel its width."""
+        if self._current is None:
+            return
+        self.heading.ensurePolished()
+        metrics, end = self.heading.fontMetrics(), Qt.TextElideMode.ElideRight
+        layout = self.layout()
+        sides = layout.contentsMargins() if layout is not None else QMargins()
+        frame = self.heading.sizeHint().width() - metrics.horizontalAdvance(self.heading.text())
+        room = self.width() - sides.left() - sides.right() - frame
+        room -= metrics.horizontalAdvance(_MENU_SIGN)
+        shown = metrics.elidedText(self._current.name, end, min(room, theme.wide(NAME_SHOWN)))
+        self.heading.setText(_plain(shown) + _MENU_SIGN)
+        self.heading.setToolTip(self._current.name)
 
     def step(self, rows: int) -> None:
         """Open the sample that stands ``rows`` below the current one, if there is one."""

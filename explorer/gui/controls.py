@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt
-from PySide6.QtGui import QPaintEvent, QResizeEvent, QValidator, QWheelEvent
+from PySide6.QtGui import QHelpEvent, QPaintEvent, QResizeEvent, QValidator, QWheelEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
@@ -193,8 +194,19 @@ class Choice(_Quiet, QComboBox):
             QStyle.SubControl.SC_ComboBoxEditField,
             self,
         )
-        words = self.currentData(SHORT_WORDS) or self.currentText()
-        return self.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room.width())
+        end = Qt.TextElideMode.ElideRight
+        return self.fontMetrics().elidedText(self._words(), end, room.width())
+
+    def _words(self) -> str:
+        return self.currentData(SHORT_WORDS) or self.currentText()
+
+    def event(self, event: QEvent) -> bool:
+        """Let the tip begin with the words that are cut."""
+        if isinstance(event, QHelpEvent) and self.shown() != self._words():
+            tip = "\n".join(filter(None, (self._words(), self.toolTip())))
+            QToolTip.showText(event.globalPos(), tip, self)
+            return True
+        return super().event(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the field; Qt would cut its words without a sign that more follows."""

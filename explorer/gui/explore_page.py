@@ -28,13 +28,14 @@ from explorer.gui.presets import PromptGroup
 from explorer.gui.prompt_count import PromptCount
 from explorer.gui.prompt_panel import PromptPanel
 from explorer.gui.recipe_panel import RecipePanel
+from explorer.gui.tall import Tall
 from explorer.review import Judgement
 
 LEFT_WIDTH, RIGHT_WIDTH = 312, 296
 LEAST_LEFT = 264
 LOW, LOW_ROW = 600, 190
-"""Pixels: below this height of the page, or of its share for each row of lanes, its frames shrink,
-so that the lanes have lines to show. The height is what notices leave of it."""
+"""Pixels of the drawings: below this height of the page, or of its share for each row of lanes, its
+frames shrink, so that the lanes have lines to show. The height is what notices leave of it."""
 NO_MODEL = "No model is loaded; choose or import one above."
 ModelState = Literal["none", "coming", "ready"]
 
@@ -79,7 +80,11 @@ class ExplorePage(QSplitter):
         self._on_hunt_changed()
 
     def _arrange(self) -> None:
-        left = panel(self.models, self.prompt, self.recipe, frame=_Beside())
+        left = _Beside()
+        left.lines.setContentsMargins(*[theme.PADDING] * 4)
+        left.lines.setSpacing(theme.PADDING)
+        for part in (self.models, self.prompt, self.recipe):
+            left.lines.addWidget(part)
         middle = self._middle = QWidget()
         column = self._column = QVBoxLayout(middle)
         column.addWidget(self.notices)
@@ -110,7 +115,7 @@ class ExplorePage(QSplitter):
         room = self.height()
         if not self.notices.isHidden():
             room -= self.notices.heightForWidth(wide)
-        low = room < max(LOW, LOW_ROW * self.lanes.rows_in(wide))
+        low = room < theme.high(max(LOW, LOW_ROW * self.lanes.rows_in(wide)))
         self._column.setContentsMargins(*[theme.UNIT * 2 if low else theme.PADDING] * 4)
         self._column.setSpacing(theme.UNIT if low else theme.GAP)
         self.strip.set_brief(low)
@@ -378,7 +383,7 @@ class ExplorePage(QSplitter):
 
 
 @guarded
-class _Beside(QFrame):
+class _Beside(Tall):
     """A panel as wide as its fields need, as far as its neighbours in the splitter have room."""
 
     def minimumSizeHint(self) -> QSize:
@@ -393,9 +398,9 @@ class _Beside(QFrame):
         return hint
 
 
-def panel(*widgets: QWidget, padding: int = theme.PADDING, frame: QFrame | None = None) -> QFrame:
+def panel(*widgets: QWidget, padding: int = theme.PADDING) -> QFrame:
     """Return widgets below each other on the colour of panels."""
-    frame = frame or QFrame()
+    frame = QFrame()
     frame.setProperty("role", "panel")
     column = QVBoxLayout(frame)
     column.setContentsMargins(*[padding] * 4)

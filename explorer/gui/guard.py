@@ -51,6 +51,9 @@ ANSWERS: Final[dict[str, Answer]] = {
     **dict.fromkeys(("sizeHint", "minimumSizeHint", "minimumSize", "maximumSize"), _size),
     **dict.fromkeys(("viewportSizeHint", "tabSizeHint", "minimumTabSizeHint"), _size),
     **dict.fromkeys(("hasHeightForWidth", "hitButton"), _no),
+    **dict.fromkeys(("addItem", "itemAt", "takeAt", "setGeometry"), _nothing),
+    "count": lambda *_: 0,
+    "expandingDirections": lambda *_: Qt.Orientation(0),
     **dict.fromkeys(("heightForWidth", "sizeHintForRow", "sizeHintForColumn"), lambda *_: -1),
     **dict.fromkeys(
         ("setVisible", "accept", "reject", "done", "open", "initStyleOption"), _nothing

@@ -26,7 +26,9 @@ from explorer.gui.card_model import Card, CardModel
 from explorer.gui.clipboard import copy
 from explorer.gui.controls import label
 from explorer.gui.excerpt import one_line
+from explorer.gui.flow import Flow
 from explorer.gui.question import Question
+from explorer.gui.tall import Tall
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import counts, local_time, number_of
 from explorer.library.history import History, HuntSummary
@@ -136,10 +138,10 @@ class HistoryPage(QWidget):
         )
 
     def _arrange(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(label("History", "title"))
+        head = Flow()
+        head.add(label("History", "title"))
         head.addStretch()
-        head.addWidget(self.amount)
+        head.add(self.amount)
         left = QFrame()
         left.setProperty("role", "card")
         rows = QVBoxLayout(left)
@@ -164,14 +166,18 @@ class HistoryPage(QWidget):
         prompt_area.setWidgetResizable(True)
         prompt_area.setWidget(self.prompt)
         prompt_area.setAccessibleName("Prompt of the hunt")
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.delete_button)
+        buttons = Flow()
+        buttons.add(self.delete_button)
         buttons.addStretch()
-        buttons.addWidget(self.reopen_button)
+        buttons.add(self.reopen_button)
         self.detail = QFrame()
         self.detail.setProperty("role", "card")
-        column = QVBoxLayout(self.detail)
-        column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
+        inside = Tall()
+        around = QVBoxLayout(self.detail)
+        around.setContentsMargins(*[UNIT] * 4)  # past the round corners
+        around.addWidget(inside)
+        column = inside.lines
+        column.setContentsMargins(*[PADDING - UNIT] * 4)
         column.setSpacing(GAP)
         column.addWidget(self.damage)
         column.addWidget(prompt_area, 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QSize, Qt, Slot
+from PySide6.QtCore import QByteArray, QEvent, QSize, Qt, Slot
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
@@ -58,6 +58,8 @@ from explorer.weights.catalogue import CatalogueEntry
 TITLE = "Sample Explorer"
 FOLD_COLLECTION, FOLD_RAIL = 1100, 900
 SMALLEST, USUAL = QSize(700, 520), QSize(1440, 900)
+LARGE = QSize(900, 640)
+"""What the smallest window grows to for large text, which needs the room for its words."""
 EXPLORE, COLLECTION, HISTORY, MODELS, SETTINGS = range(len(PAGES))
 
 
@@ -425,12 +427,19 @@ class MainWindow(QMainWindow):
         super().showEvent(event)
         self._fold()
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Be as large as another size of text needs, and fold what does not fit."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self.setMinimumSize(smallest())
+            self._fold()
+
     def _fold(self) -> None:
         """Fold the collection and the words of the rail away where the lanes need the room."""
         if not self.isVisible():  # the panels have no widths yet
             return
         wide = self.width()
-        self.rail.set_narrow(wide < FOLD_RAIL)
+        self.rail.set_narrow(wide < theme.wide(FOLD_RAIL))
         left, _, right = self.explore.widths()
         room = wide - self.rail.width() - left - (right or RIGHT_WIDTH)
         folded = wide < FOLD_COLLECTION or room < self.explore.columns_want()
@@ -455,7 +464,7 @@ class MainWindow(QMainWindow):
             self.memory.change(splitter=self.explore.widths())
 
     def _restore_place(self) -> None:
-        self.setMinimumSize(SMALLEST)
+        self.setMinimumSize(smallest())
         self.resize(USUAL.boundedTo(self.screen().availableSize()))
         saved = self.memory.settings.geometry
         if saved:
@@ -474,3 +483,9 @@ class MainWindow(QMainWindow):
         self.models.desk.cancel()
         self.controller.shut_down()
         super().closeEvent(event)
+
+
+def smallest() -> QSize:
+    """Return how small the window may be for the size of its text."""
+    scaled = QSize(theme.wide(SMALLEST.width()), theme.high(SMALLEST.height()))
+    return scaled.boundedTo(LARGE).expandedTo(SMALLEST)

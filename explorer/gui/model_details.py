@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
-    QGridLayout,
-    QHBoxLayout,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
+from explorer.gui import theme
 from explorer.gui.build_rows import BuildRows
 from explorer.gui.controls import label, noted_button
 from explorer.gui.desktop import show_folder
+from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
 from explorer.gui.model_facts import ModelFacts
 from explorer.gui.model_tasks import Task
@@ -36,6 +36,7 @@ from explorer.weights.store import Installed
 
 SETTLE_MS = 50
 NARROW = 110 * UNIT
+"""Pixels of the drawings: below this width the buttons of a build stand below its words."""
 
 
 @guarded
@@ -195,14 +196,15 @@ class ModelDetails(QFrame):
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidget(inside)
-        head = QHBoxLayout()
-        head.setSpacing(2 * UNIT)
-        head.addWidget(self.name, 1)
-        head.addWidget(self.amount)
-        head.addWidget(self.use)
-        self._buttons = QGridLayout()
-        self._buttons.setSpacing(2 * UNIT)
-        self._place_buttons(1)
+        head = Flow()
+        head.add(self.name, 1)
+        head.add(self.amount)
+        head.add(self.use)
+        buttons = Flow()
+        for button in (self.verify, self.measure, self.reveal):
+            buttons.add(button)
+        buttons.addStretch()
+        buttons.add(self.remove)
         self._body = QWidget()
         lines = QVBoxLayout(self._body)
         lines.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
@@ -210,28 +212,24 @@ class ModelDetails(QFrame):
         lines.addLayout(head)
         lines.addWidget(area, 1)
         lines.addWidget(self.question)
-        lines.addLayout(self._buttons)
+        lines.addLayout(buttons)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._body)
 
-    def _place_buttons(self, rows: int) -> None:
-        left, right = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
-        two = rows == 2
-        self._buttons.addWidget(self.verify, 0, 0, left)
-        self._buttons.addWidget(self.measure, 0, 1, right if two else left)
-        self._buttons.addWidget(self.reveal, int(two), 0 if two else 2, left)
-        self._buttons.addWidget(self.remove, int(two), 1 if two else 3, right)
-        self._buttons.setColumnStretch(3, 0 if two else 1)
-        self._buttons.setColumnStretch(1, 1 if two else 0)
-
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Put the buttons into two rows where one would cut their words."""
+        """Leave the words of the builds room where there is little."""
         super().resizeEvent(event)
-        buttons = (self.verify, self.measure, self.reveal, self.remove)
-        wanted = sum(button.sizeHint().width() + 2 * UNIT for button in buttons)
-        self._place_buttons(1 if wanted <= self.width() - 2 * PADDING else 2)
-        self.builds.set_narrow(self.width() < NARROW)
+        self._fit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Leave them room in another size of text."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._fit()
+
+    def _fit(self) -> None:
+        self.builds.set_narrow(self.width() < theme.wide(NARROW))
 
     def _connect(self) -> None:
         self.use.clicked.connect(self._on_use)

@@ -15,7 +15,6 @@ from PySide6.QtCore import QMimeData, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QStandardItemModel
 from PySide6.QtWidgets import (
     QFrame,
-    QHBoxLayout,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -25,6 +24,7 @@ from PySide6.QtWidgets import (
 from explorer.errors import ExplorerError
 from explorer.gui.controls import SHORT_WORDS, Choice, label
 from explorer.gui.elided import Elided
+from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
 from explorer.gui.import_button import ImportButton
 from explorer.gui.model_tasks import Task
@@ -128,22 +128,20 @@ class ModelPicker(QFrame):
         self.cancel.clicked.connect(self.cancel_requested)
 
     def _arrange(self) -> None:
-        head = QHBoxLayout()
+        head = Flow(spacing=UNIT)
         self.heading = label("Model", "title", buddy=self.models)
-        head.addWidget(self.heading)
+        head.add(self.heading)
         head.addStretch()
-        head.addWidget(self.more)
-        head.addWidget(self.import_button)
-        row = QHBoxLayout()
-        row.setSpacing(2 * UNIT)
-        row.addWidget(self.models, 3)
-        row.addWidget(self.builds, 2)
+        head.add(self.more)
+        head.add(self.import_button)
+        row = Flow()
+        row.add(self.models, 3)
+        row.add(self.builds, 2)
         self._working = QWidget()
-        work = QHBoxLayout()
-        work.setSpacing(0)
-        work.addWidget(self.progress, 1)
-        work.addWidget(self.pause)
-        work.addWidget(self.cancel)
+        work = Flow(spacing=UNIT)
+        work.add(self.progress, 1)
+        work.add(self.pause)
+        work.add(self.cancel)
         lines = QVBoxLayout(self._working)
         lines.setContentsMargins(0, UNIT, 0, 0)
         lines.setSpacing(0)

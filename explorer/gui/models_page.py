@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui.catalogue_panel import CataloguePanel
 from explorer.gui.controls import Fold, label
+from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
 from explorer.gui.import_button import ImportButton
 from explorer.gui.model_desk import ModelDesk
@@ -91,14 +92,13 @@ class ModelsPage(QWidget):
         self._connect()
 
     def _arrange(self) -> None:
-        head = QHBoxLayout()
+        head = Flow()
         head.setContentsMargins(2 * UNIT, 0, 2 * UNIT, 0)
-        head.setSpacing(2 * UNIT)
-        head.addWidget(label("Models", "title"))
-        head.addWidget(self.amount)
+        head.add(label("Models", "title"))
+        head.add(self.amount)
         head.addStretch()
-        head.addWidget(self.import_button)
-        head.addWidget(self.download_button)
+        head.add(self.import_button)
+        head.add(self.download_button)
         pages = QWidget()
         self._pages = QStackedLayout(pages)
         self._pages.addWidget(self.list)
@@ -226,7 +226,6 @@ class ModelsPage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave the buttons their words where there is little width."""
         super().resizeEvent(event)
-        self.amount.setVisible(self.width() >= NARROW)
         self._tasks.setMaximumHeight(self.height() // 2)  # the rest scrolls
 
     def take_focus(self) -> None:

@@ -36,6 +36,7 @@ from explorer.engine.prompt_text import Named
 from explorer.engine.tokens import END_OF_TEXT
 from explorer.gui.chips import Chip, Chips
 from explorer.gui.controls import Fold, label
+from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
 from explorer.gui.presets import PromptGroup, PromptPreset
 from explorer.gui.theme import LINE_HEIGHT, UNIT, set_role
@@ -253,10 +254,10 @@ class PromptPanel(QWidget):
         self._advice.hide()
 
     def _arrange(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(label("Prompt", "title", buddy=self.editor))
+        head = Flow()
+        head.add(label("Prompt", "title", buddy=self.editor))
         head.addStretch()
-        head.addWidget(self.presets)
+        head.add(self.presets)
         foot = QHBoxLayout()
         foot.addWidget(self.tokens)
         foot.addWidget(self.room, 1)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from explorer.gui.controls import label, noted_button
+from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
 from explorer.gui.theme import GAP
 
@@ -29,10 +30,10 @@ class Question(QFrame):
         self.words = label("", "label", wrap=True)
         self.spare_button = noted_button("Leave it", spare_name)
         self.act_button = noted_button(act, act_name, role="rejected")
-        answers = QHBoxLayout()
+        answers = Flow()
         answers.addStretch()
-        answers.addWidget(self.spare_button)
-        answers.addWidget(self.act_button)
+        answers.add(self.spare_button)
+        answers.add(self.act_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(GAP, GAP, GAP, GAP)
         column.addWidget(self.words)

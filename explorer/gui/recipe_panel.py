@@ -14,7 +14,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QGridLayout,
-    QHBoxLayout,
     QMenu,
     QPushButton,
     QStackedLayout,
@@ -24,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.controls import Choice, Decimal, Fold, Labelled, Number, label
+from explorer.gui.flow import Flow
 from explorer.gui.key_button import KeyButton
 from explorer.gui.presets import RECIPE_PRESETS, preset_name
 from explorer.gui.recipe_tips import tip
@@ -244,17 +244,18 @@ class RecipePanel(QWidget):
         rows.addLayout(grid)
         rows.addStretch()
 
-        head = QHBoxLayout()
-        head.addWidget(label("Recipe", "title"))
+        head = Flow()
+        head.add(label("Recipe", "title"))
         head.addStretch()
-        head.addWidget(self.presets)
+        head.add(self.presets)
         buttons = QWidget()
         self._buttons = QStackedLayout(buttons)
         self._buttons.addWidget(self.generate)
         self._buttons.addWidget(self.stop)
-        foot = QHBoxLayout()
-        foot.addWidget(self.note, 1)
-        foot.addWidget(self.new_hunt)
+        foot = Flow()
+        foot.add(self.note, 1)
+        foot.addStretch()
+        foot.add(self.new_hunt)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(UNIT)

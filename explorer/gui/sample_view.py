@@ -20,7 +20,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLineEdit,
     QMenu,
     QPushButton,
@@ -35,6 +34,7 @@ from explorer.gui.card_model import first_words
 from explorer.gui.clipboard import copy
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controls import Fold, label
+from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
 from explorer.gui.lane_text import lead_in
 from explorer.gui.measure import window_size
@@ -92,11 +92,10 @@ class SampleView(QDialog):
         self.moves.aboutToShow.connect(self._fill_moves)
         self.move_button.setMenu(self.moves)
         self.remove = self._button("Remove", "Remove from the collection", self._on_remove)
-        head = QHBoxLayout()
-        head.addWidget(self.caption, 1)
-        head.addWidget(self.place)
-        head.addWidget(self.previous)
-        head.addWidget(self.following)
+        head = Flow()
+        head.add(self.caption, 1)
+        for widget in (self.place, self.previous, self.following):
+            head.add(widget)
         card = QFrame()
         card.setProperty("role", "card")
         inside = QVBoxLayout(card)
@@ -111,12 +110,11 @@ class SampleView(QDialog):
         facts.setLayout(self._facts)
         fold = Fold(facts)  # large text in a small window must leave room to read the sample
         facts.setProperty("role", "background")
-        foot = QHBoxLayout()
-        foot.setSpacing(2 * UNIT)
+        foot = Flow()
         for button in (self.copy, self.copy_caption, self.move_button):
-            foot.addWidget(button)
+            foot.add(button)
         foot.addStretch()
-        foot.addWidget(self.remove)
+        foot.add(self.remove)
         column = QVBoxLayout(self)
         column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
         column.setSpacing(GAP)

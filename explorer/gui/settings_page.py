@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -23,16 +23,22 @@ from PySide6.QtWidgets import (
 
 from explorer.engine.device import Option
 from explorer.engine.memory import gigabytes
+from explorer.gui import theme
 from explorer.gui.controls import Number, label, tab_to_checked
 from explorer.gui.desktop import show_folder
+from explorer.gui.flow import Flow
+from explorer.gui.guard import guarded
 from explorer.gui.theme import GAP, PADDING, UNIT
 from explorer.settings import MOST_MINUTES
 
 _THEMES = (("Follow the system", "system"), ("Light", "light"), ("Dark", "dark"))
-_AUTO = ("Automatic: an NVIDIA GPU if one can be used, else the CPU", "auto")
+_AUTO = ("Automatic", "auto", "An NVIDIA GPU if one can be used, else the CPU")
 MOST_THREADS = 256
+_WIDEST = 190 * UNIT
+"""Pixels of the drawings: lines of a card are no longer than can be read."""
 
 
+@guarded
 class SettingsPage(QScrollArea):
     """Theme, text size, device, threads, and the places where data lives."""
 
@@ -75,8 +81,7 @@ class SettingsPage(QScrollArea):
         page.setProperty("role", "background")
         # A column, and not each of its cards, is limited in width: a layout asks how high they are
         # at the width of the page, and lines that are shorter need more height.
-        cards = QWidget()
-        cards.setMaximumWidth(190 * UNIT)
+        cards = self._cards = QWidget()
         row = QHBoxLayout(page)
         row.setContentsMargins(2 * PADDING, 2 * PADDING, 2 * PADDING, 2 * PADDING)
         row.addWidget(cards, 1)
@@ -89,12 +94,22 @@ class SettingsPage(QScrollArea):
         column.addWidget(self._data(places))
         column.addStretch()
         self.setWidget(page)
+        self._fit()
         tab_to_checked(self.themes)
         tab_to_checked(self.devices)
         self.themes.idClicked.connect(self._on_theme)
         self.devices.idClicked.connect(self._on_device)
         self.threads.valueChanged.connect(self.threads_changed)
         self.unload.valueChanged.connect(self.unload_changed)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Give the cards the width that lines of another size need."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._fit()
+
+    def _fit(self) -> None:
+        self._cards.setMaximumWidth(theme.wide(_WIDEST))
 
     # What the window tells
 
@@ -123,7 +138,7 @@ class SettingsPage(QScrollArea):
                 widget.hide()
                 widget.deleteLater()
         self._wishes = []
-        self._add_device(*_AUTO, "", works=True)
+        self._add_device(*_AUTO, works=True)
         for option in options:
             self._add_device(option.name, option.id, about(option), works=option.works)
         self._check_device()
@@ -157,16 +172,15 @@ class SettingsPage(QScrollArea):
 
     def _appearance(self) -> QFrame:
         card, column = _card("Appearance")
-        row = QHBoxLayout()
+        row = Flow()
         for number, (words, _) in enumerate(_THEMES):
             button = QRadioButton(words)
             button.setAccessibleName(f"Theme: {words}")
             self.themes.addButton(button, number)
-            row.addWidget(button)
-        row.addStretch()
+            row.add(button)
         column.addLayout(row)
-        size = QHBoxLayout()
-        size.addWidget(label("Text", "label"))
+        size = Flow()
+        size.add(label("Text", "label"))
         for words, name, step, keys in (
             ("A−", "Smaller text", -1, "Ctrl+-"),
             ("A+", "Larger text", 1, "Ctrl++"),
@@ -177,11 +191,9 @@ class SettingsPage(QScrollArea):
             press.setToolTip(f"{name} ({keys})")
             press.setProperty("step", step)
             press.clicked.connect(self._on_text_size)
-            size.addWidget(press)
+            size.add(press)
             self._before_devices = press
-        size.addSpacing(2 * UNIT)
-        size.addWidget(self.text_size)
-        size.addStretch()
+        size.add(self.text_size)
         column.addLayout(size)
         return card
 
@@ -190,17 +202,15 @@ class SettingsPage(QScrollArea):
         column.addLayout(self._listed)
         self.set_options((Option("cuda", "NVIDIA GPU", True), Option("cpu", "CPU", True)))
         column.addWidget(self.device_note)
-        row = QHBoxLayout()
-        row.addWidget(label("Threads on the CPU", "label", buddy=self.threads))
+        row = Flow()
+        row.add(label("Threads on the CPU", "label", buddy=self.threads))
         self.threads.fit("one a core")
-        row.addWidget(self.threads)
-        row.addStretch()
+        row.add(self.threads)
         column.addLayout(row)
-        row = QHBoxLayout()
-        row.addWidget(label("Unload the model when idle for", "label", buddy=self.unload))
+        row = Flow()
+        row.add(label("Unload the model when idle for", "label", buddy=self.unload))
         self.unload.fit("1440 min")
-        row.addWidget(self.unload)
-        row.addStretch()
+        row.add(self.unload)
         column.addLayout(row)
         column.addWidget(
             label(
