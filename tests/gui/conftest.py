@@ -1,6 +1,7 @@
 """The whole window on a scripted engine and a temporary library."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,19 @@ from tests.gui.shelf import Shelf
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "models" / "demo"
+
+
+PATIENCE_MS = 120_000
+"""How long a test waits for what must come. On a busy machine seconds say nothing; a test that
+waits in vain fails all the same."""
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """Wait for signals and conditions as long as a busy machine needs."""
+    for name in ("waitUntil", "waitSignal", "waitSignals", "waitCallback"):
+        setattr(qtbot, name, partial(getattr(qtbot, name), timeout=PATIENCE_MS))
+    return qtbot
 
 
 @pytest.fixture(autouse=True)

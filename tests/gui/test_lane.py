@@ -12,6 +12,7 @@ from explorer.gui.lane import Lane
 from explorer.gui.lane_text import PROMPT_END, LaneText, prompt_end
 from explorer.seats import Seat
 from tests.gui.controls_of import nameless
+from tests.gui.settling import settle
 
 STREAMING = Seat(0, 12, 5, "streaming", " The scientist", 3)
 ENDED = Seat(0, 12, 5, "ended", " The scientist named", 4, "max_tokens")
@@ -493,9 +494,9 @@ def test_larger_text_fits_the_buttons_again(lane, qtbot):
     """In a small window "Reject" was cut to "Reje" when the text grew."""
     lane.show_seat(STREAMING, "")
     lane.resize(316, 300)
-    qtbot.wait(50)
+    settle(lane)
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT, 21))
-    qtbot.wait(100)  # the style, then the hints of the buttons, then their fit
+    settle(lane)
     assert lane._actions.sizeHint().width() <= lane.width()
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
 

@@ -5,6 +5,7 @@ from PySide6.QtWidgets import QApplication
 from explorer.gui import theme
 from explorer.gui.ledger_strip import IntervalBar, LedgerStrip
 from explorer.library.statistics import Counts, Interval
+from tests.gui.settling import settle
 
 
 @pytest.fixture
@@ -120,15 +121,15 @@ def test_the_policy_is_never_cut_and_no_count_changes_the_height(strip, qtbot, w
     strip.setMaximumWidth(width)
     strip.resize(width, strip.sizeHint().height())
     strip.show_ledger(Counts(), None, "", 0)
-    qtbot.wait(1)
+    settle(strip)
     height, bar = strip.sizeHint().height(), strip.bar.width()
     caption = "machine-written, 12 tries (11 rejected; 2 skipped, 3 unread)"
     strip.show_ledger(Counts(1, 6, 2, 3), ONE_KEEP, caption, 30)
-    qtbot.wait(1)
+    settle(strip)
     assert (strip.sizeHint().height(), strip.bar.width()) == (height, bar)
     assert strip.policy.shown() == strip.policy.text()
     strip.show_policy(until_keep=True, hold=True)
-    qtbot.wait(1)
+    settle(strip)
     assert strip.sizeHint().height() == height
 
 

@@ -13,8 +13,6 @@ from explorer.library.database import Database
 from explorer.library.history import History
 from tests.gui.controls_of import nameless
 
-PATIENCE = 60_000
-
 
 @pytest.fixture
 def large(desk, monkeypatch):
@@ -45,7 +43,7 @@ def test_a_large_export_leaves_the_window_alone_and_says_how_it_went(large, qtbo
     large.window.explore.lanes.choose(0)
     large.window.do("reject")  # judging goes on meanwhile
     assert large.review.counts.rejected == 1
-    qtbot.waitUntil(lambda: large.window.library_work.exporting is None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: large.window.library_work.exporting is None)
     assert dialog.outcome.text() == f"Wrote 1 sample to {file}."
     assert dialog.export.text() == "Export"
     assert [json.loads(line)["prompt"] for line in file.read_text().splitlines()] == [
@@ -65,7 +63,7 @@ def test_a_stopped_export_leaves_no_file(large, tmp_path):
 
 def test_an_export_that_fails_says_why(large, qtbot, tmp_path):
     dialog = ask_for(large, tmp_path / "nowhere" / "out.jsonl")
-    qtbot.waitUntil(lambda: large.window.library_work.exporting is None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: large.window.library_work.exporting is None)
     assert "cannot be written" in dialog.outcome.text()
     assert dialog._strip.property("role") == "problem"
 
@@ -88,7 +86,7 @@ def test_rule_16_a_long_deletion_keeps_everything_else_from_the_library(large, q
     assert nameless(work.sheet) == []
     QTest.keyClick(work.sheet, Qt.Key.Key_Escape)
     assert work.sheet.isVisible()
-    qtbot.waitUntil(lambda: work.deleting is None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: work.deleting is None)
     assert not work.sheet.isVisible()
     assert gone not in large.window.history._history.ids()
     assert large.review.hunt is None  # it was on the screen

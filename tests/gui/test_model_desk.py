@@ -54,7 +54,7 @@ def kinds(desk):
 def test_a_dropped_folder_is_imported_and_opened_with_progress(desk, source, qtbot):
     said = []
     desk.tasks_changed.connect(lambda: said.append(desk.tasks()))
-    with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
+    with qtbot.waitSignal(desk.opened) as opened:
         desk.import_folder(source)
     (loaded,) = opened.args
     assert loaded.build == "cpu-fp32"
@@ -83,7 +83,7 @@ def test_without_a_build_the_best_one_that_is_there_opens(scripted, paths, sourc
 
 
 def test_a_dropped_file_stands_for_its_folder(desk, source, qtbot):
-    with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
+    with qtbot.waitSignal(desk.opened) as opened:
         desk.import_folder(source / "model.safetensors")
     assert opened.args[0].manifest.name == "tiny"
 
@@ -91,7 +91,7 @@ def test_a_dropped_file_stands_for_its_folder(desk, source, qtbot):
 def test_a_dropped_file_is_the_one_that_is_imported(desk, source, tmp_path, qtbot):
     other = make_tiny(tmp_path / "other", seed=1)
     (other / "model.safetensors").rename(source / "model_ema.safetensors")
-    with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
+    with qtbot.waitSignal(desk.opened) as opened:
         desk.import_folder(source / "model_ema.safetensors")
     assert opened.args[0].manifest.source["file"] == "model_ema.safetensors"
 
@@ -106,7 +106,7 @@ def test_a_dropped_pickle_is_refused_at_once_with_the_reason(desk, tmp_path, qtb
 
 def test_a_folder_that_is_no_gpt_2_is_refused_with_the_reason(desk, tmp_path, qtbot):
     (tmp_path / "cats").mkdir()
-    with qtbot.waitSignal(desk.failed, timeout=60_000) as failed:
+    with qtbot.waitSignal(desk.failed) as failed:
         desk.import_folder(tmp_path / "cats")
     assert "holds a GPT-2" in failed.args[0]
     assert desk.models() == []
@@ -117,13 +117,13 @@ def test_a_folder_that_is_no_gpt_2_is_refused_with_the_reason(desk, tmp_path, qt
 
 
 def test_a_model_that_is_not_there_is_named(desk, qtbot):
-    with qtbot.waitSignal(desk.failed, timeout=60_000) as failed:
+    with qtbot.waitSignal(desk.failed) as failed:
         desk.open("nobody")
     assert "nobody" in failed.args[0]
 
 
 def test_a_build_that_is_there_opens_without_a_job(desk, source, qtbot, monkeypatch):
-    with qtbot.waitSignal(desk.opened, timeout=60_000):
+    with qtbot.waitSignal(desk.opened):
         desk.import_folder(source)
     monkeypatch.setattr(desk, "_begin", pytest.fail)
     with qtbot.waitSignal(desk.opened, timeout=0):
@@ -142,7 +142,7 @@ def test_cancel_ends_an_import_at_once_and_leaves_no_model(desk, source, qtbot):
     desk.cancel()
     assert desk.tasks() == ()
     assert desk.models() == []
-    with qtbot.waitSignal(desk.opened, timeout=60_000):
+    with qtbot.waitSignal(desk.opened):
         desk.import_folder(source)
 
 
@@ -150,7 +150,7 @@ def test_an_opened_model_has_the_tokens_of_its_own(desk, tmp_path, qtbot):
     # Of 300 tokens 297 is <|endoftext|>; the two that were added come behind it.
     config = {"eos_token_id": 298, "bos_token_id": 299}
     own = make_tiny(tmp_path / "own", added=("<|end|>", "<|begin|>"), config=config)
-    with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
+    with qtbot.waitSignal(desk.opened) as opened:
         desk.import_folder(own)
     (loaded,) = opened.args
     assert (loaded.tokens.end_of_text, loaded.tokens.start_of_text) == (298, 299)
@@ -158,17 +158,17 @@ def test_an_opened_model_has_the_tokens_of_its_own(desk, tmp_path, qtbot):
 
 
 def test_a_build_is_made_and_removed_and_the_model_goes_last(desk, source, qtbot):
-    with qtbot.waitSignal(desk.opened, timeout=60_000):
+    with qtbot.waitSignal(desk.opened):
         desk.import_folder(source)
     for ask, builds in (
         (lambda: desk.convert("tiny", "cpu-int8"), {"cpu-fp32", "cpu-int8"}),
         (lambda: desk.remove_build("tiny", "cpu-fp32"), {"cpu-int8"}),
     ):
-        with qtbot.waitSignal(desk.news, timeout=60_000):
+        with qtbot.waitSignal(desk.news):
             ask()
         (model,) = desk.models()
         assert set(model.manifest.builds) == builds
-    with qtbot.waitSignal(desk.news, timeout=60_000) as news:
+    with qtbot.waitSignal(desk.news) as news:
         desk.remove("tiny")
     assert news.args == ["tiny was removed."]
     assert desk.models() == []
@@ -349,7 +349,7 @@ def test_a_model_is_looked_up_fetched_paused_gone_on_with_and_opened(
     with HubServer() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         hub.add("someone/poems", source)
-        with qtbot.waitSignal(desk.looked, timeout=60_000) as looked:
+        with qtbot.waitSignal(desk.looked) as looked:
             desk.look("someone/poems")
         (preview,) = looked.args
         assert (preview.licence, preview.bytes > size) == ("mit", True)
@@ -358,13 +358,13 @@ def test_a_model_is_looked_up_fetched_paused_gone_on_with_and_opened(
         desk.download("someone/poems", preview.revision, "", "cpu-fp32")
         files = paths.downloads / "someone--poems" / "files"
         # The server's silence is no sign that what it sent before has been written down.
-        qtbot.waitUntil(lambda: _size(files / "model.safetensors.part") == half, timeout=60_000)
-        qtbot.waitUntil(lambda: bool(desk.tasks()[0].words), timeout=10_000)
+        qtbot.waitUntil(lambda: _size(files / "model.safetensors.part") == half)
+        qtbot.waitUntil(lambda: bool(desk.tasks()[0].words))
         desk.pause()
         (left,) = desk.unfinished()
         assert 0 < left.done < left.total == preview.bytes
         hub.go_on()
-        with qtbot.waitSignal(desk.opened, timeout=60_000) as opened:
+        with qtbot.waitSignal(desk.opened) as opened:
             desk.resume("someone/poems")
     (loaded,) = opened.args
     assert (loaded.manifest.name, loaded.build) == ("poems", "cpu-fp32")
@@ -384,8 +384,8 @@ def test_a_cancelled_download_leaves_nothing(desk, paths, tmp_path, qtbot, monke
         hub.add("someone/poems", source)
         hub.script("someone/poems/model.safetensors", Serving(stall_after=10_000))
         desk.download("someone/poems", "", "", "cpu-fp32")
-        qtbot.waitUntil(hub.stalled.is_set, timeout=60_000)
+        qtbot.waitUntil(hub.stalled.is_set)
         desk.cancel_task(desk.tasks()[0])
-        qtbot.waitUntil(lambda: desk.tasks() == (), timeout=60_000)
+        qtbot.waitUntil(lambda: desk.tasks() == ())
     assert desk.unfinished() == []
     assert desk.models() == []

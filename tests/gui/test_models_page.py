@@ -18,6 +18,7 @@ from explorer.weights.catalogue import CatalogueEntry
 from explorer.weights.chores import Preview
 from tests.gui.controls_of import nameless
 from tests.gui.scripted_works import Bare, ScriptedWorks
+from tests.gui.settling import settle
 
 CATALOGUE = (
     CatalogueEntry("gpt2", "openai-community/gpt2", "6" * 40, 124_439_808, 548_105_171, "MIT", "A"),
@@ -365,24 +366,24 @@ def test_no_word_is_cut_where_there_is_little_width(page, qtbot, works):
     assert row.use.isVisible()
     assert row.make.isVisible()
     area = page.details._area
-    qtbot.waitUntil(lambda: area.widget().width() <= area.viewport().width(), timeout=1000)
+    qtbot.waitUntil(lambda: area.widget().width() <= area.viewport().width())
     assert row.make.geometry().top() >= 0
-    qtbot.waitUntil(lambda: row.what.width() > 130, timeout=1000)
+    qtbot.waitUntil(lambda: row.what.width() > 130)
 
     def whole(each):
         return each.height() >= each.heightForWidth(each.width())
 
-    qtbot.waitUntil(lambda: whole(row.what) and whole(row.need), timeout=1000)
+    qtbot.waitUntil(lambda: whole(row.what) and whole(row.need))
 
 
 def test_a_high_window_does_not_draw_the_builds_apart(page, qtbot):
     page.list.choose("gpt2")
     builds = page.details.builds
     page.resize(1150, 700)
-    qtbot.wait(20)
+    settle(page)
     before = builds.height()
     page.resize(1150, 1400)
-    qtbot.wait(20)
+    settle(page)
     assert builds.height() == before
 
 
@@ -429,12 +430,12 @@ def test_the_outcome_of_a_check_is_said_and_scrolled_to(page, qtbot, works, ok, 
     page.resize(620, 420)
     page.list.choose("gpt2")
     page._desk.verify("gpt2")
-    qtbot.wait(20)
+    settle(page)
     with qtbot.waitSignal(page.message) as message:
         works.last.finish(Outcome((Found("source", ok, "source is so."),)))
         page._desk._on_tick()
     assert message.args == [f"gpt2 was verified: {said}"]
-    qtbot.waitUntil(lambda: not page.details._findings_box.visibleRegion().isEmpty(), timeout=1000)
+    qtbot.waitUntil(lambda: not page.details._findings_box.visibleRegion().isEmpty())
 
 
 # Tasks
@@ -548,7 +549,7 @@ def test_many_cards_leave_the_list_its_room_and_can_be_scrolled_to(page, qtbot, 
     for n in range(12):
         works.leave(f"owner/model-{n}")
     page.show_tasks()
-    qtbot.wait(20)
+    settle(page)
     assert page.window().minimumSizeHint().height() <= height + 140
     assert page.list.height() > 150
     last = card(page, 11).discard
@@ -562,16 +563,16 @@ def test_many_cards_leave_the_list_its_room_and_can_be_scrolled_to(page, qtbot, 
 def test_the_room_of_a_card_that_goes_is_the_lists_again(page, qtbot, works):
     works.leave("owner/one")
     page.show_tasks()
-    qtbot.wait(20)
+    settle(page)
     alone = page.list.height()
     page._desk.convert("gpt2", "cpu-int4")
     works.last.fail("No space is left. " * 80)
     page._desk._on_tick()
-    qtbot.wait(20)
+    settle(page)
     failed = page.tasks.cards["convert gpt2"]
     assert failed.words.height() > 3 * failed.words.fontMetrics().lineSpacing()
     failed.dismiss.click()
-    qtbot.wait(20)
+    settle(page)
     assert page.list.height() == alone
 
 
@@ -724,10 +725,10 @@ def test_nothing_moves_when_a_download_begins(page, qtbot, works):
     page.show_catalogue()
     panel = page.catalogue
     panel.list.choose("distilbert/distilgpt2")
-    qtbot.wait(20)
+    settle(page)
     before = panel.repository.mapTo(panel, panel.repository.pos())
     press(qtbot, panel.download)
-    qtbot.wait(20)
+    settle(page)
     assert "one thing at a time" in panel.summary.text()
     assert panel.repository.mapTo(panel, panel.repository.pos()) == before
 

@@ -175,7 +175,7 @@ def test_a_stopped_engine_in_a_real_window(tmp_path, qtbot):
     stopped = []
     try:
         controller.loading.load(demo(), "auto")
-        qtbot.waitUntil(lambda: controller.ready is not None, timeout=60_000)
+        qtbot.waitUntil(lambda: controller.ready is not None)
         window.explore.prompt.set_text("Once")
         # The stand-in has another vocabulary than the demonstration model.
         ids = type(controller.loaded).prompt
@@ -183,20 +183,20 @@ def test_a_stopped_engine_in_a_real_window(tmp_path, qtbot):
             patch.setattr(type(controller.loaded), "prompt", lambda *_: [1, 2, 3])
             assert ids is not None
             window.do("generate")
-        qtbot.waitUntil(lambda: all(s.text for s in controller.review.seats), timeout=60_000)
+        qtbot.waitUntil(lambda: all(s.text for s in controller.review.seats))
         stopped.append(pool.pid)
         os.kill(stopped[-1], signal.SIGSTOP)
         began = time.monotonic()
-        qtbot.waitUntil(lambda: notices.sentences() == [SILENT["engine"]], timeout=60_000)
+        qtbot.waitUntil(lambda: notices.sentences() == [SILENT["engine"]])
         assert time.monotonic() - began > 3
         # It goes on: the notice goes.
         os.kill(stopped[-1], signal.SIGCONT)
-        qtbot.waitUntil(lambda: notices.sentences() == [], timeout=60_000)
+        qtbot.waitUntil(lambda: notices.sentences() == [])
         # Again, and now it is started anew.
         os.kill(stopped[-1], signal.SIGSTOP)
-        qtbot.waitUntil(lambda: notices.sentences() == [SILENT["engine"]], timeout=60_000)
+        qtbot.waitUntil(lambda: notices.sentences() == [SILENT["engine"]])
         button(window).click()
-        qtbot.waitUntil(lambda: controller.ready is not None, timeout=60_000)
+        qtbot.waitUntil(lambda: controller.ready is not None)
         assert gone(stopped[-1])
         assert notices.sentences() == []
         # Stopped once more: leaving takes no time.

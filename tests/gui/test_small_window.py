@@ -6,6 +6,7 @@ from PySide6.QtGui import QFontMetricsF
 from explorer.gui import theme
 from explorer.gui.main_window import SMALLEST
 from tests.gui.scripted_engine import Script
+from tests.gui.settling import settle
 
 
 def lines(lane):
@@ -22,8 +23,8 @@ def small(desk, qtbot):
         desk.window.resize(SMALLEST)
         desk.generate("Once upon a time", *["a word and another one " * 30] * lanes)
         desk.finish()
-        qtbot.waitUntil(lambda: desk.window.explore.strip._brief.isVisible(), timeout=5000)
-        qtbot.wait(20)
+        qtbot.waitUntil(lambda: desk.window.explore.strip._brief.isVisible())
+        settle(desk.window)
         return desk
 
     return show
@@ -42,7 +43,7 @@ def test_a_verdict_takes_no_room_from_the_other_lane(small, qtbot):
     assert abs(before[0] - before[1]) <= 1
     desk.window.do("keep")
     desk.tick()
-    qtbot.wait(20)
+    settle(desk.window)
     assert [lane.height() for lane in desk.lanes] == before
 
 
@@ -80,7 +81,7 @@ def test_no_button_of_eight_lanes_is_cut_whatever_stands_above_them(
     desk.window.resize(width, height)
     for number in range(notices):
         desk.window.explore.notices.say(f"{number}: a sentence about what is wrong. " * 2)
-    qtbot.wait(50)
+    settle(desk.window)
     assert max(map(cut, desk.lanes)) == 0
     assert notices == 2 or round(min(map(lines, desk.lanes)), 1) >= least
 
@@ -90,10 +91,10 @@ def test_a_notice_in_a_window_that_is_large_enough_shrinks_nothing(desk, qtbot):
     desk.window.explore.recipe.set_lanes(8)
     desk.generate("Once upon a time", *["a word and another one " * 30] * 8)
     desk.finish()
-    qtbot.wait(50)
+    settle(desk.window)
     for number in range(2):
         desk.window.explore.notices.say(f"{number}: a sentence about what is wrong.")
-        qtbot.wait(50)
+        settle(desk.window)
         assert desk.window.explore.strip._whole.isVisible()
 
 
@@ -102,7 +103,7 @@ def test_no_button_is_cut_where_text_is_large(small, qtbot):
     desk.window.resize(900, 650)
     for _ in range(14):
         desk.window.do("larger")
-    qtbot.wait(200)
+    settle(desk.window)
     assert max(map(cut, desk.lanes)) == 0
 
 

@@ -18,6 +18,7 @@ from explorer.recipe import Recipe
 from tests.gui.conftest import demo
 from tests.gui.controls_of import nameless
 from tests.gui.scripted_engine import Script
+from tests.gui.settling import settle
 
 
 def key(desk, key, modifiers=Qt.KeyboardModifier.NoModifier):
@@ -86,13 +87,13 @@ def test_rule_1_the_note_goes_by_the_ids_of_the_prompt_and_not_by_its_text(desk,
     note = desk.window.explore.recipe.note
     assert note.text() == "Goes on with this hunt"
     prompt.control.setChecked(True)  # the same text, other ids
-    qtbot.waitUntil(lambda: "another hunt" in note.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "another hunt" in note.text())
     desk.window.do("generate")
     desk.finish()
     assert len(desk.window.history._history.ids()) == 2
-    qtbot.waitUntil(lambda: note.text() == "Goes on with this hunt", timeout=5000)
+    qtbot.waitUntil(lambda: note.text() == "Goes on with this hunt")
     prompt.set_text("Once<|endoftext|>upon a time")
-    qtbot.waitUntil(lambda: "another hunt" in note.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "another hunt" in note.text())
 
 
 def test_the_note_of_a_second_window_says_that_its_hunt_is_another_one(desk):
@@ -331,7 +332,7 @@ def test_unsent_prompt_text_is_on_disk_soon_after_typing(desk):
     def written():
         return saved.exists() and json.loads(saved.read_text())["prompt"] == "a draft"
 
-    desk.qtbot.waitUntil(written, timeout=3000)
+    desk.qtbot.waitUntil(written)
 
 
 def test_everything_that_was_set_is_there_again(desk):
@@ -375,7 +376,6 @@ def test_larger_text_fits_into_the_rail(desk, qtbot):
     button = desk.window.rail.buttons[1]
     qtbot.waitUntil(
         lambda: button.fontMetrics().horizontalAdvance("Collection") < button.width() - 4,
-        timeout=2000,
     )
 
 
@@ -396,7 +396,7 @@ def test_no_line_of_the_settings_is_crushed_by_larger_text(desk, qtbot, steps):
             and each.height() < max(each.heightForWidth(each.width()), each.fontMetrics().height())
         ]
 
-    qtbot.waitUntil(lambda: not crushed(), timeout=2000)
+    qtbot.waitUntil(lambda: not crushed())
 
 
 @pytest.mark.parametrize(("steps", "width"), [(0, 1280), (8, 1280), (13, 900)])
@@ -412,7 +412,7 @@ def test_no_number_of_the_recipe_is_cut_by_larger_text(desk, qtbot, steps, width
         return field.mapTo(fold.viewport(), field.rect().topRight()).x()
 
     numbers = (recipe.top_k.number, recipe.temperature.number, recipe.end_of_text)
-    qtbot.waitUntil(lambda: max(map(right, numbers)) < fold.viewport().width(), timeout=2000)
+    qtbot.waitUntil(lambda: max(map(right, numbers)) < fold.viewport().width())
 
 
 def test_every_field_of_the_recipe_is_in_sight_in_a_window_of_800(desk, qtbot):
@@ -422,7 +422,7 @@ def test_every_field_of_the_recipe_is_in_sight_in_a_window_of_800(desk, qtbot):
     explore.recipe.set_recipe(Recipe(top_k=0, top_p=0.9))
     explore.prompt.origin.setText("Kenneth Grahame, 1908")
     explore.prompt.origin.show()
-    qtbot.wait(50)
+    settle(desk.window)
     (fold,) = explore.recipe.findChildren(Fold)
     assert fold.verticalScrollBar().maximum() == 0
     assert fold._goes_on.isHidden()
@@ -431,7 +431,7 @@ def test_every_field_of_the_recipe_is_in_sight_in_a_window_of_800(desk, qtbot):
 def test_a_column_that_goes_on_below_says_so(desk, qtbot):
     desk.window.resize(1280, 600)
     (fold,) = desk.window.explore.recipe.findChildren(Fold)
-    qtbot.waitUntil(fold._goes_on.isVisible, timeout=2000)
+    qtbot.waitUntil(fold._goes_on.isVisible)
     fold.verticalScrollBar().setValue(fold.verticalScrollBar().maximum())
     assert fold._goes_on.isHidden()
 
@@ -445,8 +445,8 @@ def test_the_lanes_keep_their_room_where_text_is_large_and_the_window_small(desk
     desk.window.resize(SMALLEST)
     for _ in range(8):
         desk.window.do("larger")
-    qtbot.wait(100)
-    assert desk.window.explore.widths()[1] == desk.window.explore.widget(1).minimumWidth()
+    settle(desk.window)
+    assert desk.window.explore.widths()[1] >= desk.window.explore.widget(1).minimumWidth()
 
 
 def test_every_entry_of_the_menus_does_something(desk):
@@ -519,7 +519,7 @@ def test_eight_lanes_have_their_columns_after_a_restart(desk):
     desk.close()
     desk.open(size=(1280, 800))
     assert not desk.window.explore.right.isVisible()
-    desk.qtbot.waitUntil(lambda: desk.window.explore.lanes._columns == 4, timeout=5000)
+    desk.qtbot.waitUntil(lambda: desk.window.explore.lanes._columns == 4)
 
 
 def test_a_collection_that_was_put_away_stays_away(desk):
@@ -733,7 +733,7 @@ def test_generate_pressed_while_the_model_is_made_starts_when_it_is_there(desk, 
     window.models.start()
     assert desk.window.explore.models.progress.text()
     desk.generate("Once upon a time", "there was a mill")
-    with qtbot.waitSignal(window.models.desk.opened, timeout=60_000):
+    with qtbot.waitSignal(window.models.desk.opened):
         pass
     desk.tick()
     desk.step()
@@ -827,7 +827,7 @@ def test_a_folder_that_cannot_be_imported_is_refused_in_sight(desk, tmp_path, qt
     (tmp_path / "llama").mkdir()
     (tmp_path / "llama" / "config.json").write_text('{"model_type": "llama"}')
     models = desk.window.models.desk
-    with qtbot.waitSignal(models.failed, timeout=60_000):
+    with qtbot.waitSignal(models.failed):
         models.import_folder(tmp_path / "llama")
     QTest.qWait(50)
     picker = desk.window.explore.models
