@@ -402,6 +402,10 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
+        if any(sign in text for sign in ",\N{ARABIC DECIMAL SEPARATOR}"):
+            raise argparse.ArgumentTypeError(
+                f"must be written with a point as decimal sign, such as 0.7, not {text!r}"
+            ) from None
         raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
 
 

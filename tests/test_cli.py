@@ -151,6 +151,14 @@ def test_a_prompt_file_in_another_encoding_is_refused(run: Run, tmp_path: Path) 
     assert "not UTF-8 (byte 1); save it" in err
 
 
+@pytest.mark.parametrize("option", ["--temperature", "--top-p"])
+@pytest.mark.parametrize("text", ["0,7", "1,234.5", "0٫7"])
+def test_a_comma_in_a_number_is_refused_in_every_language(run: Run, option: str, text: str) -> None:
+    code, out, err = run("generate", "--model", "nobody's", option, text)
+    assert (code, out) == (2, "")
+    assert "with a point as decimal sign" in err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices with names")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("place", ["/dev/zero", "pipe", "file", "stdin"])

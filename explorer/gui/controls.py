@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt
-from PySide6.QtGui import QHelpEvent, QPaintEvent, QResizeEvent, QValidator, QWheelEvent
+from PySide6.QtGui import QHelpEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
-    QDoubleSpinBox,
     QFrame,
     QLabel,
     QLineEdit,
@@ -23,7 +21,6 @@ from PySide6.QtWidgets import (
     QScrollArea,
     QSizePolicy,
     QSlider,
-    QSpinBox,
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
@@ -33,129 +30,18 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.guard import guarded
+from explorer.gui.number_fields import Number as Number
+from explorer.gui.quiet_fields import Quiet, field_size
 from explorer.gui.theme import UNIT
 
 _LONG_WORD = re.compile(r"\S{25,}")
 _BREAK = "\u200b"  # a space without width
-TEXT_MARGIN = UNIT + 2
-"""Pixels between the frame of a field and its text."""
-
-
-def field_size(field: QWidget, wanted: QSize, longest: str = "") -> QSize:
-    """Return ``wanted`` with the one height of fields, so that neighbours stand in line.
-
-    The width is what the text ``longest`` needs, where it is given.
-    """
-    metrics = field.fontMetrics()
-    width = metrics.horizontalAdvance(longest) + 8 * UNIT if longest else wanted.width()
-    return QSize(width, max(wanted.height(), metrics.height() + 3 * UNIT + 2))
-
-
-# A mix-in stands before the class of Qt whose events it changes; at run time it is no widget, since
-# one object can be only one of Qt's.
-if TYPE_CHECKING:
-    _Mixed = QWidget
-else:
-    _Mixed = object
-
-
-@guarded
-class _Quiet(_Mixed):
-    """Leaves the wheel to the panel that it lies in, unless it has the focus."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Step only with focus."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
-@guarded
-class _Fitted(_Quiet):
-    """A number whose field has the shared height and, after :meth:`fit`, a width of its own."""
-
-    _longest = ""
-
-    def fit(self, longest: str) -> None:
-        """Be as wide as this text needs, at every text size."""
-        self._longest = longest
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-
-    def sizeHint(self) -> QSize:
-        """Ask for the height that all fields share."""
-        return field_size(self, super().sizeHint(), self._longest)
-
-    def minimumSizeHint(self) -> QSize:
-        """Be no narrower than :meth:`fit` said."""
-        return self.sizeHint() if self._longest else super().minimumSizeHint()
-
-
-class Number(_Fitted, QSpinBox):
-    """A whole number that is typed or stepped by arrow keys."""
-
-    def __init__(self, name: str, low: int, high: int, parent: QWidget | None = None) -> None:
-        """Make a field for ``low`` to ``high`` that a screen reader calls ``name``."""
-        super().__init__(parent)
-        self.setRange(low, high)
-        self.lineEdit().setTextMargins(TEXT_MARGIN, 0, 0, 0)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName(name)
-
-
-@guarded
-class Decimal(_Fitted, QDoubleSpinBox):
-    """A number of up to three decimals; one value may have a word, such as 1 = ``off``."""
-
-    def __init__(
-        self,
-        name: str,
-        low: float,
-        high: float,
-        step: float,
-        word: tuple[float, str] | None = None,
-        parent: QWidget | None = None,
-    ) -> None:
-        """Make a field for ``low`` to ``high``; ``word`` is (value, what it is called)."""
-        self._word = word  # before super().__init__, which asks for texts
-        super().__init__(parent)
-        self.setDecimals(3)
-        self.setRange(low, high)
-        self.lineEdit().setTextMargins(TEXT_MARGIN, 0, 0, 0)
-        self.setSingleStep(step)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName(name)
-
-    def textFromValue(self, value: float) -> str:
-        """Write the word of a value that has one, else two decimals, or three where needed."""
-        if self._word is not None and value == self._word[0]:
-            return self._word[1]
-        text = self.locale().toString(value, "f", 3)
-        return text[:-1] if text.endswith(self.locale().toString(0)) else text
-
-    def valueFromText(self, text: str) -> float:
-        """Read a number or the word."""
-        if self._word is not None and text.strip().casefold() == self._word[1]:
-            return self._word[0]
-        return super().valueFromText(text)
-
-    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
-        """Accept the word, and any beginning of it, beside numbers."""
-        word = self._word[1] if self._word is not None else ""
-        typed = text.strip().casefold()
-        if typed and word == typed:
-            return QValidator.State.Acceptable, text, position
-        if typed and word.startswith(typed):
-            return QValidator.State.Intermediate, text, position
-        return super().validate(text, position)
-
-
 SHORT_WORDS = Qt.ItemDataRole.UserRole + 1
 """Role of what stands in a closed :class:`Choice` where the words of the list are long."""
 
 
 @guarded
-class Choice(_Quiet, QComboBox):
+class Choice(Quiet, QComboBox):
     """One of a few values, each with the words that say what it does."""
 
     def __init__(
@@ -227,7 +113,7 @@ class Line(QLineEdit):
         return field_size(self, super().sizeHint())
 
 
-class Slider(_Quiet, QSlider):
+class Slider(Quiet, QSlider):
     """A horizontal slider with positions 0..last."""
 
     def __init__(self, name: str, last: int, parent: QWidget | None = None) -> None:

@@ -143,6 +143,7 @@ class ExplorePage(QSplitter):
         self.recipe.lanes_changed.connect(self._on_lanes_asked)
         self.recipe.policy_changed.connect(self._on_policy)
         self.recipe.generate_requested.connect(self.generate)
+        self.recipe.problem_changed.connect(self._show_note)
         self.recipe.new_hunt_requested.connect(self.new_hunt)
         self.recipe.stop_requested.connect(self.stop_all)
         self.lanes.verdict_asked.connect(self._controller.judge)
@@ -232,6 +233,9 @@ class ExplorePage(QSplitter):
         self._show_note()
 
     def _generate(self, new_hunt: bool) -> None:
+        if not self.recipe.settle():
+            self._show_note()
+            return
         if self._model == "coming":
             self._wanted = new_hunt
             self._show_note()
@@ -331,7 +335,9 @@ class ExplorePage(QSplitter):
         )
         self.recipe.set_seed_drawn(hunt.seed if same and hunt else None)
         self.recipe.new_hunt.setEnabled(hunt is not None)
-        if self._wanted is not None:
+        if problem := self.recipe.unreadable():
+            self.recipe.set_note(problem)
+        elif self._wanted is not None:
             self.recipe.set_note("Starts when the model is ready")
         elif self._model == "none":
             self.recipe.set_note(NO_MODEL)

@@ -22,9 +22,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from explorer.gui.controls import Choice, Decimal, Fold, Labelled, Number, label
+from explorer.gui.controls import Choice, Fold, Labelled, label
 from explorer.gui.flow import Flow
 from explorer.gui.key_button import KeyButton
+from explorer.gui.number_fields import Decimal, Number
 from explorer.gui.presets import RECIPE_PRESETS, preset_name
 from explorer.gui.recipe_tips import tip
 from explorer.gui.seed_field import SeedField
@@ -36,6 +37,7 @@ from explorer.gui.slider_row import (
     explain_top_k,
 )
 from explorer.gui.theme import GAP, UNIT
+from explorer.gui.typed_number import TypedNumber
 from explorer.recipe import MAX_MAX_TOKENS, MAX_TEMPERATURE, MAX_TOP_K, Recipe
 
 MOST_LANES = 8
@@ -76,6 +78,8 @@ class RecipePanel(QWidget):
     """``(until_keep, hold)``, as :meth:`policy` returns them."""
     generate_requested = Signal()
     stop_requested = Signal()
+    problem_changed = Signal()
+    """A field has, or has no longer, a text that is no number."""
     new_hunt_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -94,7 +98,7 @@ class RecipePanel(QWidget):
     def recipe(self) -> Recipe:
         """Return the settings as they stand, a half-typed number included."""
         for number in (self.top_k.number, self.temperature.number, self.top_p, self.max_tokens):
-            number.interpretText()
+            number.take()
         return self._recipe
 
     def set_recipe(self, recipe: Recipe) -> None:
@@ -116,6 +120,20 @@ class RecipePanel(QWidget):
     def set_seed(self, seed: int | None) -> None:
         """Fix the seed, or go back to drawing with None."""
         self.seed_field.set_seed(seed)
+
+    def unreadable(self) -> str:
+        """Say which field holds something that is no number, and why; empty where none does."""
+        return next((f"{name}: {f.problem}" for name, f in self._typed.items() if f.problem), "")
+
+    def settle(self) -> bool:
+        """Take over what is typed; where a field cannot be read, go there and return False."""
+        for field in self._typed.values():
+            if isinstance(field, TypedNumber):
+                field.judge_now()
+            if field.problem:
+                field.setFocus(Qt.FocusReason.OtherFocusReason)
+                return False
+        return True
 
     def set_seed_drawn(self, seed: int | None) -> None:
         """Show the seed that the present hunt has drawn."""
@@ -200,6 +218,14 @@ class RecipePanel(QWidget):
         self.lanes_field.setValue(4)
         self.after_keep = Choice("After a keep", _AFTER_KEEP)
         self.unjudged = Choice("Unjudged tries", _UNJUDGED)
+        self._typed: dict[str, Number | Decimal | SeedField] = {
+            "Top-k": self.top_k.number,
+            "Temperature": self.temperature.number,
+            "Top-p": self.top_p,
+            "Max tokens": self.max_tokens,
+            "Seed": self.seed_field,
+            "Lanes": self.lanes_field,
+        }
 
     def _make_buttons(self) -> None:
         self.generate = KeyButton("Generate", ("Ctrl", "Enter"), role="primary")
@@ -273,6 +299,8 @@ class RecipePanel(QWidget):
         self.max_tokens.valueChanged.connect(self._on_max_tokens)
         self.end_of_text.currentIndexChanged.connect(self._on_end_of_text)
         self.seed_field.seed_changed.connect(self.seed_changed)
+        for field in self._typed.values():
+            field.problem_changed.connect(lambda _: self.problem_changed.emit())
         self.lanes_field.valueChanged.connect(self.lanes_changed)
         self.after_keep.currentIndexChanged.connect(self._on_policy)
         self.unjudged.currentIndexChanged.connect(self._on_policy)
@@ -284,6 +312,9 @@ class RecipePanel(QWidget):
 
     def _show_recipe(self) -> None:
         recipe = self._recipe
+        for field in (self.top_p, self.max_tokens):
+            if field.problem:
+                field.restore()
         self.top_k.set_value(recipe.top_k)
         self.temperature.set_value(recipe.temperature)
         blocked = self.top_p.blockSignals(True)

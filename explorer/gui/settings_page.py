@@ -24,10 +24,11 @@ from PySide6.QtWidgets import (
 from explorer.engine.device import Option
 from explorer.engine.memory import gigabytes
 from explorer.gui import theme
-from explorer.gui.controls import Number, label, tab_to_checked
+from explorer.gui.controls import label, tab_to_checked
 from explorer.gui.desktop import show_folder
 from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
+from explorer.gui.number_fields import Number
 from explorer.gui.theme import GAP, PADDING, UNIT
 from explorer.settings import MOST_MINUTES
 
@@ -69,13 +70,12 @@ class SettingsPage(QScrollArea):
         self._listed.setSpacing(UNIT)
         self._wishes: list[str] = []
         self._wish = "auto"
-        self.unload = Number("Idle minutes until the model is unloaded", 0, MOST_MINUTES)
-        self.unload.setSpecialValueText("never")
-        self.unload.setSuffix(" min")
+        self.unload = Number(
+            "Idle minutes until the model is unloaded", 0, MOST_MINUTES, (0, "never"), " min"
+        )
         self.unload.setKeyboardTracking(False)
         self.text_size = label("", "label", name="Size of the text")
-        self.threads = Number("Threads on the CPU", 0, MOST_THREADS)
-        self.threads.setSpecialValueText("one a core")
+        self.threads = Number("Threads on the CPU", 0, MOST_THREADS, (0, "one a core"))
         self.threads.setKeyboardTracking(False)
         page = QWidget()
         page.setProperty("role", "background")

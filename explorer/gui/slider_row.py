@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from explorer.gui.controls import Decimal, Number, Slider, label
+from explorer.gui.controls import Slider, label
+from explorer.gui.number_fields import Decimal, Number
+from explorer.gui.theme import set_role
 
 TOP_K_STOPS = (
     1,
@@ -103,6 +105,7 @@ class SliderRow(QWidget):
         column.addWidget(self.note)
         self._show(number.value())
         self.number.valueChanged.connect(self._on_number)
+        self.number.problem_changed.connect(self._say)
         self.slider.valueChanged.connect(self._on_slider)
 
     def value(self) -> float:
@@ -128,6 +131,8 @@ class SliderRow(QWidget):
         return min(ordinary, key=lambda index: abs(self._stops[index] - value))
 
     def _set_number(self, value: float) -> None:
+        if self.number.problem:
+            self.number.restore()
         if isinstance(self.number, Number):
             self.number.setValue(int(value))
         else:
@@ -137,9 +142,14 @@ class SliderRow(QWidget):
         blocked = self.slider.blockSignals(True)
         self.slider.setValue(self.position(value))
         self.slider.blockSignals(blocked)
-        self.note.setText(self._explain(value))
+        self._say(self.number.problem)
         self.slider.setAccessibleDescription(self.note.text())
         self.number.setAccessibleDescription(self.note.text())
+
+    def _say(self, problem: str) -> None:
+        """Say below what the value does, or why what was typed is none."""
+        self.note.setText(problem or self._explain(self.value()))
+        set_role(self.note, "rejected" if problem else "muted")
 
     def _on_number(self, value: float) -> None:
         self._show(value)
@@ -147,5 +157,5 @@ class SliderRow(QWidget):
 
     def _on_slider(self, position: int) -> None:
         stop = self._stops[position]
-        if stop != self.number.value():
+        if stop != self.number.value() or self.number.problem:
             self._set_number(stop)

@@ -103,6 +103,9 @@ QLineEdit, QPlainTextEdit, QTextEdit, QSpinBox, QDoubleSpinBox, QComboBox {
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {
     border: 1px solid $accent;
 }
+QLineEdit[role="unreadable"], QSpinBox[role="unreadable"], QDoubleSpinBox[role="unreadable"] {
+    border: 1px dashed $rejected; color: $rejected;
+}
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled, QPlainTextEdit:disabled {
     color: $muted;
 }

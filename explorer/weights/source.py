@@ -47,9 +47,11 @@ _PARTS = re.compile(
           | .*\.safetensors\.index\.[\w-]+\.json | .*\.data-[0-9]{5}-of-[0-9]{5} )""",
     re.IGNORECASE | re.VERBOSE,
 )
-# Of these, the ones that say which weights are meant. All others stand for their folder alone.
+# Of these, the ones that say which weights are meant. All others stand for their folder alone, as
+# does the one that is taken in any case.
 _DECIDING = re.compile(
-    r"""(?: hparams\.json | checkpoint | .*\.safetensors(?:\.index(?:\.[\w-]+)?\.json)?
+    r"""(?!model\.safetensors$)
+        (?: hparams\.json | checkpoint | .*\.safetensors(?:\.index(?:\.[\w-]+)?\.json)?
           | .*\.onnx(?:[._]data(?:_[0-9]{1,3})?)? | .*\.index | .*\.meta
           | .*\.data-[0-9]{5}-of-[0-9]{5} )""",
     re.IGNORECASE | re.VERBOSE,

@@ -242,6 +242,18 @@ def test_generate_turns_into_stop_and_back(desk):
     assert recipe.generate.isVisible()
 
 
+def test_a_field_that_cannot_be_read_starts_nothing(desk):
+    recipe = desk.window.explore.recipe
+    recipe.temperature.number.lineEdit().setText("0.7.1")
+    assert recipe.note.text().startswith("Temperature: Write the number without")
+    desk.generate("Hello")
+    assert not desk.review.running
+    recipe.temperature.number.lineEdit().setText("0,7")
+    assert not recipe.note.text()
+    desk.generate("Hello")
+    assert desk.review.hunt.recipe.temperature == 0.7
+
+
 def test_a_crash_is_said_and_its_tries_are_lost_not_rejected(desk):
     desk.generate("Hello")
     desk.step(2)
