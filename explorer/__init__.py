@@ -2,7 +2,8 @@
 
 The floors, from the ground up (an arrow only points down, see docs/architecture.md):
 
-- ``errors``, ``recipe``, ``paths``, ``manifest``, ``settings``, ``child_process``, ``jobs``,
+- ``errors``, ``recipe``, ``paths``, ``manifest``, ``settings``, ``child_process``,
+  ``heartbeat``, ``jobs``,
   ``lock``, ``interrupt``, ``version``, ``licences``, ``crash``, ``display``: plain values
   and tools that everybody may use.
 - ``engine``: token ids in, steps out. ``weights``: a checkpoint becomes an ONNX folder.

@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from explorer.child_process import END_SECONDS, end, heed_requests, sheltered
 from explorer.errors import ExplorerError
+from explorer.heartbeat import Listener, Pulse, beat
 
 P = ParamSpec("P")
 Report = Callable[[float, str], None]
@@ -67,6 +68,9 @@ class Job:
         # Never written to: the child ends when this end closes, by us or by our death.
         self._lifeline = lifeline
         self._running = True
+        self._listener = Listener(time.monotonic)
+        self.silent = False
+        """Whether the child has not answered for some seconds, as the last poll found."""
 
     @classmethod
     def start(
@@ -110,9 +114,13 @@ class Job:
                 event = self._events.recv()
             except (EOFError, OSError):
                 event = self._lost()
+            self._listener.hear()
+            if event is None:
+                continue  # a beat
             events.append(event)
             if not isinstance(event, Progress):
                 self._end()
+        self.silent = self._running and self._listener.look()
         return events
 
     def cancel(self) -> None:
@@ -145,19 +153,26 @@ def _run(
 ) -> None:
     """Be the child."""
     heed_requests()
+    sending = threading.Lock()
+
+    def send(event: Event | None) -> None:
+        with sending:
+            events.send(event)
+
+    threading.Thread(target=beat, args=(lambda: send(None), Pulse()), daemon=True).start()
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     try:
-        outcome: Event = Done(work(_reporter(events), *args, **kwargs))
+        outcome: Event = Done(work(_reporter(send), *args, **kwargs))
     except ExplorerError as error:
         outcome = Failed(str(error))
     except Exception as error:
         outcome = _bug(error)
     try:
-        events.send(outcome)
+        send(outcome)
     except BrokenPipeError:
         pass  # the parent does not want to know
     except Exception as error:  # a result that cannot be pickled
-        events.send(_bug(error))
+        send(_bug(error))
 
 
 def _bug(error: Exception) -> Failed:
@@ -178,7 +193,7 @@ def _end_with_parent(lifeline: Connection) -> None:
         os._exit(1)
 
 
-def _reporter(events: Connection) -> Report:
+def _reporter(send: Callable[[Event], None]) -> Report:
     """Return a progress function that sends at most thirty messages a second."""
     sent, said = 0.0, ""
 
@@ -187,6 +202,6 @@ def _reporter(events: Connection) -> Report:
         now = time.monotonic()
         if text != said or now - sent >= _REPORT_SECONDS:
             sent, said = now, text
-            events.send(Progress(min(max(float(fraction), 0.0), 1.0), text))
+            send(Progress(min(max(float(fraction), 0.0), 1.0), text))
 
     return report

@@ -35,6 +35,7 @@ GROUND = (
     "explorer.manifest",
     "explorer.settings",
     "explorer.child_process",
+    "explorer.heartbeat",
     "explorer.jobs",
     "explorer.lock",
     "explorer.output_file",

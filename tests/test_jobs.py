@@ -165,6 +165,43 @@ def test_ctrl_c_in_the_terminal_is_left_to_the_parent(sleeper: Job) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")
+def test_a_stopped_child_is_noticed_and_cancelled_at_once(
+    sleeper: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.heartbeat.SILENT_SECONDS", 2.5)
+    events_of(sleeper, until_progress=True)
+    assert not sleeper.silent
+
+    def poll_until(silent: bool) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while sleeper.silent != silent:
+            assert time.monotonic() < deadline
+            assert sleeper.poll() == []
+            time.sleep(0.02)
+
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    poll_until(True)
+    os.kill(sleeper.pid, signal.SIGCONT)
+    poll_until(False)
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    sleeper.cancel()
+    assert time.monotonic() - began < 2
+
+
+def test_a_child_that_waits_for_something_is_not_called_silent(
+    sleeper: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.heartbeat.SILENT_SECONDS", 2.5)
+    events_of(sleeper, until_progress=True)
+    end = time.monotonic() + 6
+    while time.monotonic() < end:
+        assert sleeper.poll() == []
+        assert not sleeper.silent
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")
 def test_the_child_ends_when_its_parent_is_killed() -> None:
     script = (
         "import time\nfrom explorer.jobs import Job\nfrom tests.test_jobs import events_of, sleep\n"

@@ -26,6 +26,8 @@ from explorer.weights.store import Installed, Store
 
 _POLL_SECONDS = 0.05
 
+SILENT = "The process that downloads does not answer; wait for it, or pause with Ctrl+C."
+
 
 def run(args: argparse.Namespace, paths: Paths) -> int:
     """Download a model, or name those that the program knows."""
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
 
 def _watch(job: Job) -> Installed:
     """Show the progress of a job until it is done."""
+    said = False
     with Progress() as progress:
         while True:
             for event in job.poll():
@@ -69,6 +72,10 @@ def _watch(job: Job) -> Installed:
                         return installed
                     case Failed(message):
                         raise DownloadError(message)
+            if job.silent and not said:
+                line = "\n" if sys.stderr.isatty() else ""  # not behind the progress
+                print(f"{line}{APP_NAME}: {SILENT}", file=sys.stderr)
+            said = job.silent
             time.sleep(_POLL_SECONDS)
 
 

@@ -6,7 +6,7 @@ was computing. Everything else happens in one loop in the main thread. Between t
 out the commands that have come; what the steps yield is gathered and sent at most 60 times a
 second.
 
-A second thread tells the window that all is well (:mod:`explorer.engine.heartbeat`).
+A second thread tells the window that all is well (:mod:`explorer.heartbeat`).
 
 Errors that can be explained are answered with their sentence. Anything else ends the process: it is
 logged, its sentence is the last message, and the other side starts a new process.
@@ -33,7 +33,6 @@ import tokenizers
 
 from explorer.child_process import heed_requests
 from explorer.engine import memory
-from explorer.engine.heartbeat import LOAD_SECONDS, STEP_SECONDS, Pulse, beat
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import (
     Command,
@@ -51,6 +50,7 @@ from explorer.engine.messages import (
 )
 from explorer.engine.tokens import Tokens
 from explorer.errors import ExplorerError, ModelError
+from explorer.heartbeat import LOAD_SECONDS, STEP_SECONDS, Pulse, beat
 from explorer.version import version
 
 if TYPE_CHECKING:

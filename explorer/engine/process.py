@@ -25,7 +25,6 @@ from threading import Thread
 
 from explorer.child_process import END_SECONDS, end, sheltered
 from explorer.engine import child, memory
-from explorer.engine.heartbeat import Listener
 from explorer.engine.messages import (
     Command,
     Crashed,
@@ -39,6 +38,7 @@ from explorer.engine.messages import (
     Start,
 )
 from explorer.errors import ExplorerError
+from explorer.heartbeat import Listener
 from explorer.manifest import Manifest
 
 CRASHES = 3

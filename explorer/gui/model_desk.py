@@ -45,6 +45,8 @@ class _Run:
     finish: Finish
     heard: float
     """When it said something last."""
+    spoken: Task | None = None
+    """What it had said before its process stopped answering; None while that answers."""
 
 
 class ModelDesk(QObject):
@@ -323,6 +325,10 @@ class ModelDesk(QObject):
                 if self._runs.get(run.task.place) is run:  # what came before may have ended it
                     self._take(run, event)
             before, run.task = run.task, run.task.unheard(self._clock() - run.heard)
+            if run.job.silent and run.spoken is None:
+                run.spoken, run.task = run.task, run.task.quiet()
+            elif run.spoken is not None and not run.job.silent:
+                run.task, run.spoken = replace(run.task, words=run.spoken.words), None
             if run.task != before:
                 self.tasks_changed.emit()
         if not self._runs:
@@ -331,7 +337,7 @@ class ModelDesk(QObject):
     def _take(self, run: _Run, event: Event) -> None:
         match event:
             case Progress(fraction, text):
-                run.task = replace(run.task, fraction=fraction, words=text)
+                run.task, run.spoken = replace(run.task, fraction=fraction, words=text), None
                 run.heard = self._clock()
                 self.tasks_changed.emit()
             case Done(result):

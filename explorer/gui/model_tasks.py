@@ -72,6 +72,10 @@ class Task:
             return self
         return replace(self, words=f"{amount}, nothing for {seconds:.0f} s; {WAITING}")
 
+    def quiet(self) -> Task:
+        """Return it as it is when its process does not answer."""
+        return replace(self, words="its process does not answer; wait, or cancel it")
+
     @property
     def line(self) -> str:
         """Title and words in one line."""

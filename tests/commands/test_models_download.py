@@ -44,6 +44,28 @@ def run(hub: HubServer, home: Path, *words: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_stopped_download_is_said_and_can_be_paused(hub: HubServer, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    hub.script("me/model/model.safetensors", Serving(stall_after=50_000))
+    process = program(hub, home, "download", "me/model", "--precision", "fp32")
+    assert process.stderr
+    part = home / "downloads" / "me--model" / "files" / "model.safetensors.part"
+    end = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size == 50_000):
+        assert time.monotonic() < end, process.communicate()
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    working = max(map(int, children))  # the other one is Python's own, started before
+    os.kill(working, signal.SIGSTOP)
+    assert "does not answer" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    with process:
+        assert "paused; 56 of 494 kB are kept" in process.stderr.read()
+    assert process.returncode == 130
+    assert not Path(f"/proc/{working}").exists()
+
+
 def test_ctrl_c_pauses_and_the_same_words_go_on(hub: HubServer, tmp_path: Path) -> None:
     home = tmp_path / "home"
     hub.script("me/model/model.safetensors", Serving(stall_after=50_000))

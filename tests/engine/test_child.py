@@ -9,9 +9,9 @@ import pytest
 
 from explorer.engine import child
 from explorer.engine.child import Engine, Inbox, Outbox, joined
-from explorer.engine.heartbeat import Pulse
 from explorer.engine.messages import Drop, Ended, Load, Quit, Ready, Refused, Start, Steps, Stop
 from explorer.errors import OutOfMemoryError
+from explorer.heartbeat import Pulse
 from explorer.recipe import Recipe
 from tests.engine.fake_session import open_fake
 

@@ -20,6 +20,7 @@ class ScriptedJob:
     arguments: tuple[Any, ...]
     events: list[Event] = field(default_factory=list)
     cancelled: bool = False
+    silent: bool = False
 
     def poll(self) -> list[Event]:
         """Return what the test had it say."""

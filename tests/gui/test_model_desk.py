@@ -254,6 +254,29 @@ def test_what_follows_begins_before_anybody_hears_that_nothing_runs(
     assert all(said)
 
 
+def test_a_job_that_does_not_answer_says_so_and_then_goes_on_where_it_was(scripted, works):
+    scripted.download(REPOSITORY, "a" * 40, "gpt2", "cpu-int8")
+    job = works.last
+    job.say(0.3, "Reading")
+    scripted._on_tick()
+    for _ in range(2):
+        job.silent = True
+        scripted._on_tick()
+        scripted._on_tick()
+        (task,) = scripted.tasks()
+        assert "does not answer" in task.line
+        assert task.fraction == 0.3
+        job.silent = False
+        scripted._on_tick()
+        assert scripted.tasks()[0].words == "Reading"
+    job.silent = True
+    scripted._on_tick()
+    job.silent = False
+    job.say(0.4, "Writing")
+    scripted._on_tick()
+    assert scripted.tasks()[0].words == "Writing"
+
+
 def test_pause_keeps_what_was_fetched_and_resume_goes_on(scripted, works):
     scripted.download(REPOSITORY, "a" * 40, "gpt2", "cpu-int8")
     works.leave(REPOSITORY)

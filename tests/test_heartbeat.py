@@ -7,8 +7,11 @@ import time
 
 import pytest
 
-from explorer.engine import heartbeat
-from explorer.engine.heartbeat import (
+from explorer import heartbeat
+from explorer.engine.messages import CancelLoad, Load, Ready, Restart, Start, Steps
+from explorer.engine.pool import EnginePool
+from explorer.engine.process import EngineProcess
+from explorer.heartbeat import (
     BEAT_SECONDS,
     IDLE_SECONDS,
     SILENT_SECONDS,
@@ -17,9 +20,6 @@ from explorer.engine.heartbeat import (
     Listener,
     Pulse,
 )
-from explorer.engine.messages import CancelLoad, Load, Ready, Restart, Start, Steps
-from explorer.engine.pool import EnginePool
-from explorer.engine.process import EngineProcess
 from explorer.recipe import Recipe
 from tests.engine.fake_session import open_fake
 from tests.engine.test_process import gone, has, needs_proc, start, until

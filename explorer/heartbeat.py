@@ -1,4 +1,4 @@
-"""The heartbeat of the engine's process: that it runs, and that its work gets on.
+"""The heartbeat of a child process: that it runs, and that its work gets on.
 
 Once a second a thread of the child sends a beat. A process that is stopped sends none. One whose
 main thread hangs in a driver would still beat, so the thread looks what the main thread is about
@@ -8,7 +8,9 @@ or a large model that loads, must show that the process works: processor time, o
 that are read. A call that never returns and does nothing is noticed that way within seconds, one
 that turns in circles when the time is over that the thing may take on the slowest machine.
 
-The window's side counts how long it has heard nothing (:class:`Listener`).
+The parent's side counts how long it has heard nothing (:class:`Listener`). The processes of long
+work (:mod:`explorer.jobs`) only say that they run: they may wait for a slow server, and know
+themselves how long.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ class Pulse:
 
 
 def beat(send: Callable[[], None], pulse: Pulse) -> None:
-    """Send beats while all is well, until nobody takes them."""
+    """Send beats while all is well, until nobody takes them; for a thread of its own."""
     with contextlib.suppress(OSError):
         while True:
             if pulse.beats():
