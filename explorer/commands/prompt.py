@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from explorer.engine.prompt_text import End, cut, loose_spaces, prompt_ids, room
+from explorer.engine.text_parts import parts
 from explorer.engine.tokens import Tokens
 from explorer.errors import PromptTooLongError
 
@@ -47,7 +48,7 @@ def prepare(
 
 def warn_of_no_control_tokens(tokens: Tokens, text: str) -> None:
     """Say that ``--control-tokens`` changes nothing in a text that names none."""
-    if not tokens.control_names(text):
+    if not any(map(tokens.control_names, parts(tokens, text))):
         have = ", ".join(tokens.special_names[:8]) or "none"
         _say(f"The text names no control token, of which this model has: {have}.")
 

@@ -67,6 +67,12 @@ class Tokens:
     holes: frozenset[int]
     prefix_ids: tuple[int, ...]
     """Ids that stand before every prompt; mostly none."""
+    adds_space: bool
+    """Whether a text that does not begin with a space is given one."""
+    added_names: tuple[str, ...]
+    """Texts that may be found as they are, whatever the words around them."""
+    has_words: bool
+    """Whether a text is parted into words first, which tokens do not reach over."""
 
     def __init__(
         self,
@@ -101,13 +107,17 @@ class Tokens:
         self.end_of_text = names.get(END_OF_TEXT) if end_of_text is None else end_of_text
         self.start_of_text = self.end_of_text if start_of_text is None else start_of_text
         self.prefix_ids = tuple(prefix_ids)
-        self._spaced = _adds_space(description.get("pre_tokenizer"))
+        self.adds_space = _adds_space(description.get("pre_tokenizer"))
         self._complete = names.keys() >= _ALPHABET.keys()
         special = [token for token in description["added_tokens"] if token.get("special")]
         self._special = {token["id"]: str(token["content"]) for token in special}
         self._control = names.get(END_OF_TEXT, self.end_of_text)
         self._words: dict[str, str] = {}  # by the space before them
         self._longest = max(map(len, self._bytes), default=1)
+        self.added_names = (END_OF_TEXT, *(str(a["content"]) for a in description["added_tokens"]))
+        # What rewrites a text first could make an added token of other signs.
+        rewrites = not self._lossless and len(self.added_names) > len(special) + 1
+        self.has_words = _has_words(description.get("pre_tokenizer")) and not rewrites
 
     @classmethod
     def from_folder(
@@ -153,6 +163,18 @@ class Tokens:
             ids += [self._control, *self._encode(part, control)]
         return ids
 
+    def check(self, text: str) -> None:
+        """Raise :class:`PromptError` for a text that has no ids, as :meth:`encode` would."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise PromptError(
+                f"The text holds half a character (a lone surrogate) at position {error.start}; "
+                "remove it."
+            ) from error
+        if self._lossless and not self._complete:
+            self._check_spelling(text)
+
     def control_names(self, text: str) -> list[str]:
         """Return the control tokens that ``text`` names, each once, as they come.
 
@@ -175,8 +197,9 @@ class Tokens:
         megabytes would take long, and a lot of memory, to become tokens that nobody can use. Raises
         :class:`PromptTooLongError`.
         """
-        at_least = len(text) // self._longest  # a character has at least one byte
-        if self._lossless and at_least > context:
+        # A character has at least one byte; what rewrites a text makes one of four at most.
+        at_least = len(text) // (self._longest if self._lossless else 4 * self._longest)
+        if at_least > context:
             raise PromptTooLongError(at_least, context, at_least=True)
         ids, prefix = self.encode(text, control), list(self.prefix_ids)
         if ids[: len(prefix)] == prefix or (not ids and prefix == [self.start_of_text]):
@@ -227,7 +250,9 @@ class Tokens:
         # Of each byte: the character it belongs to.
         owner = [at for at, character in enumerate(text) for _ in character.encode()]
         ends = list(accumulate(len(self._bytes[token]) for token in ids))
-        if self._spaced and ids and sum(ends[-1:]) == len(owner) + 1:  # a space that was put there
+        if (
+            self.adds_space and ids and sum(ends[-1:]) == len(owner) + 1
+        ):  # a space that was put there
             owner.insert(0, 0)
         if sum(ends[-1:]) != len(owner):  # a tokenizer that rewrites text first
             return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
@@ -237,22 +262,23 @@ class Tokens:
     def _encode(self, text: str, control: bool) -> list[int]:
         try:
             size = len(text.encode())
-        except UnicodeEncodeError as error:
-            raise PromptError(
-                f"The text holds half a character (a lone surrogate) at position {error.start}; "
-                "remove it."
-            ) from error
+        except UnicodeEncodeError:
+            self.check(text)  # says where
+            raise
         self._tokenizer.encode_special_tokens = not control
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         # A vocabulary without all 256 bytes leaves out, silently, what it cannot spell. An added
         # token may swallow the spaces around it: those are not missing. A space in front makes up
         # for a missing byte.
         found = sum(len(self._bytes[token]) for token in ids)
-        if self._lossless and not self._complete and (found < size or self._spaced):
-            missing = next((c for c in dict.fromkeys(text) if not self._spells(c)), None)
-            if missing is not None:
-                raise PromptError(f"This model's vocabulary cannot spell {missing!r}; remove it.")
+        if self._lossless and not self._complete and (found < size or self.adds_space):
+            self._check_spelling(text)
         return ids
+
+    def _check_spelling(self, text: str) -> None:
+        missing = next((c for c in dict.fromkeys(text) if not self._spells(c)), None)
+        if missing is not None:
+            raise PromptError(f"This model's vocabulary cannot spell {missing!r}; remove it.")
 
     def _spells(self, character: str) -> bool:
         ids = self._tokenizer.encode(character, add_special_tokens=False).ids
@@ -281,6 +307,15 @@ def _adds_space(pre_tokenizer: Any) -> bool:
             return any(map(_adds_space, steps))
         case {"type": "ByteLevel"}:
             return pre_tokenizer.get("add_prefix_space", True) is True
+        case _:
+            return False
+
+
+def _has_words(pre_tokenizer: Any) -> bool:
+    """Return whether a text is parted as GPT-2's tokenizer parts it."""
+    match pre_tokenizer:
+        case {"type": "ByteLevel"}:
+            return pre_tokenizer.get("use_regex", True) is True
         case _:
             return False
 

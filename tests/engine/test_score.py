@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from explorer.engine import score as scoring
-from explorer.engine.score import score
+from explorer.engine import text_parts
+from explorer.engine.score import score, score_windows
 from explorer.engine.tokens import Tokens
 from explorer.errors import PromptError
 from tests.engine.fake_session import FakeSession
@@ -102,3 +103,47 @@ def test_what_cannot_be_scored(tokens, tmp_path):
     without = Tokens.from_folder(make_tiny(tmp_path, end_of_text=False))
     with pytest.raises(PromptError, match="another model"):
         score(FakeSession(), without, "x")
+
+
+@pytest.mark.parametrize("stride", [None, 3, 16])
+@pytest.mark.parametrize("size", [5, 1 << 16])
+def test_windows_come_one_by_one_with_the_same_figures(tokens, monkeypatch, stride, size):
+    monkeypatch.setattr(text_parts, "_SIZE", size)
+    session = FakeSession(context=16, end_of_text=tokens.end_of_text)
+    text = TEXT * 4
+    whole = score(session, tokens, text, stride)
+    seen = []
+    for window in score_windows(session, tokens, text, stride):
+        assert window.windows == (len(seen),)
+        seen += zip(
+            window.ids, window.texts, window.logprobs, window.ranks, window.entropies, strict=True
+        )
+    columns = (whole.ids, whole.texts, whole.logprobs, whole.ranks, whole.entropies)
+    assert seen == list(zip(*columns, strict=True))
+    assert list(whole.ids) == tokens.encode(text)
+
+
+def test_the_first_figures_come_before_the_rest_is_read(tokens):
+    session = FakeSession(context=16, end_of_text=tokens.end_of_text)
+    first = next(score_windows(session, tokens, TEXT * 10_000))
+    assert len(first.ids) == 16
+    assert sum(size for _, size in session.prefilled) == 16
+
+
+def test_tokens_that_were_scored_before_need_no_logits(tokens):
+    session = FakeSession(context=16, end_of_text=tokens.end_of_text)
+    result = score(session, tokens, TEXT)
+    assert len(result.windows) > 2
+    assert session.full_rows == len(result.ids)
+
+
+def test_ranks_are_those_of_the_whole_vocabulary(tokens):
+    session = FakeSession(context=64, end_of_text=tokens.end_of_text)
+    session.table[:, 7:200] = session.table[:, 7:8]  # as likely as each other
+    order = np.argsort(-session.table, axis=1, kind="stable")[:, : session.top_ids.shape[1]]
+    session.top_ids[:] = order
+    session.top_logits[:] = np.take_along_axis(session.table, order, 1)
+    result = score(session, tokens, TEXT)
+    given = [tokens.end_of_text, *result.ids]
+    for at, token in enumerate(result.ids):
+        assert result.ranks[at] == plain(session, given[: at + 1][-64:], token)[1]
