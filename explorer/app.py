@@ -29,11 +29,12 @@ from explorer import crash, display
 from explorer.engine import device
 from explorer.engine.memory import fit, free_memory, home
 from explorer.engine.pool import EnginePool
-from explorer.errors import ExplorerError, LibraryBusyError, LibraryError
+from explorer.errors import ExplorerError
 from explorer.gui import guard, theme
 from explorer.gui.controller import Controller
 from explorer.gui.engine_link import EngineLink
 from explorer.gui.leaving import Leaving
+from explorer.gui.library_care import LibraryCare
 from explorer.gui.loading import Engine
 from explorer.gui.main_window import MainWindow
 from explorer.gui.memory import Memory
@@ -41,8 +42,9 @@ from explorer.gui.model_desk import ModelDesk
 from explorer.gui.model_words import Insight, Need
 from explorer.gui.presets import PromptGroup, read_prompts
 from explorer.gui.shelf import Shelf
+from explorer.library.access import Opened, open_or_stand_in, stand_in
 from explorer.library.collections_ import Collections
-from explorer.library.database import Database
+from explorer.library.database import MEMORY, Database
 from explorer.library.export import Format, export
 from explorer.library.history import History
 from explorer.library.ledger import Ledger
@@ -100,10 +102,13 @@ class Program:
     databases: tuple[Database, ...]
     borrowed: tempfile.TemporaryDirectory[str] | None = None
     """A cache for this run only, where the real one cannot be written."""
+    care: LibraryCare | None = None
 
     def begin(self) -> Thread:
         """Bring out a model, and tidy up in the thread that is returned; nobody has to wait."""
         self.window.models.start()
+        if self.care is not None:
+            self.care.begin()
         # What a killed program left may be gigabytes; a thread that is killed too harms nothing.
         tidying = Thread(target=tidy, args=(self.paths,), name="tidy", daemon=True)
         tidying.start()
@@ -111,6 +116,8 @@ class Program:
 
     def close(self) -> None:
         """Close the library after the window."""
+        if self.care is not None:
+            self.care.end()
         for database in self.databases:
             database.close()
         if self.borrowed is not None:
@@ -122,9 +129,32 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
     memory = Memory(paths.settings)
     look = theme.theme_for(memory.settings.theme, memory.settings.text_px)
     theme.prepare(app, look, paths.resources / "icons")
-    troubles = [memory.problem]
     paths, borrowed = with_cache(paths)
-    database = open_library(paths, troubles)
+    opened = open_or_stand_in(paths.library)
+    if opened.trouble:
+        log.warning("library: %s", opened.trouble)
+    try:
+        return _assemble(paths, borrowed, app, engine, memory, look, opened)
+    except Exception as error:  # no row, whatever is wrong with it, may keep the window shut
+        if opened.database.path == MEMORY:
+            raise
+        log.exception("library: it was opened and could not be read")
+        opened.database.close()
+        again = stand_in(paths.library, error)
+        return _assemble(paths, borrowed, app, engine, memory, look, again)
+
+
+def _assemble(
+    paths: Paths,
+    borrowed: tempfile.TemporaryDirectory[str] | None,
+    app: QApplication,
+    engine: Engine,
+    memory: Memory,
+    look: theme.Theme,
+    opened: Opened,
+) -> Program:
+    troubles = [memory.problem]
+    database = opened.database
     scratch = Database.in_memory() if database.read_only else None
     review = Review(
         Ledger(database),
@@ -171,13 +201,16 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
         window.status,
         window.settings,
     )
-    if hunts := shelf.history.ids():
-        # Where the person left off: the last hunt with its tries, and undo as far back as ever.
-        controller.reopen(hunts[0])
     for trouble in troubles:
-        window.explore.notices.say(trouble)
-    window.explore.notices.say(database.remark, role="notice")
-    return Program(window, paths, (database, scratch) if scratch else (database,), borrowed)
+        page.notices.say(trouble)
+    care = LibraryCare(window, shelf.history, opened, paths.library)
+    try:
+        care.reopen_newest()
+    except BaseException:
+        care.end()
+        raise
+    databases = (database, scratch) if scratch else (database,)
+    return Program(window, paths, databases, borrowed, care)
 
 
 def with_cache(paths: Paths) -> tuple[Paths, tempfile.TemporaryDirectory[str] | None]:
@@ -206,27 +239,6 @@ def tidy(paths: Paths) -> None:
     Store(paths).clean()
     with contextlib.suppress(ExplorerError):
         study_builds.clean(paths)
-
-
-def open_library(paths: Paths, troubles: list[str]) -> Database:
-    """Return the library, or the best stand-in for it; ``troubles`` then says why."""
-    try:
-        database = Database.open(paths.library)
-        reason = database.reason
-    except LibraryBusyError as error:
-        # What the other window has kept may be read here meanwhile.
-        reason = str(error)
-        try:
-            database = Database.open(paths.library, writable=False, reason=reason)
-        except LibraryError:
-            database = Database.in_memory(reason)
-    except LibraryError as error:
-        reason = str(error)
-        database = Database.in_memory(reason)
-    if reason:
-        log.warning("library: %s", reason)
-        troubles.append(f"{reason} You can generate and read; nothing is recorded.")
-    return database
 
 
 def wanted_build(memory: Memory) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NoReturn, get_args
 
 from explorer import interrupt
+from explorer.commands import library_options
 from explorer.errors import ExplorerError
 from explorer.paths import APP_NAME, Paths
 from explorer.recipe import EndOfText, Recipe, TopPRule
@@ -130,6 +131,10 @@ def run(args: Arguments) -> int:
             from explorer.commands import export
 
             command = export.run
+        case "library":
+            from explorer.commands import library
+
+            command = library.run
         case _:
             from explorer.commands import bench
 
@@ -167,6 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_models(commands)
     _add_export(commands)
+    summary = "Check the library, back it up, restore or salvage it."
+    library_options.declare(_new(commands, "library", summary), _Parser)
     _add_bench(commands)
     return parser
 

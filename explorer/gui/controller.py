@@ -54,6 +54,8 @@ class Controller(QObject):
     """Another hunt is on the screen, or the seats were given out anew."""
     counts_changed = Signal()
     collection_changed = Signal()
+    library_changed = Signal()
+    """It can be written now, or no longer, or another one took its place."""
     running_changed = Signal(bool)
     speed_changed = Signal(float, int)
     """(tokens/s of all lanes together, streaming lanes)"""
@@ -204,6 +206,14 @@ class Controller(QObject):
         with self._explained():
             self._send(self.review.reopen(hunt_id))
             self.hunt_changed.emit()
+        self._after()
+
+    def take_up_library(self) -> None:
+        """Show what another library holds, or that this one changed; write what is not on disk."""
+        with self._explained():
+            self._send(self.review.receive(()))
+        self.library_changed.emit()
+        self.collection_changed.emit()
         self._after()
 
     # What the screen asks

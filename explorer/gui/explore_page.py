@@ -153,6 +153,7 @@ class ExplorePage(QSplitter):
         self._controller.lanes_changed.connect(self._paint)
         self._controller.counts_changed.connect(self._show_counts)
         self._controller.running_changed.connect(self._on_running)
+        self._controller.library_changed.connect(self._on_library_changed)
         self._controller.collection_changed.connect(self.collection.refresh)
         self.collection.collection_changed.connect(self._controller.keep_into)
 
@@ -310,6 +311,10 @@ class ExplorePage(QSplitter):
                 self.lanes.lanes[number].show_seat(
                     seat, self._prompt_end, rate, seat.try_id in undoable
                 )
+
+    @Slot()
+    def _on_library_changed(self) -> None:
+        self.lanes.set_judging(self._review.reason)
 
     @Slot()
     def _show_counts(self) -> None:

@@ -47,7 +47,14 @@ class LibraryWork(QObject):
         """Do what the export dialog and the history page ask for; ``say`` shows a sentence."""
         super().__init__(parent)
         self._shelf, self._export, self._history, self._say = shelf, export, history, say
-        self.sheet = Sheet(parent)
+        self.sheet = Sheet(
+            parent,
+            "Deleting for good",
+            "Taking its text out of the library",
+            "The whole file is written anew, and every backup of it. Nothing can be kept or"
+            " rejected until that is done.",
+            "Finish at the next start",
+        )
         self.exporting: Errand | None = None
         self.deleting: Errand | None = None
         export.export_chosen.connect(self._on_export_chosen)
@@ -170,26 +177,23 @@ class Errand(QObject):
 class Sheet(QDialog):
     """Stands in front of the window while nothing else may write to the library."""
 
-    def __init__(self, parent: QWidget) -> None:
-        """Make it; show it with ``open()``."""
+    def __init__(self, parent: QWidget, name: str, title: str, words: str, stop: str) -> None:
+        """Make it; show it with ``open()``. ``stop`` stands on its only button."""
         super().__init__(parent)
-        self.setWindowTitle("Deleting for good")
+        self.setWindowTitle(name)
         self.setWindowModality(Qt.WindowModality.ApplicationModal)
         self.setMinimumWidth(100 * UNIT)
         bar = QProgressBar()
         bar.setRange(0, 0)
         bar.setTextVisible(False)
-        bar.setAccessibleName("Deleting for good")
-        self.put_off = QPushButton("Finish at the next start")
+        bar.setAccessibleName(name)
+        self.put_off = QPushButton(stop)
         self.put_off.setAccessibleName(self.put_off.text())
         self.put_off.setAutoDefault(False)
         column = QVBoxLayout(self)
         column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
         column.setSpacing(GAP)
-        column.addWidget(label("Taking its text out of the library", "title"))
-        words = (
-            "The whole file is written anew. Nothing can be kept or rejected until that is done."
-        )
+        column.addWidget(label(title, "title"))
         column.addWidget(label(words, "muted", wrap=True))
         column.addWidget(bar)
         column.addWidget(self.put_off, alignment=Qt.AlignmentFlag.AlignRight)

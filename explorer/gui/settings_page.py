@@ -93,6 +93,7 @@ class SettingsPage(QScrollArea):
         column.addWidget(self._engine())
         column.addWidget(self._data(places))
         column.addStretch()
+        self._column = column
         self.setWidget(page)
         self._fit()
         tab_to_checked(self.themes)
@@ -110,6 +111,10 @@ class SettingsPage(QScrollArea):
 
     def _fit(self) -> None:
         self._cards.setMaximumWidth(theme.wide(_WIDEST))
+
+    def add_card(self, card: QWidget) -> None:
+        """Put one more card behind the others."""
+        self._column.insertWidget(self._column.count() - 1, card)
 
     # What the window tells
 

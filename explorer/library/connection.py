@@ -26,6 +26,7 @@ from explorer.errors import (
 
 Connection = sqlite3.Connection
 Cursor = sqlite3.Cursor
+DatabaseError = sqlite3.DatabaseError
 OperationalError = sqlite3.OperationalError
 Row = sqlite3.Row
 Value = str | int | float | bytes | None
@@ -134,6 +135,16 @@ def explained(path: Path) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[None]:
+    """Explain errors as :func:`explained` does; while a file is opened, any other is damage too."""
+    try:
+        with explained(path):
+            yield
+    except (sqlite3.Error, ValueError, OverflowError, TypeError) as error:
+        raise damaged(path, str(error)) from error
+
+
 def code(error: sqlite3.DatabaseError) -> int:
     """Return SQLite's primary result code; 0 for errors that Python's module raised by itself."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
@@ -162,8 +173,8 @@ def refusal(path: Path) -> str:
 def damaged(path: Path, why: str) -> LibraryDamagedError:
     """Return the error of a file that cannot be trusted."""
     return LibraryDamagedError(
-        f"The library {path} is damaged ({why}); put a copy in its place, or move it away"
-        " to start with an empty one."
+        f"The library {path} is damaged ({why}); restore a backup, salvage what can be read, or"
+        " move it away to start with an empty one."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from explorer.errors import InputError, LibraryDamagedError, LibraryError
@@ -13,27 +14,29 @@ from explorer.library.place import SUFFIXES
 PART = ".part"
 
 
-def require_free(target: Path) -> None:
-    """Raise :class:`InputError` unless nothing lies at ``target`` or belongs to it."""
+def require_free(target: Path, ours: Collection[Path] = ()) -> None:
+    """Raise :class:`InputError` unless nothing but ``ours`` lies at ``target`` or belongs to it."""
     for suffix in (*SUFFIXES, "-journal"):
         beside = target.with_name(target.name + suffix)
-        if os.path.lexists(beside):
+        if beside not in ours and os.path.lexists(beside):
             raise InputError(f"{beside} is there already; choose another name.")
 
 
-def copy_whole(source: Connection, part: Path) -> None:
+def copy_whole(source: Connection, part: Path, library: Path) -> None:
     """Write all that ``source`` holds into the file ``part``, which is on disk then, and check it.
 
-    Raises :class:`LibraryDamagedError` where the source cannot be read, or the copy is not sound,
-    and what :func:`~explorer.library.connection.explained` raises.
+    ``library`` names the source in sentences. Raises :class:`LibraryDamagedError` where it cannot
+    be read, or the copy is not sound, and what :func:`~explorer.library.connection.explained` does.
     """
     part.unlink(missing_ok=True)
-    with explained(part), contextlib.closing(connect(part, "mode=rwc", 0.0)) as copy:
+    with explained(library), contextlib.closing(connect(part, "mode=rwc", 0.0)) as copy:
         source.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")
         (said,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
         if said != "ok":
-            raise LibraryDamagedError(f"The copy {part} is not sound ({said}); it is not used.")
+            raise LibraryDamagedError(
+                f"The copy of {library} is not sound ({said}); it is not used."
+            )
     synced(part)
 
 

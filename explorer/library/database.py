@@ -20,17 +20,20 @@ from typing import Any, Final
 from explorer.errors import (
     LibraryBusyError,
     LibraryError,
+    LibraryFullError,
     LibraryLostError,
     LibraryReadOnlyError,
 )
-from explorer.library import migrations, opening
+from explorer.library import integrity, migrations, opening
 from explorer.library.connection import (
     WINDOW_SECONDS,
     Connection,
     Cursor,
+    DatabaseError,
     Row,
     Value,
     closed_on_error,
+    damaged,
     empty,
     explained,
     unusable,
@@ -39,6 +42,7 @@ from explorer.library.connection import (
 from explorer.library.copying import PART, copy_whole, put_in_place, require_free
 from explorer.library.opening import NotWritableError
 from explorer.library.place import Place, identity
+from explorer.library.salvage import salvage_from
 from explorer.lock import NO_LOCKS, FileLock, HeldError, is_byte_held, is_held
 
 GUARDED_BYTE: Final = 0x40000000 + 1024
@@ -77,6 +81,8 @@ class Database:
         self.path = path
         self.remark = opening.remark(connection, path)
         """What else a person should know of how it lies on its disk, or empty."""
+        self.damage = integrity.as_sentence(path, integrity.light(connection))
+        """What an opening finds wrong with the newest rows, as a sentence; empty where nothing."""
         self._reason = reason
         self._lost = ""
         self._log_saved = False
@@ -113,7 +119,7 @@ class Database:
             return cls._reading(path, reason, patience)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(_lock_of(path), byte_of=(path, GUARDED_BYTE))
+            lock = FileLock(lock_of(path), byte_of=(path, GUARDED_BYTE))
         except HeldError as error:
             by = f" (process {error.holder})" if error.holder else ""
             raise LibraryBusyError(
@@ -159,7 +165,7 @@ class Database:
     @classmethod
     def _reading(cls, path: Path, reason: str, patience: float) -> Database:
         # Asked before there is a connection, which the answer would rob of its locks.
-        unseen = is_byte_held(path, GUARDED_BYTE) and not is_held(_lock_of(path))
+        unseen = is_byte_held(path, GUARDED_BYTE) and not is_held(lock_of(path))
         connection = opening.open_reading(path, patience)
         return cls(connection, path, None, reason, patience=patience, unseen_writer=unseen)
 
@@ -178,7 +184,7 @@ class Database:
         """Whether another window or command may be writing: what has no end there still streams."""
         if not self.read_only:
             return False
-        return self._unseen_writer or is_held(_lock_of(self.path))
+        return self._unseen_writer or is_held(lock_of(self.path))
 
     @property
     def version(self) -> tuple[int, int, int]:
@@ -272,28 +278,35 @@ class Database:
         """
         try:
             with self._explained():
-                if not opening.erase(self._connection, self.path):
-                    raise LibraryBusyError("another program is reading it")
-        except LibraryError as error:
+                left = opening.erase(self._connection, self.path)
+        except (LibraryError, OSError) as error:
             raise LibraryError(
                 "It is deleted, but its text leaves the file only when Sample Explorer starts the"
                 f" next time ({error})."
             ) from error
+        if left:
+            raise LibraryError(
+                "It is deleted, but a damaged library that was kept aside may still hold its text;"
+                f" delete {', '.join(map(str, left))} too."
+            )
 
-    def save_as(self, target: Path) -> None:
+    def save_as(self, target: Path) -> str:
         """Write everything that can still be read into a new file, and go on with that one.
 
         ``target`` may be where the library was, if nothing is there now. Nothing changes unless
-        the copy is complete and sound. Raises :class:`InputError` where something is there, and
-        :class:`LibraryError`.
+        the copy is sound. Returns what could not be read any more, as a sentence, or an empty text.
+        Raises :class:`InputError` where something is there, and :class:`LibraryError`.
         """
-        require_free(target)
+        left = self._place.left() if self._place is not None and target == self.path else []
+        require_free(target, left)
         part = target.with_name(target.name + PART)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            copy_whole(self._connection, part)
-            if self._lock is not None and _lock_of(target) == _lock_of(self.path):
+            said = self._copy(part)
+            if self._lock is not None and lock_of(target) == lock_of(self.path):
                 self._lock.release()  # it lies where the new one has to
+            for path in left:
+                path.unlink()
             put_in_place(part, target)
         except OSError as error:
             raise LibraryError(
@@ -303,6 +316,16 @@ class Database:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
         self.become(Database.open(target, patience=self._patience))
+        return said
+
+    def _copy(self, part: Path) -> str:
+        try:
+            copy_whole(self._connection, part, self.path)
+        except LibraryFullError:
+            raise
+        except LibraryError:  # not all of it is to be had: row by row, then
+            return salvage_from(self._connection, part).sentence()
+        return ""
 
     def become(self, other: Database) -> None:
         """Go on with another library, which must not be used otherwise; this one is closed."""
@@ -313,6 +336,7 @@ class Database:
 
     def close(self) -> None:
         """Close the file and let the next writer in; the second call does nothing."""
+        self._place, self._lost = None, ""
         self._connection.close()
         if self._lock is not None:
             self._lock.release()
@@ -352,6 +376,10 @@ class Database:
         except LibraryBusyError:
             self._wait(0.0, turned_away=True)
             raise
+        except DatabaseError as error:  # a bug of ours, unless the file is not what it should be
+            if found := integrity.quick(self._connection):
+                raise damaged(self.path, found) from error
+            raise
         if self._turned_away:
             self._wait(self._patience, turned_away=False)
 
@@ -360,7 +388,8 @@ class Database:
         self._connection.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
 
 
-def _lock_of(path: Path) -> Path:
+def lock_of(path: Path) -> Path:
+    """Return the file that the writer of a library locks."""
     return path.with_name(path.name + ".lock")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from explorer.errors import LibraryDamagedError, LibraryError
+from explorer.library.backups import bytes_of_copies
 from explorer.library.connection import COMMAND_SECONDS
 from explorer.library.database import Database, clean, utc_now
 from explorer.library.ledger import Ledger
@@ -119,7 +120,8 @@ class History:
     def takes_long(self) -> bool:
         """Return whether deleting rewrites so large a file that nobody should wait for it."""
         try:
-            return self._database.path.stat().st_size > QUICK_BYTES
+            path = self._database.path
+            return path.stat().st_size + bytes_of_copies(path) > QUICK_BYTES
         except OSError:  # a library in memory
             return False
 

@@ -193,7 +193,11 @@ class Ledger:
         """Return the next unused number of the hunt, from 0; it is never given again (RULES 2)."""
         with self.transaction():
             index: int = self._database.value(
-                "SELECT next_index FROM hunts WHERE id = ?", (hunt_id,)
+                # Also where next_index is damaged, no number is given twice.
+                "SELECT max(next_index, 1 + coalesce("
+                "(SELECT max(idx) FROM tries WHERE hunt_id = hunts.id), -1))"
+                " FROM hunts WHERE id = ?",
+                (hunt_id,),
             )
             self._database.execute(
                 "UPDATE hunts SET next_index = ? WHERE id = ?", (index + 1, hunt_id)

@@ -35,6 +35,8 @@ from typing import Any, Final, Protocol
 
 from explorer.errors import LibraryDamagedError, LibraryTooNewError
 
+NOWHERE: Final = Path(":memory:")
+"""What a library in memory is called in a sentence."""
 APPLICATION_ID: Final = 0x53616D70  # "Samp", in the file's header
 
 
@@ -222,6 +224,11 @@ def version_of(connection: Connection, path: Path) -> int:
             f"{path} is not a library of Sample Explorer; move it away, or start with another"
             " --data-dir."
         )
+    if version < 0:
+        raise LibraryDamagedError(
+            f"The library {path} is damaged (it names the format {version}); restore a backup, or"
+            " salvage what can be read."
+        )
     if version > latest():
         raise LibraryTooNewError(
             f"The library {path} was made by a newer version of Sample Explorer (format {version},"
@@ -230,9 +237,9 @@ def version_of(connection: Connection, path: Path) -> int:
     return int(version)
 
 
-def migrate(connection: Connection, path: Path, version: int) -> None:
-    """Take the steps after ``version``, each wholly or not at all."""
-    for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+def migrate(connection: Connection, path: Path, version: int, until: int | None = None) -> None:
+    """Take the steps after ``version``, or only those ``until`` one, each wholly or not at all."""
+    for number, step in enumerate(MIGRATIONS[version:until], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")
         try:
             step(connection.execute)

@@ -17,8 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from explorer.errors import LibraryError
-from explorer.library import migrations
+from explorer.errors import LibraryBusyError, LibraryError
+from explorer.library import integrity, migrations
+from explorer.library.backups import purge
 from explorer.library.connection import (
     CANNOT_LOCK,
     NO_SHARED_MEMORY,
@@ -28,10 +29,11 @@ from explorer.library.connection import (
     closed_on_error,
     code,
     connect,
+    damaged,
     empty,
-    explained,
     extended_code,
     in_memory,
+    opened,
     refusal,
     unusable,
     why_not,
@@ -62,7 +64,7 @@ def open_writing(path: Path, patience: float) -> Connection:
     :func:`~explorer.library.connection.explained` raises.
     """
     for journal in ("WAL", "TRUNCATE"):
-        with explained(path):
+        with opened(path):
             try:
                 return _prepared(path, patience, journal)
             except OperationalError as error:
@@ -100,12 +102,16 @@ def _prepared(path: Path, patience: float, journal: str) -> Connection:
             _back_up(connection, path, version)
         migrations.migrate(connection, path, version)
         connection.execute("PRAGMA foreign_keys=ON")
+        _require_structure(connection, path)
     return connection
 
 
-def open_reading(path: Path, patience: float) -> Connection:
-    """Open the library for reading, an older one as it will be; a missing one is an empty one."""
-    with explained(path):
+def open_reading(path: Path, patience: float, *, checked: bool = True) -> Connection:
+    """Open the library for reading, an older one as it will be; a missing one is an empty one.
+
+    Without ``checked``, tables that are missing are found by whoever reads them.
+    """
+    with opened(path):
         try:
             connection = _connect_reading(path, patience) if path.exists() else empty()
         except OSError as error:
@@ -115,8 +121,16 @@ def open_reading(path: Path, patience: float) -> Connection:
         if version < migrations.latest():
             with closed_on_error(in_memory(connection)) as connection:
                 migrations.migrate(connection, path, version)
-        connection.execute("PRAGMA query_only=ON")
+        with closed_on_error(connection):
+            if checked:
+                _require_structure(connection, path)
+            connection.execute("PRAGMA query_only=ON")
         return connection
+
+
+def _require_structure(connection: Connection, path: Path) -> None:
+    if problems := integrity.structure(connection):
+        raise damaged(path, problems[0])
 
 
 def remark(connection: Connection, path: Path) -> str:
@@ -125,25 +139,30 @@ def remark(connection: Connection, path: Path) -> str:
     return NO_LOG.format(path=path) if mode == "truncate" else ""
 
 
-def erase(connection: Connection, path: Path) -> bool:
-    """Rewrite the file without what was deleted; return whether nothing of it is left.
+def erase(connection: Connection, path: Path) -> list[Path]:
+    """Rewrite the file, and every copy of it, without what was deleted.
 
     Zeroing deleted rows (``secure_delete``) is not enough: pages that were rearranged before keep
-    copies of rows in their unused space. Where another program's reading holds old pages in the
-    log, they are left.
+    copies of rows in their unused space. Returns damaged libraries that were kept aside and cannot
+    be rewritten. Raises :class:`LibraryBusyError` where another program's reading holds old pages
+    in the log, and ``OSError``.
     """
     connection.execute("VACUUM")
-    connection.execute("UPDATE tombstones SET erased = 1")
-    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    tombstones = connection.execute("SELECT * FROM tombstones WHERE NOT erased").fetchall()
+    left = purge(path, [dict(row) for row in tombstones])
     for backup in path.parent.glob(f"{path.name}.before-m*.bak*"):
         backup.unlink(missing_ok=True)
-    return not busy
+    connection.execute("UPDATE tombstones SET erased = 1")
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise LibraryBusyError("another program is reading it")
+    return left
 
 
 def finish_erasing(connection: Connection, path: Path) -> None:
     """Finish a deletion that was cut short; where it still cannot be, the next start tries."""
-    if connection.execute("SELECT 1 FROM tombstones WHERE NOT erased").fetchone():
-        with contextlib.suppress(LibraryError), explained(path):
+    with contextlib.suppress(LibraryError, OSError), opened(path):
+        if connection.execute("SELECT 1 FROM tombstones WHERE NOT erased").fetchone():
             erase(connection, path)
 
 

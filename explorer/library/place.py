@@ -8,6 +8,7 @@ before each commit. On Windows an open file cannot be taken away, and the look f
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -65,6 +66,14 @@ class Place:
             if (now.st_dev, now.st_ino) != before:
                 return f"{what} was replaced by another file while the program runs, so {_REMEDY}"
         return ""
+
+    def left(self) -> list[Path]:
+        """Return what lay beside the library and still does, though that itself is gone."""
+        with contextlib.suppress(OSError):
+            if identity(self._path) is None:
+                beside = [path for path in self._files if path != self._path]
+                return [path for path in beside if identity(path) == self._files[path]]
+        return []
 
     def only_beside(self) -> bool:
         """Whether the library file is in its place, and what lay beside it is not there."""
