@@ -3,13 +3,18 @@
 
 VENV_PYTHON = .venv/bin/python
 PREPARE = sh resources/install/environment.sh
-REASONS = pyproject.toml resources/install/environment.sh
+REASONS = pyproject.toml resources/install/environment.sh resources/install/progress.sh
 
 # The system on which the Debian package is proved; root is asked for only there.
 SUITE = bookworm
 AS_ROOT = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PROVE = $(AS_ROOT) $(VENV_PYTHON) -m tests.installed
+FREEZE = $(VENV_PYTHON) -m PyInstaller --noconfirm --clean build.spec
 
-.PHONY: help run test lint build build-cuda packages package package-cuda clean
+# One environment serves all targets, and two pips must not meet in it.
+.NOTPARALLEL:
+
+.PHONY: help run test lint build build-cuda packages packages-cuda package package-cuda clean
 
 help:
 	@echo "make run           open the window"
@@ -17,6 +22,7 @@ help:
 	@echo "make lint          check format, lint and types"
 	@echo "make build         build the one-folder program into dist/ and let it test itself"
 	@echo "make build-cuda    the same for NVIDIA GPUs"
+	@echo "make packages      make the Linux packages"
 	@echo "make package       make the Linux packages and prove them in a clean $(SUITE), which needs root"
 	@echo "make package-cuda  the same for NVIDIA GPUs"
 	@echo "make clean         remove everything that was made here, .venv too"
@@ -33,23 +39,28 @@ lint: .venv/ready-test
 	$(VENV_PYTHON) -m mypy
 
 build: .venv/ready-build
-	$(VENV_PYTHON) -m PyInstaller --noconfirm --clean build.spec
+	$(FREEZE)
 	dist/sample-explorer/sample-explorer --self-test
 
-build-cuda: .venv/ready-build
-	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[build,cuda]"
-	$(VENV_PYTHON) -m PyInstaller --noconfirm --clean build.spec -- --cuda
+build-cuda: .venv/ready-build-cuda
+	$(FREEZE) -- --cuda
 	dist/sample-explorer-cuda/sample-explorer --self-test
 
-packages: build
+packages: .venv/ready-packages build
 	$(VENV_PYTHON) resources/install/linux.py dist/sample-explorer
 
-package: packages .venv/ready-test
-	$(AS_ROOT) $(VENV_PYTHON) -m tests.installed dist/sample-explorer_*.deb --suite $(SUITE)
-
-package-cuda: build-cuda .venv/ready-test
+packages-cuda: .venv/ready-packages-cuda build-cuda
 	$(VENV_PYTHON) resources/install/linux.py dist/sample-explorer-cuda
-	$(AS_ROOT) $(VENV_PYTHON) -m tests.installed dist/sample-explorer-cuda_*.deb --suite $(SUITE)
+
+package: needs-package packages
+	$(PROVE) dist/sample-explorer_*.deb --suite $(SUITE)
+
+package-cuda: needs-package-cuda packages-cuda
+	$(PROVE) dist/sample-explorer-cuda_*.deb --suite $(SUITE)
+
+# Asked every time, whatever a stamp says: without debootstrap minutes of work would end in nothing.
+needs-%:
+	$(PREPARE) $*
 
 .venv/ready-%: $(REASONS)
 	$(PREPARE) $*

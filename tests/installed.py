@@ -4,7 +4,7 @@ It is installed into a fresh Debian that has nothing but what the package declar
 there by an ordinary user on a virtual display: prompt, stream, keep, quit, start again, find it.
 What it printed and logged is searched for tracebacks, warnings of Qt and missing libraries; then it
 is removed, and the library has to be there still. Needs root, debootstrap (or ``--root FOLDER``, a
-system made before), Xvfb, xdotool and ImageMagick.
+system made before), Xvfb and xdotool, which `make package` sees to; ImageMagick for ``--picture``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,15 @@ BAD = re.compile(
     r"|cannot open shared object|error while loading|No such file|not found|Segmentation"
 )
 """What no log of the installed program may hold; that a font lacks a sign is no fault of ours."""
+PROGRAMS = {
+    **{name: "mount" for name in ("mount", "umount")},
+    "chroot": "coreutils",
+    "dpkg-deb": "dpkg",
+    "setpriv": "util-linux",
+    "Xvfb": "xvfb",
+    "xdotool": "xdotool",
+}
+"""What the proof runs, and the Debian package that each program is of."""
 
 
 def main() -> None:
@@ -47,6 +56,11 @@ def main() -> None:
         sys.exit(
             "Installing into a clean root needs root: sudo .venv/bin/python -m tests.installed"
         )
+    if not arguments.deb.is_file():
+        sys.exit(f"There is no package {arguments.deb}; `make packages` makes it.")
+    if packages := lacking(made=arguments.root is None, picture=arguments.picture is not None):
+        words = " ".join(packages)
+        sys.exit(f"Proving a package needs programs that are not here: apt-get install {words}")
     with tempfile.TemporaryDirectory(prefix="clean-root-") as temporary:
         root = arguments.root or Path(temporary) / "root"
         if arguments.root is None:
@@ -58,6 +72,17 @@ def main() -> None:
             searched(root, log)
             removed(root, field(arguments.deb, "Package"))
     print("The package is proved.")
+
+
+def lacking(*, made: bool, picture: bool) -> list[str]:
+    """Return the Debian packages whose programs the proof would look for in vain.
+
+    ``made`` says whether a root has to be made first, ``picture`` whether one is to be taken.
+    """
+    needed = dict(PROGRAMS)
+    needed |= {"debootstrap": "debootstrap"} if made else {}
+    needed |= {"import": "imagemagick"} if picture else {}
+    return sorted({package for name, package in needed.items() if shutil.which(name) is None})
 
 
 def begin(root: Path, suite: str, mirror: str) -> None:
