@@ -22,7 +22,7 @@ def ending_signals() -> list[signal.Signals]:
 
     Ctrl+C, a polite request (``kill``, the end of a session), a terminal that was closed.
     """
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last one is Windows'
     known = [getattr(signal, name) for name in names if hasattr(signal, name)]
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 

@@ -69,6 +69,19 @@ def test_ctrl_c_in_an_open_window_ends_the_engine_too(tmp_path):
         assert (done.returncode, done.stderr) == (130, "")
 
 
+def test_the_packaged_program_is_prepared_before_anything_else():
+    hook = ROOT / "resources" / "install" / "quiet_start.py"
+    assert f'"{hook.name}"' in (ROOT / "build.spec").read_text()
+    program = (
+        "import os, runpy, signal, sys\nrunpy.run_path(sys.argv[1])\n"
+        "os.kill(os.getpid(), signal.SIGINT)\nprint('went on')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(hook)], cwd=ROOT, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_child_hears_nothing_from_its_very_start(number):
     with sheltered():

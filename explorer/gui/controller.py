@@ -82,6 +82,7 @@ class Controller(QObject):
         self.review = review
         self.loading = Loading(engine, self._leave, clock(), free, self)
         self.loading.asked.connect(self._after)
+        self.loading.silence_changed.connect(self._on_silence)
         self._clock = clock
         self._painted: dict[int, float] = {}  # when, by lane
         self._dirty: set[int] = set()
@@ -364,6 +365,11 @@ class Controller(QObject):
             if not running:
                 self._repaint(self._clock(), at_once=True)
                 self.speed_changed.emit(0.0, 0)
+
+    @Slot()
+    def _on_silence(self) -> None:
+        """Let no lane go on showing how fast it was."""
+        self._dirty.update(range(self.review.lanes))
 
     @contextmanager
     def _explained(self) -> Iterator[list[str]]:

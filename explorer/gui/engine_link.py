@@ -18,10 +18,10 @@ from explorer.gui.settings_page import SettingsPage
 from explorer.gui.status import Status
 
 SILENT = {
-    "engine": "The engine has not answered for some seconds; it was stopped, or the driver of its"
-    " device hangs. Start it again, or wait: what the lanes show stays.",
-    "load": "The model that is being loaded has not answered for some seconds; start its engine"
-    " again, cancel the load, or wait.",
+    "engine": "The engine has not answered for some seconds, because it was stopped or its driver"
+    " hangs: restart it, or wait; what the lanes show stays.",
+    "load": "The engine that loads the model has not answered for some seconds, because it was"
+    " stopped or its driver hangs: restart it, cancel the load, or wait.",
 }
 RESTART = "Restart the engine"
 

@@ -41,6 +41,17 @@ def test_silence_is_said_and_unsaid_by_itself(desk):
     assert desk.window.explore.notices.sentences() == []
 
 
+def test_no_lane_shows_a_speed_that_it_had(desk, monkeypatch):
+    desk.generate()
+    desk.step(3)
+    desk.tick()
+    painted = []
+    desk.window.controller.lanes_changed.connect(painted.append)
+    desk.engine.silent = "engine"
+    desk.tick()
+    assert {lane for lanes in painted for lane in lanes} == {0, 1, 2, 3}
+
+
 def test_the_restart_keeps_the_texts_as_stopped_and_the_model(desk):
     desk.generate()
     desk.step(3)
