@@ -13,16 +13,17 @@ from explorer.errors import CheckpointError
 from explorer.weights.source import Source, shown
 
 FILE_NAME = "config.json"
-ACTIVATION = "gelu_new"
+ACTIVATIONS = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh")
+"""Names that transformers has for the one activation of a GPT-2: gelu in its tanh form."""
 
 _LIMIT = 1_000_000
 _MAX_WIDTH = 1 << 15
 """Twenty times the largest release; weights are read some rows at a time, each as wide as this."""
-# Switch -> the only value that plain GPT-2 has, which is also what an absent entry means.
+# Switch -> the only value that plain GPT-2 has, which is also what an absent entry means. That
+# attention is reordered and upcast only changes how the same is computed, so it is not among them.
 _SWITCHES: dict[str, bool] = {
     "scale_attn_weights": True,
     "scale_attn_by_inverse_layer_idx": False,
-    "reorder_and_upcast_attn": False,
     "add_cross_attention": False,
     "is_encoder_decoder": False,
 }
@@ -64,10 +65,11 @@ def read_config(source: Source) -> Config:
     Raises :class:`CheckpointError` that names the entry, what was found and what is expected.
     """
     values = source.json(FILE_NAME, _LIMIT)
-    _expect(values, "model_type", values.get("model_type"), "gpt2")
-    _expect(
-        values, "activation_function", values.get("activation_function", ACTIVATION), ACTIVATION
-    )
+    if not _is_old(values):
+        _expect(values, "model_type", values.get("model_type"), "gpt2")
+    activation = values.get("activation_function", ACTIVATIONS[0])
+    if activation not in ACTIVATIONS:
+        _expect(values, "activation_function", activation, ACTIVATIONS[0])
     for name, right in _SWITCHES.items():
         _expect(values, name, values.get(name, right), right)
     for name in ("pruned_heads", "quantization_config"):
@@ -108,6 +110,11 @@ def read_sizes(values: dict[str, Any], file: str, rows_name: str, context_name: 
     if context < 2:
         raise CheckpointError(f"{file}: {context_name} must be at least 2, found {context}.")
     return Config(layers, heads, width, 4 * width, context, rows, 1e-5, (), None, False, file)
+
+
+def _is_old(values: dict[str, Any]) -> bool:
+    """Return whether this is a config of 2019, which said neither what it is nor of what class."""
+    return "n_embd" in values and not {"model_type", "architectures"} & values.keys()
 
 
 def _expect(values: dict[str, Any], name: str, found: object, right: str | bool) -> None:

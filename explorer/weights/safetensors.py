@@ -67,7 +67,7 @@ class SafetensorsFile:
     def read(self, tensor: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return a tensor, or its rows ``start`` to ``stop``, as fresh float32 in C order.
 
-        Raises :class:`CheckpointError` for another type than fp32, fp16 or bf16 and when the file
+        Raises :class:`CheckpointError` for numbers of a type that is not read, and when the file
         ends early because something shortened it.
         """
         stored = self.tensors[tensor]
@@ -75,7 +75,7 @@ class SafetensorsFile:
         if dtype is None:
             raise CheckpointError(
                 f"{self.name}: tensor {tensor} is stored as {stored.dtype}; "
-                "weights must be fp32, fp16 or bf16."
+                "weights must be fp32, fp16, bf16 or fp64."
             )
         shape, offset, size = stored.shape, stored.start, stored.size
         if shape and (start or stop is not None):
@@ -152,7 +152,7 @@ class SafetensorsFile:
         if dtype not in _ITEM_BYTES:
             raise CheckpointError(
                 f"{self.name}: tensor {shown(name)} has the unknown type {shown(dtype)}; "
-                "weights must be fp32, fp16 or bf16."
+                "weights must be fp32, fp16, bf16 or fp64."
             )
         size = math.prod(shape) * _ITEM_BYTES[dtype]
         if end - start != size:

@@ -16,7 +16,7 @@ from explorer.errors import CheckpointError
 
 MAX_RANK = 8
 
-FloatType = Literal["F32", "F16", "BF16"]
+FloatType = Literal["F32", "F16", "BF16", "F64"]
 """Types of numbers that weights may have, as safetensors names them."""
 
 
@@ -74,6 +74,9 @@ def floats(raw: NDArray[np.uint8], dtype: FloatType) -> NDArray[np.float32]:
     match dtype:
         case "F32":
             return raw.view("<f4").astype(np.float32, copy=False)
+        case "F64":
+            with np.errstate(over="ignore"):  # infinite then, which no weight may be
+                return raw.view("<f8").astype(np.float32)
         case "F16":
             return raw.view("<f2").astype(np.float32)
         case "BF16":

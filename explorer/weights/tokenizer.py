@@ -25,6 +25,7 @@ from explorer.weights.tokenizer_parts import (
     named_in_front,
     normalizer,
     pre_tokenizer,
+    refuse_another_kind,
     tokens_in_front,
 )
 
@@ -38,14 +39,6 @@ _SPECIAL = "special_tokens_map.json"
 _SETTINGS = "tokenizer_config.json"
 _BESIDE = (_ADDED, _SPECIAL, _SETTINGS)
 """What transformers writes beside a pair about the tokens that were added."""
-_FOREIGN = (
-    "vocab.txt",
-    "spiece.model",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-    "tekken.json",
-)
-"""Vocabularies of WordPiece, SentencePiece and tiktoken."""
 PAIR_FILES = (*_PAIRS[0], *_BESIDE)
 """All that a published tokenizer without ``tokenizer.json`` may consist of."""
 
@@ -104,12 +97,7 @@ def tokenizer_files(source: Source) -> tuple[str, ...]:
     for pair in _PAIRS:
         if all(map(source.has, pair)):
             return (*pair, *filter(source.has, _BESIDE))
-    for name in _FOREIGN:
-        if source.has(name):
-            raise CheckpointError(
-                f"{source.folder} has another kind of tokenizer ({name}) than GPT-2's byte-level "
-                "BPE, so its tokens cannot be shown; choose a model with a GPT-2 tokenizer."
-            )
+    refuse_another_kind(source)
     raise CheckpointError(
         f"{source.folder} has no tokenizer: {FILE_NAME} is expected, or vocab.json together with "
         "merges.txt, or encoder.json together with vocab.bpe."
@@ -123,7 +111,7 @@ def read_tokenizer(source: Source, rows: int) -> TokenizerFile:
     token has no place among the ``rows`` embedding rows of the model.
     """
     files = tokenizer_files(source)
-    settings = source.json(_SETTINGS, _LIMIT) if _SETTINGS in files else {}
+    settings = source.json(_SETTINGS, _LIMIT, _MEMORY) if _SETTINGS in files else {}
     parts = (
         _from_tokenizer_json(source, settings)
         if files[0] == FILE_NAME
@@ -191,22 +179,23 @@ def _from_pair(source: Source, files: tuple[str, ...], settings: dict[str, Any])
             f"{merges_file} has {len(lines)} merges for the {longer} longer tokens of "
             f"{vocab_file}; it is truncated or belongs to another model."
         )
-    added = _added_beside(source, files, vocab)
+    added = _added_beside(source, files, vocab, settings)
     plain = byte_level(prefix_space=adds_space(settings))
     prefix = named_in_front(settings)
     return _Parts(vocab_file, vocab, lines, added, plain, prefix=prefix, merges_file=merges_file)
 
 
-def _added_beside(source: Source, files: tuple[str, ...], vocab: dict[str, Any]) -> list[Any]:
+def _added_beside(
+    source: Source, files: tuple[str, ...], vocab: dict[str, Any], settings: dict[str, Any]
+) -> list[Any]:
     """Return the added tokens of a pair, from the newest of the files that name them."""
-    if _SETTINGS in files:
-        by_id = source.json(_SETTINGS, _LIMIT, _MEMORY).get("added_tokens_decoder")
-        if isinstance(by_id, dict) and by_id:
-            _check_count(by_id, _SETTINGS)
-            added = [_with_id(i, value) for i, value in by_id.items()]
-            if END_OF_TEXT in vocab and all(t.get("content") != END_OF_TEXT for t in added):
-                added.append(_added_token(END_OF_TEXT, vocab[END_OF_TEXT], special=True))
-            return added
+    by_id = settings.get("added_tokens_decoder")
+    if isinstance(by_id, dict) and by_id:
+        _check_count(by_id, _SETTINGS)
+        added = [_with_id(i, value) for i, value in by_id.items()]
+        if END_OF_TEXT in vocab and all(t.get("content") != END_OF_TEXT for t in added):
+            added.append(_added_token(END_OF_TEXT, vocab[END_OF_TEXT], special=True))
+        return added
     ids = source.json(_ADDED, _LIMIT, _MEMORY) if _ADDED in files else {}
     _check_count(ids, _ADDED)
     special = {END_OF_TEXT}

@@ -12,10 +12,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from explorer.errors import CheckpointError
-from explorer.weights.source import shown
+from explorer.weights.source import Source, shown
 
 SAVE = "save the model again with a GPT-2 tokenizer"
 
+_FOREIGN = (
+    "vocab.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+)
+"""Vocabularies of WordPiece, SentencePiece and tiktoken."""
 _NORMALIZERS = ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt")
 _BEHAVIORS = ("Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 _MAX_STEPS = 16
@@ -23,6 +31,16 @@ _MAX_STEPS = 16
 
 _SILENT = (None, "GPT2Tokenizer", "GPT2TokenizerFast")
 """Classes of transformers that set ``add_prefix_space`` themselves; None: the class is not said."""
+
+
+def refuse_another_kind(source: Source) -> None:
+    """Raise :class:`CheckpointError` where a folder has a vocabulary that is not byte-level BPE."""
+    for name in _FOREIGN:
+        if source.has(name):
+            raise CheckpointError(
+                f"{source.folder} has another kind of tokenizer ({name}) than GPT-2's byte-level "
+                "BPE, so its tokens cannot be shown; choose a model with a GPT-2 tokenizer."
+            )
 
 
 def normalizer(value: Any, file: str) -> dict[str, Any] | None:

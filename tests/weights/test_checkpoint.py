@@ -199,7 +199,6 @@ def test_hashes_name_every_file(tmp_path: Path) -> None:
         ("activation_function", "gelu", "'gelu_new'"),
         ("scale_attn_weights", False, "True"),
         ("scale_attn_by_inverse_layer_idx", True, "False"),
-        ("reorder_and_upcast_attn", True, "False"),
         ("add_cross_attention", True, "False"),
         ("add_cross_attention", 0, "False"),
         ("pruned_heads", {"0": [1]}, "whole"),
@@ -330,10 +329,44 @@ def test_large_weights_are_weights(folder: Path) -> None:
 
 def test_a_weight_of_another_type_is_refused(folder: Path) -> None:
     tensors = {name: encode(tensor, "fp32") for name, tensor in random_weights(**SIZES).items()}
-    tensors["ln_f.bias"] = ("F64", (16,), bytes(128))
+    tensors["ln_f.bias"] = ("I64", (16,), bytes(128))
     write_safetensors(folder / "model.safetensors", tensors)
-    with open_checkpoint(folder) as checkpoint, pytest.raises(CheckpointError, match="F64"):
+    with open_checkpoint(folder) as checkpoint, pytest.raises(CheckpointError, match="I64"):
         checkpoint.read("ln_f.bias")
+
+
+def test_double_precision_is_rounded_to_single(folder: Path, tmp_path: Path) -> None:
+    weights = random_weights(**SIZES)
+    tensors = {
+        name: ("F64", tensor.shape, tensor.astype("<f8").tobytes())
+        for name, tensor in weights.items()
+    }
+    with open_checkpoint(folder) as checkpoint:
+        before = checkpoint.fingerprint()
+    write_safetensors(folder / "model.safetensors", tensors)
+    with open_checkpoint(folder) as checkpoint:
+        assert checkpoint.fingerprint() == before
+    tensors["ln_f.bias"] = ("F64", (16,), np.full(16, 1e300).tobytes())
+    write_safetensors(folder / "model.safetensors", tensors)
+    with open_checkpoint(folder) as checkpoint, pytest.raises(CheckpointError, match="finite"):
+        checkpoint.read("ln_f.bias")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"reorder_and_upcast_attn": True},
+        {"activation_function": "gelu_fast"},
+        {"activation_function": "gelu_pytorch_tanh"},
+        {"model_type": None, "architectures": None},
+    ],
+    ids=str,
+)
+def test_other_words_for_the_same_model(folder: Path, tmp_path: Path, entries: dict) -> None:
+    with open_checkpoint(folder) as one:
+        before = one.fingerprint()
+    with open_checkpoint(make_tiny(tmp_path / "said", config=entries)) as two:
+        assert two.fingerprint() == before
 
 
 def test_masks_may_have_any_type(folder: Path) -> None:
