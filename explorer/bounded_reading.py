@@ -106,7 +106,7 @@ def parse_json(
     infinity, as ``1e999`` does, up to 4,300 digits. Raises ``ValueError``, at any depth too.
     """
     if len(text) + sum(text.count(sign) * weight for sign, weight in _WEIGHTS.items()) > memory:
-        raise ValueError("more lists, objects and values than any such file needs")
+        raise ValueError("more lists and objects, or values, than any such file needs")
     try:
         return json.loads(text, object_pairs_hook=pairs, parse_int=_whole)
     except RecursionError:

@@ -21,7 +21,9 @@ CONTRACT_VERSION = 1
 
 FILE_NAME = "model.json"
 
-_LARGEST = 1_000_000
+_LARGEST = 10_000_000
+_MEMORY = 24_000_000
+"""Bytes that reading it may take: a thousand times what it needs."""
 _LARGEST_NUMBER = 1 << 53
 _AGAIN = "remove the model and import it again"
 
@@ -149,7 +151,7 @@ class Manifest:
         """
         path = folder / FILE_NAME
         try:
-            values = read_json(path, _LARGEST)
+            values = read_json(path, _LARGEST, _MEMORY)
         except FileNotFoundError as error:
             raise ModelError(
                 f"{folder} is not a model folder (no {FILE_NAME}); import a GPT-2 folder first."

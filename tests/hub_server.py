@@ -38,6 +38,10 @@ class Serving:
     stall_after: int | None = None
     """Be silent after this many bytes, until the server is closed or :meth:`HubServer.go_on`."""
     ignore_range: bool = False
+    dribble: str = ""
+    """``head`` or ``body``: send it byte by byte; ``continue``: say 100 Continue without an end."""
+    pause: float = 0.05
+    """Seconds between two bytes, or two lines, of what is dribbled."""
 
 
 @dataclass
@@ -155,6 +159,10 @@ class HubServer:
         self.stalled.set()
         self._release.wait(60)
 
+    def pause(self, seconds: float) -> bool:
+        """Wait so long; whether the server is to be closed."""
+        return self._release.wait(seconds)
+
     def _smalls(self) -> set[str]:
         return {file for repo in self.repos.values() for file in repo.small}
 
@@ -252,7 +260,24 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
         def _refuse(self, status: int, code: str) -> None:
             self._send(Serving(status, {"X-Error-Code": code} if code else {}), b"", {})
 
+        def _dribble(self, serving: Serving, data: bytes) -> None:
+            for at in range(len(data)):
+                self.wfile.write(data[at : at + 1])
+                if hub.pause(serving.pause):
+                    return
+
         def _send(self, serving: Serving, body: bytes, headers: Mapping[str, str]) -> None:
+            try:
+                if serving.dribble == "head":
+                    self._dribble(serving, b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 10_000)
+                elif serving.dribble == "continue":
+                    while not hub.pause(serving.pause):
+                        self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            except OSError:
+                pass  # the client has gone
+            if serving.dribble in ("head", "continue"):
+                self.close_connection = True
+                return
             self.send_response(serving.status)
             length = len(body) if serving.length is None else serving.length
             for name, value in {**headers, **serving.headers}.items():
@@ -264,6 +289,9 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             stops = [n for n in (serving.drop_after, serving.stall_after) if n is not None]
             stop = min([*stops, len(body)])
             try:
+                if serving.dribble == "body":
+                    self._dribble(serving, body)
+                    return
                 for place in range(0, stop, _PIECE):
                     self.wfile.write(body[place : min(place + _PIECE, stop)])
                 self.wfile.flush()

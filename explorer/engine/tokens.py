@@ -27,7 +27,7 @@ from explorer.manifest import Manifest
 END_OF_TEXT = "<|endoftext|>"
 FILE_NAME = "tokenizer.json"
 
-_LARGEST = 64_000_000
+_LARGEST = 100_000_000
 _MEMORY = 512_000_000
 """Bytes that reading the largest vocabularies, of a quarter of a million tokens, takes at most."""
 

@@ -246,13 +246,15 @@ class _Fetch:
         """Fetch one file, through as many losses as bring something new in between."""
         with Incoming(self._staging, file, self._meter.read) as incoming:
             self._meter.place(incoming.size)
-            best, failures = incoming.size, 0
+            best, failures, since = incoming.size, 0, time.monotonic()
             while incoming.size < file.size:
                 try:
                     self._receive(file, incoming)
                 except LostError as error:
-                    if incoming.size > best:
-                        best, failures = incoming.size, 0
+                    # A byte with every attempt would go on for ever.
+                    enough = self._patience.slowest * (time.monotonic() - since)
+                    if incoming.size > best and incoming.size - best >= enough:
+                        best, failures, since = incoming.size, 0, time.monotonic()
                     failures += 1
                     # Who is offline hears of it at once.
                     if not self._received or failures > self._patience.retries:

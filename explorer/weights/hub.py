@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from explorer.errors import CheckpointError, DownloadError, ExplorerError, InputError
+from explorer.weights.slow_server import Watch
 from explorer.weights.source import parse_json, shorten, shown
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
@@ -28,8 +29,10 @@ _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-_MAX_LISTING = 16_000_000
+_MAX_LISTING = 16 << 20
 """Bytes of the answer to what a repository holds; a thousand files take 0.3 MB."""
+
+_MAX_REDIRECTS = 10
 
 _SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -52,6 +55,23 @@ class Patience:
     """Attempts after a loss that bring nothing new, before giving up."""
     pause: float = 1.0
     """Before the first of them; it doubles with each."""
+    slowest: float = 200.0
+    """Bytes a second of a file below which a server is as good as silent."""
+
+    @property
+    def answer(self) -> float:
+        """Until the head of an answer is there, after redirects too."""
+        return self.connect + 2 * self.silence
+
+    @property
+    def listing(self) -> float:
+        """Until what a repository holds is there whole."""
+        return 4 * self.silence
+
+    @property
+    def window(self) -> float:
+        """Over which the speed of a file is taken."""
+        return 2 * self.silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +115,10 @@ class LostError(DownloadError):
     """The server could not be reached, was silent or broke off; another attempt may do."""
 
 
+class SlowError(LostError):
+    """The server sends, but hardly anything."""
+
+
 def check_repository(text: str) -> str:
     """Return ``owner/name`` (or the name alone) as typed or as pasted from the address line.
 
@@ -131,14 +155,16 @@ def ask(repository: str, revision: str | None, patience: Patience) -> Repository
         url = f"{constants.ENDPOINT}/api/models/{repository}"
         if revision is not None:
             url += f"/revision/{quote(revision, safe='')}"
-        with _get(url, patience, params={"blobs": True}) as response:
+        with _get(url, patience, params={"blobs": True}) as (response, watch):
             if response.status_code != 200:
                 raise _refusal(response, repository, revision, "")
             answer = bytearray()
-            for piece in response.iter_raw():
-                answer += piece
-                if len(answer) > _MAX_LISTING:
-                    raise DownloadError(_no_hub(f"more than {_MAX_LISTING / 1e6:.0f} MB of text"))
+            with _not_slow(watch), watch.limit(patience.listing):
+                for piece in response.iter_raw():
+                    answer += piece
+                    if len(answer) > _MAX_LISTING:
+                        amount = f"{_MAX_LISTING / 1e6:.0f} MB"
+                        raise DownloadError(_no_hub(f"more than {amount} of text"))
         try:
             values = parse_json(answer.decode("utf-8"), "its answer")
         except CheckpointError as error:
@@ -160,11 +186,12 @@ def open_file(
 
             headers = {"Range": f"bytes={start}-"} if start else {}
             url = hf_hub_url(repository, name, revision=revision)
-            response = opened.enter_context(_get(url, patience, headers=headers))
+            response, watch = opened.enter_context(_get(url, patience, headers=headers))
             if response.status_code not in (200, 206):
                 raise _refusal(response, repository, revision, name)
             began, total = _extent(response)
-        yield Answer(began, total, _pieces(response, repository, revision, name))
+        pieces = _pieces(response, watch, patience)
+        yield Answer(began, total, _worded(pieces, repository, revision, name))
 
 
 @contextlib.contextmanager
@@ -173,30 +200,57 @@ def _get(
     patience: Patience,
     headers: Mapping[str, str] | None = None,
     params: Mapping[str, Any] | None = None,
-) -> Iterator[Any]:
-    """Open the answer to a request; whoever reads it decides how much of it.
+) -> Iterator[tuple[Any, Watch]]:
+    """Open the answer to a request, with a watch; whoever reads it decides how much of it.
 
     The library's own check of a status would read the body of a refusal to its end.
     """
     from huggingface_hub.utils import build_hf_headers, get_session
 
     # A compressed answer could not be continued in its middle, and may grow without bound.
-    plain = {"Accept-Encoding": "identity"}
+    # A connection of its own for each, so that the watch knows it.
+    plain = {"Accept-Encoding": "identity", "Connection": "close"}
     wait = (patience.connect, patience.silence, patience.silence, patience.connect)
-    with get_session().stream(
-        "GET",
-        url,
-        headers={**build_hf_headers(token=_token()), **plain, **(headers or {})},
-        params=params,
-        follow_redirects=True,
-        timeout=wait,
-    ) as response:
+    watch = Watch()
+    with contextlib.ExitStack() as opened:
+        with _not_slow(watch), watch.limit(patience.answer):
+            session = get_session()
+            request = session.build_request(
+                "GET",
+                url,
+                headers={**build_hf_headers(token=_token()), **plain, **(headers or {})},
+                params=params,
+                timeout=wait,
+                extensions={"trace": watch.trace},
+            )
+            for _ in range(_MAX_REDIRECTS):
+                response = session.send(request, stream=True, follow_redirects=False)
+                opened.callback(response.close)
+                if response.next_request is None:
+                    break
+                request = response.next_request
+                response.close()  # what stands in it is not read, as the library would
+            else:
+                raise DownloadError(_no_hub("one redirect after the other"))
         if set(re.split(r"[,\s]+", response.headers.get("Content-Encoding", ""))) - {
             "",
             "identity",
         }:
             raise DownloadError(_no_hub("a compressed answer, where a plain one was asked for"))
-        yield response
+        yield response, watch
+
+
+@contextlib.contextmanager
+def _not_slow(watch: Watch) -> Iterator[None]:
+    """Raise :class:`SlowError` for whatever follows from a cut."""
+    try:
+        yield
+    except Exception as error:
+        if watch.has_cut:
+            raise SlowError(f"{_endpoint()} sends hardly anything.") from error
+        raise
+    if watch.has_cut:
+        raise SlowError(f"{_endpoint()} sends hardly anything.")
 
 
 def _repository(values: dict[str, Any], asked: str) -> Repository:
@@ -231,9 +285,17 @@ def _extent(response: Any) -> tuple[int, int | None]:
     return 0, int(length) if plain and re.fullmatch(r"\d{1,18}", length) else None
 
 
-def _pieces(response: Any, repository: str, revision: str, name: str) -> Iterator[bytes]:
+def _pieces(response: Any, watch: Watch, patience: Patience) -> Iterator[bytes]:
+    enough = int(patience.window * patience.slowest)
+    with _not_slow(watch), watch.limit(patience.window, enough):
+        for piece in response.iter_raw():
+            watch.count(len(piece))
+            yield piece
+
+
+def _worded(pieces: Iterator[bytes], repository: str, revision: str, name: str) -> Iterator[bytes]:
     with _explained(repository, revision, name):
-        yield from response.iter_raw()
+        yield from pieces
 
 
 def _token() -> str | bool:

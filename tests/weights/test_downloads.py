@@ -574,3 +574,49 @@ def test_an_unknown_name_is_refused_before_anything(paths: Paths) -> None:
                 lambda fraction, text: None, paths, **{"repository": "me/model", **wrong}
             )
     assert not paths.data.exists()
+
+
+IMPATIENT = Patience(connect=1, silence=0.5, retries=1, pause=0.01)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("dribble", ["head", "body", "continue"])
+@pytest.mark.parametrize("place", ["", f"/{WEIGHTS}", "/config.json"])
+def test_a_server_that_dribbles_is_left(
+    hub: HubServer, paths: Paths, tiny: Path, dribble: str, place: str
+) -> None:
+    hub.add("me/model", tiny)
+    hub.script(f"me/model{place}", *[Serving(dribble=dribble)] * 5)
+    call = {"repository": "me/model", "build": BUILD, "patience": IMPATIENT}
+    (outcome,) = result(Job.start(several, paths, [call]))
+    assert outcome.kind in ("DownloadError", "SlowError")
+    assert "sends hardly anything." in outcome.words
+    tries = [seen for seen in hub.seen if seen.file == place[1:]]
+    assert 1 <= len(tries) <= 4  # a redirect counts too
+
+
+@pytest.mark.timeout(60)
+def test_a_byte_with_every_connection_is_not_gone_on_with_for_ever(
+    hub: HubServer, paths: Paths, tiny: Path
+) -> None:
+    hub.add("me/model", tiny)
+    hub.script(f"me/model/{WEIGHTS}", *[Serving(drop_after=1)] * 500)
+    patience = Patience(connect=5, silence=5, retries=3, pause=0.02)
+    call = {"repository": "me/model", "build": BUILD, "patience": patience}
+    (outcome,) = result(Job.start(several, paths, [call]))
+    assert "broke off" in outcome.words
+    assert len(hub.asked(WEIGHTS)) < 50
+
+
+@pytest.mark.timeout(60)
+def test_what_stands_in_a_redirect_is_not_read(hub: HubServer, paths: Paths, tiny: Path) -> None:
+    hub.add("me/model", tiny)
+    away = {"Location": f"{hub.url}/api/models/me/model?again"}
+    hub.script("me/model", Serving(302, away, body=b"x", length=1 << 40, stall_after=1))
+    call = {"repository": "me/model", "build": BUILD, "patience": QUICK}
+    (outcome,) = result(Job.start(several, paths, [call]))
+    assert outcome.name == "model"
+    hub.script("me/model", *[Serving(302, away, body=b"x")] * 50)
+    call = {"repository": "me/model", "revision": "main", "name": "x", "patience": QUICK}
+    (outcome,) = result(Job.start(several, paths, [call]))
+    assert "one redirect after the other" in outcome.words
