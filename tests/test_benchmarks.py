@@ -127,6 +127,10 @@ def test_growth(tmp_path: Path) -> None:
     assert sum(element.tag.endswith("polyline") for element in picture.iter()) == 4
 
 
+def test_restyle() -> None:
+    assert "ms a step" in run("restyle", "--steps", "1")
+
+
 def test_smoothness() -> None:
     said = run("smoothness", "--lanes", "2", "--rate", "200", "--seconds", "0.5")
     assert "ms" in said

@@ -212,7 +212,8 @@ class Lane(QFrame):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the buttons into another width."""
         super().resizeEvent(event)
-        self._fit()
+        if not theme.put_off(self._fit):
+            self._fit()
 
     def _fit(self) -> None:
         self._fit_height()
@@ -240,7 +241,8 @@ class Lane(QFrame):
     def changeEvent(self, event: QEvent) -> None:
         """Fit the buttons again where another size of text makes them larger or smaller."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+        looks = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() in looks and not theme.put_off(self._fit):
             self._fit_later.start()
 
     def _fit_buttons(self) -> None:

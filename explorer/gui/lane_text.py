@@ -15,7 +15,7 @@ taken the view into their own hands: then it stays where they read, also when li
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from unicodedata import bidirectional
 
 from PySide6.QtCore import QEvent, QMargins, QMimeData, QPoint, QRectF, Qt, Slot
@@ -119,6 +119,7 @@ class LaneText(QTextEdit):
         self._follow = False  # whether the view is at the end of what grows
         self._steered = False  # whether a person has scrolled here
         self._read_at: tuple[int, int] | None = None  # position, pixels below the top of the view
+        self._kept: AbstractContextManager[None] | None = None  # the place, while the look changes
         bar = self.verticalScrollBar()
         bar.valueChanged.connect(self._on_scrolled)
         bar.rangeChanged.connect(self._on_range)
@@ -182,6 +183,9 @@ class LaneText(QTextEdit):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Wrap the text anew, and show whole lines."""
+        if self._put_off():
+            super().resizeEvent(event)
+            return
         self._rejoin()
         with self._in_place():
             self._fit()
@@ -225,12 +229,33 @@ class LaneText(QTextEdit):
         if event.type() not in looks:
             super().changeEvent(event)
             return
+        if self._put_off():
+            super().changeEvent(event)
+            return
         self._rejoin()
         with self._in_place():
             super().changeEvent(event)
             self._fit()
             if self._prompt or self._machine:
                 self._rewrite()
+
+    def _put_off(self) -> bool:
+        """While all of the window changes its look, remember the place and leave the rest."""
+        if not theme.put_off(self._on_restyled):
+            return False
+        if self._kept is None:
+            self._rejoin()
+            self._kept = self._in_place()
+            self._kept.__enter__()
+        return True
+
+    def _on_restyled(self) -> None:
+        kept, self._kept = self._kept, None
+        self._fit()
+        if self._prompt or self._machine:
+            self._rewrite()
+        if kept is not None:
+            kept.__exit__(None, None, None)
 
     @Slot(int)
     def _on_scrolled(self, value: int) -> None:

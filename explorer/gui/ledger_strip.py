@@ -223,12 +223,14 @@ class LedgerStrip(QFrame):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the strip into another width."""
         super().resizeEvent(event)
-        self._fit()
+        if not theme.put_off(self._fit):
+            self._fit()
 
     def changeEvent(self, event: QEvent) -> None:
         """Fit the strip again with another size of text."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+        looks = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() in looks and not theme.put_off(self._fit):
             self._fit_later.start()
 
     def show_policy(self, *, until_keep: bool, hold: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import QObject, QTimer, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
@@ -12,18 +12,26 @@ from explorer.settings import TEXT_PX, Settings
 
 
 class Looks(QObject):
-    """Applies the theme of the settings to the application, and again when the desktop changes."""
+    """Applies the theme of the settings to the application, and again when the desktop changes.
+
+    All that is asked for before the window is free again is one change: a key that is held down
+    must not queue up.
+    """
 
     def __init__(self, memory: Memory, parent: QObject | None = None) -> None:
         """Follow ``memory``; the present look is somebody else's first act."""
         super().__init__(parent)
         self._memory = memory
+        self._later = QTimer(self)  # of keys that repeat, and of clicks in a row, the last counts
+        self._later.setSingleShot(True)
+        self._later.setInterval(0)
+        self._later.timeout.connect(self._apply)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._apply)
 
     def set_mode(self, mode: theme.Mode) -> None:
         """Follow the system, or be light or dark whatever it says."""
         self._memory.change(theme=mode)
-        self._apply()
+        self._later.start()
 
     def resize_text(self, step: int) -> float:
         """Make the text larger (1), smaller (-1) or as in the beginning (0); return its size."""
@@ -31,7 +39,7 @@ class Looks(QObject):
         px = min(max(before + step, TEXT_PX[0]), TEXT_PX[1]) if step else Settings().text_px
         if px != before:
             self._memory.change(text_px=px)
-            self._apply()
+            self._later.start()
         return px
 
     @Slot()

@@ -17,6 +17,7 @@ A widget that changes its role while it is shown calls :func:`set_role`. What pa
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -112,6 +113,9 @@ _CARRIERS: dict[str, QPalette.ColorRole] = {
 }
 
 
+_put_off: dict[Callable[[], object], None] | None = None  # a set that keeps its order
+
+
 @dataclass(frozen=True, slots=True)
 class Theme:
     """A palette and a text size; everything that the stylesheet depends on."""
@@ -164,8 +168,30 @@ def stylesheet(theme: Theme) -> str:
 
 def apply(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
     """Give the whole application this look; ``icons`` is the folder behind :func:`icon`."""
-    prepare(app, theme, icons)
-    app.setStyleSheet(stylesheet(theme))
+    global _put_off
+    _put_off = {}
+    painted = [each for each in app.topLevelWidgets() if each.isVisible() and each.updatesEnabled()]
+    for window in painted:
+        window.setUpdatesEnabled(False)
+    try:
+        prepare(app, theme, icons)
+        app.setStyleSheet(stylesheet(theme))
+    finally:
+        works, _put_off = _put_off, None
+    for work in works:
+        work()
+    for window in painted:
+        window.setUpdatesEnabled(True)
+
+
+def put_off(work: Callable[[], object]) -> bool:
+    """Let ``work`` wait for the end of :func:`apply`, once; False where that is not at work.
+
+    On its way every widget is told of several looks, and takes several sizes, that nobody sees.
+    """
+    if _put_off is not None:
+        _put_off[work] = None
+    return _put_off is not None
 
 
 def prepare(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
@@ -176,7 +202,10 @@ def prepare(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
     """
     if icons is not None:
         QDir.setSearchPaths("icons", [str(icons)])
-    if app.style().name() != "fusion":
+    # Without a stylesheet a new palette and font cost nothing; with one, every widget is polished
+    # anew for each of the three.
+    app.setStyleSheet("")
+    if app.style().name() != "fusion":  # below a stylesheet it has no name
         app.setStyle("Fusion")
     palette = QPalette()
     for name, role in _CARRIERS.items():
@@ -188,9 +217,6 @@ def prepare(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
     palette.setColor(QPalette.ColorRole.Button, panel)
     palette.setColor(QPalette.ColorRole.ToolTipBase, panel)
     palette.setColor(QPalette.ColorRole.PlaceholderText, muted)
-    # Without a stylesheet a new palette and font cost nothing; with one, every widget is polished
-    # anew for each of the three.
-    app.setStyleSheet("")
     app.setPalette(palette)
     app.setFont(theme.font())
 

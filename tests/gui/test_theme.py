@@ -112,3 +112,35 @@ def test_a_choice_that_cannot_be_made_looks_so(qtbot, kind, palette):
     can = button.grab().toImage()
     button.setEnabled(False)
     assert button.grab().toImage() != can
+
+
+def test_keys_in_a_row_change_the_look_of_the_window_once(desk, monkeypatch):
+    applied = []
+    monkeypatch.setattr(
+        "explorer.gui.looks.theme.apply", lambda _app, look: applied.append(look.text_px)
+    )
+    before = desk.window.memory.settings.text_px
+    for _ in range(3):
+        desk.window.do("larger")
+    assert applied == []
+    desk.qtbot.waitUntil(lambda: bool(applied))
+    assert applied == [before + 3]
+
+
+def test_a_change_of_the_look_is_taken_up_once_by_each_lane(desk, monkeypatch):
+    app = QApplication.instance()
+    desk.generate("Once", "some words " * 30, "more", "and more", "and that")
+    desk.finish()
+    text = desk.lanes[0].text
+    rewritten = []
+    rewrite = type(text)._rewrite
+    monkeypatch.setattr(
+        type(text), "_rewrite", lambda self: (rewritten.append(self), rewrite(self))
+    )
+    line = text._line_height()
+    theme.apply(app, theme.Theme(theme.DARK, 20.0))
+    assert text._line_height() > line
+    block = text.document().begin().blockFormat()
+    assert block.lineHeight() == text._line_height()
+    assert [rewritten.count(lane.text) for lane in desk.lanes] == [1] * len(desk.lanes)
+    theme.apply(app, theme.Theme(theme.LIGHT))
