@@ -32,6 +32,7 @@ run: .venv/ready-run
 
 test: .venv/ready-test
 	$(VENV_PYTHON) -m pytest $(TESTS)
+	$(if $(TESTS),,$(VENV_PYTHON) -m tests.fonts)
 
 lint: .venv/ready-test
 	$(VENV_PYTHON) -m ruff format --check .

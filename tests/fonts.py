@@ -3,11 +3,15 @@
 Which font is the default, and which others lend it letters, is each machine's own affair, and so
 are the widths of all words. A test run gets a fontconfig of its own: one family is the default,
 DejaVu Sans has the signs that it lacks. Programs that a test starts inherit it.
+
+``python -m tests.fonts`` runs the tests of the layout with every other family, as `make test` does.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -87,3 +91,26 @@ def install(family: str, folder: Path) -> dict[str, str]:
 def _walk(folder: Path) -> Iterator[Path]:
     for where, _, names in os.walk(folder):
         yield from (Path(where, name) for name in names)
+
+
+def main() -> None:
+    """Run what depends on the widths of words with the other families."""
+    for family in OTHERS if sys.platform.startswith("linux") else ():
+        words = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "layout",
+            "--font",
+            family,
+            "tests/gui",
+        ]
+        print(f"The layout in {family}:", flush=True)
+        if code := subprocess.run(words, check=False).returncode:
+            sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,9 @@ from PySide6.QtWidgets import (
 
 from explorer.gui import theme
 from explorer.gui.controls import Choice, label
+from explorer.gui.flow import Flow
+from explorer.gui.measure import window_size
+from explorer.gui.tall import Tall
 from explorer.licences import Licence, licences
 from explorer.version import Build, build, version
 
@@ -71,14 +74,17 @@ class AboutDialog(QDialog):
         self.copy.setAutoDefault(False)  # Enter closes the window
         self.copy.clicked.connect(self._on_copy)
         self.copied = label("", "muted")
+        self._sized = False
         self._arrange()
         self._show_licence()
-        self.resize(170 * theme.UNIT, 165 * theme.UNIT)
 
     def show_now(self) -> None:
         """Open the window, or bring it to the front, with the device of this moment."""
         self.device.setText(self._device() or "no model is loaded")
         self.copied.setText("")
+        if not self._sized:  # after that it is the person's
+            self._sized = True
+            self.resize(window_size(self, 105, 42))
         self.show()
         self.raise_()
         self.activateWindow()
@@ -96,8 +102,10 @@ class AboutDialog(QDialog):
         return "\n".join(lines) + "\n"
 
     def _arrange(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(*[2 * theme.PADDING] * 4)
+        inside = Tall("background")
+        column = inside.lines
+        margin = 2 * theme.PADDING
+        column.setContentsMargins(margin, margin, margin, 0)
         column.setSpacing(theme.PADDING)
         head = QHBoxLayout()
         head.setSpacing(theme.PADDING)
@@ -108,24 +116,32 @@ class AboutDialog(QDialog):
         words = QVBoxLayout()
         words.setSpacing(theme.UNIT)
         words.addWidget(label("Sample Explorer", "figure"))
-        said = label(described(self._build).partition(" ")[2].partition(" ")[2], "muted")
+        made = described(self._build).partition(" ")[2].partition(" ")[2]
+        said = label(made, "muted", wrap=True)
         said.setTextInteractionFlags(_SELECTABLE)
         words.addWidget(said)
         words.addWidget(label(_PURPOSE, "label", wrap=True))
         head.addLayout(words, 1)
         column.addLayout(head)
         column.addLayout(self._facts())
-        column.addWidget(label("Whose work is inside, and its licence", "title", buddy=self.inside))
+        whose = label("Whose work is inside, and its licence", "title", wrap=True)
+        whose.setBuddy(self.inside)
+        column.addWidget(whose)
         column.addWidget(self.inside)
         column.addWidget(self.texts, 1)
-        foot = QHBoxLayout()
+        foot = Flow()
+        foot.setContentsMargins(margin, theme.PADDING, margin, margin)
         close = QPushButton("Close")
         close.clicked.connect(self.close)
         for widget in (self.copy, self.copied):
-            foot.addWidget(widget)
+            foot.add(widget)
         foot.addStretch()
-        foot.addWidget(close)
-        column.addLayout(foot)
+        foot.add(close)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(inside, 1)
+        whole.addLayout(foot)
 
     def _facts(self) -> QGridLayout:
         grid = QGridLayout()

@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QFrame,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
     QRadioButton,
@@ -24,9 +23,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from explorer.gui import theme
 from explorer.gui.controls import label
+from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
 from explorer.gui.question import Question
+from explorer.gui.tall import Tall
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.wording import number_of
 from explorer.library.collections_ import Collection
@@ -66,7 +68,6 @@ class ExportDialog(QDialog):
         """The file that may be replaced: choosing it, a person was asked and said so."""
         self.setWindowTitle("Export a collection")
         self.setModal(False)
-        self.setMinimumWidth(130 * UNIT)
         self.heading = label("", "title", wrap=True)
         self.formats = QButtonGroup(self)
         self.file = QLineEdit()
@@ -99,7 +100,8 @@ class ExportDialog(QDialog):
         self.question.confirmed.connect(self._on_replace)
 
     def _arrange(self) -> None:
-        column = QVBoxLayout(self)
+        inside = Tall("background")
+        column = self._lines = inside.lines
         column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
         column.setSpacing(GAP)
         column.addWidget(self.heading)
@@ -116,10 +118,9 @@ class ExportDialog(QDialog):
             pair.addWidget(note)
             column.addLayout(pair)
         self.formats.button(0).setChecked(True)
-        row = QHBoxLayout()
-        row.setSpacing(2 * UNIT)
-        row.addWidget(self.file, 1)
-        row.addWidget(self.browse)
+        row = Flow()
+        row.add(self.file, 1)
+        row.add(self.browse)
         column.addLayout(row)
         column.addWidget(self.promise)
         strip = QVBoxLayout(self._strip)
@@ -129,11 +130,16 @@ class ExportDialog(QDialog):
         column.addWidget(self._strip)
         column.addWidget(self.question)
         column.addStretch()
-        buttons = QHBoxLayout()
+        buttons = self._buttons = Flow()
+        buttons.setContentsMargins(PADDING, 0, PADDING, PADDING)
         buttons.addStretch()
-        buttons.addWidget(self.close_button)
-        buttons.addWidget(self.export)
-        column.addLayout(buttons)
+        buttons.add(self.close_button)
+        buttons.add(self.export)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(inside, 1)
+        whole.addLayout(buttons)
 
     def ask(self, collection: Collection) -> None:
         """Open for a collection; the answer comes as ``export_chosen``."""
@@ -183,10 +189,12 @@ class ExportDialog(QDialog):
         self._grow()
 
     def _grow(self) -> None:
+        screen = self.screen().availableSize()
+        self.setMinimumWidth(min(theme.wide(130 * UNIT), screen.width()))
         # Qt gives a window the height of wrapped text only once, when it is first shown.
-        layout = self.layout()
-        if layout is not None:
-            self.setMinimumHeight(layout.totalHeightForWidth(self.width()))
+        lines = self._lines.totalHeightForWidth(self.width())
+        wanted = lines + self._buttons.heightForWidth(self.width())
+        self.setMinimumHeight(min(wanted, screen.height()))
 
     def _suggest(self) -> None:
         if self._collection is not None:

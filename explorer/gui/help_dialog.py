@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QLabel, QVBoxLayout,
 
 from explorer.gui import theme
 from explorer.gui.controls import label
+from explorer.gui.tall import Tall
 
 _KEYS = (
     ("Ctrl+Enter", "Generate: go on with the hunt, or begin one"),
@@ -40,9 +41,12 @@ class HelpDialog(QDialog):
         super().__init__(parent)
         self.setModal(False)
         self.setWindowTitle("Keys")
+        inside = Tall("background")
+        inside.lines.setContentsMargins(*[2 * theme.PADDING] * 4)
+        inside.lines.addWidget(self._make_keys())
         column = QVBoxLayout(self)
-        column.setContentsMargins(*[2 * theme.PADDING] * 4)
-        column.addWidget(self._make_keys())
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(inside)
 
     def show_keys(self) -> None:
         """List the keys."""

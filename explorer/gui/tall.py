@@ -16,10 +16,10 @@ from explorer.gui.guard import guarded
 class Column(QFrame):
     """What a :class:`Tall` shows; add widgets to ``lines``."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: str) -> None:
         """Make an empty column."""
         super().__init__()
-        self.setProperty("role", "panel")
+        self.setProperty("role", role)
         self.lines = QVBoxLayout(self)
 
     def hasHeightForWidth(self) -> bool:
@@ -33,27 +33,30 @@ class Column(QFrame):
 
 @guarded
 class Tall(QScrollArea):
-    """A column on the colour of panels, no wider than its place."""
+    """A column on the colour of panels, or of another role, no wider than its place."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, role: str = "panel", parent: QWidget | None = None) -> None:
         """Make an empty one; add widgets to ``lines``."""
         super().__init__(parent)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setProperty("role", "panel")
+        self.setProperty("role", role)
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._column = Column()
+        self._column = Column(role)
         self.lines = self._column.lines
         self.setWidget(self._column)
+        self.verticalScrollBar().rangeChanged.connect(self.updateGeometry)
 
     def sizeHint(self) -> QSize:
         """Ask for what the column would like."""
         return self._column.sizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        """Insist on the width of the words; of the height any part will do."""
-        return QSize(self._column.minimumSizeHint().width(), 0)
+        """Insist on the width of the words, beside the bar if there is one; any height will do."""
+        bar = self.verticalScrollBar()
+        beside = bar.sizeHint().width() if bar.maximum() > 0 else 0
+        return QSize(self._column.minimumSizeHint().width() + beside, 0)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask again when what is inside needs another width."""

@@ -79,6 +79,26 @@ def test_no_word_of_few_or_many_lanes_is_cut(desk, size, lanes):
         assert cut_texts(desk.window) == []
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_no_word_of_a_dialog_is_cut(worked, size):
+    show_text_of(worked, size)
+    window = worked.window
+    try_id = next(seat.try_id for seat in worked.review.tries() if seat.verdict == "kept")
+    window.do("all_tries")
+    window.do("export")
+    window.do("keys")
+    window.do("about")
+    window.panel.opened.emit(try_id)
+    found = {}
+    for dialog in (window.tries, window.export, window.help, window.about, window.sample_view):
+        settle(dialog)
+        assert dialog.isVisible()
+        if cut := cut_texts(dialog):
+            found[type(dialog).__name__] = cut
+        dialog.close()
+    assert found == {}
+
+
 # What finds all that must find it
 
 
