@@ -119,7 +119,6 @@ class Desktop:
         """Wait for a window and give it the keyboard."""
         found = wait_for(f"a window called {title!r}", lambda: self.window(title))
         self.tool("windowfocus", "--sync", found)
-        time.sleep(0.2)
 
     def _window_of(self, running: subprocess.Popen[bytes]) -> str | None:
         if running.poll() is not None:
