@@ -9,6 +9,7 @@ number of tokens, ``e`` the width, ``h`` the heads.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class Reference:
     layers: int
     heads: int
     epsilon: float
+    exact_gelu: bool = False
 
     def logits(self, ids: Sequence[int]) -> Array:
         """Return the logits that follow every token of ``ids``: [n, embedding rows]."""
@@ -61,7 +63,10 @@ class Reference:
 
     def _network(self, name: str, x: Array) -> Array:
         inner = self._linear(f"{name}.c_fc", x)
-        gelu = 0.5 * inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3)))
+        if self.exact_gelu:
+            gelu = 0.5 * inner * (1 + np.vectorize(math.erf)(inner / np.sqrt(2)))
+        else:
+            gelu = 0.5 * inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3)))
         return self._linear(f"{name}.c_proj", gelu)
 
 
@@ -88,4 +93,5 @@ def load_reference(folder: Path) -> Reference:
                     np.float64
                 )
     epsilon = config.get("layer_norm_epsilon", 1e-5)
-    return Reference(weights, config["n_layer"], config["n_head"], epsilon)
+    exact = config.get("activation_function") == "gelu"
+    return Reference(weights, config["n_layer"], config["n_head"], epsilon, exact)

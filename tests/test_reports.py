@@ -26,7 +26,6 @@ FOLDERS = sorted(path.parent.name for path in REPORTS.glob("*/expected.json"))
 
 REFUSED = {
     "compiled-prefix": "tensor wte.weight is missing",
-    "gelu": "activation_function must be 'gelu_new'",
     "head-only": "tensor wte.weight is missing",
     "parent-folder": "has no model.safetensors",
     "pytorch-bin": "pytorch_model.bin is a PyTorch file",

@@ -191,6 +191,8 @@ class Checkpoint:
             sizes["start_of_text"] = self.start_of_text
         if self.prefix_ids:
             sizes["prefix_ids"] = self.prefix_ids
+        if not self.config.exact_gelu:  # likewise
+            del sizes["exact_gelu"]
         # Rows without a token are never used: padding a vocabulary makes no other model. Whether
         # there is a head of its own, the tensors tell.
         for name in ("rows", "own_head", "file", "ends", "start"):

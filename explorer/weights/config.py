@@ -14,7 +14,9 @@ from explorer.weights.source import Source, shown
 
 FILE_NAME = "config.json"
 ACTIVATIONS = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh")
-"""Names that transformers has for the one activation of a GPT-2: gelu in its tanh form."""
+"""Names that transformers has for the activation of every released GPT-2: gelu in its tanh form."""
+EXACT = ("gelu", "gelu_python")
+"""Names that it has for gelu itself, made with the error function."""
 
 _LIMIT = 1_000_000
 _MAX_WIDTH = 1 << 15
@@ -52,6 +54,8 @@ class Config:
     """``tie_word_embeddings`` is false: the embedding cannot serve as head."""
     file: str = FILE_NAME
     """Where these sizes were read."""
+    exact_gelu: bool = False
+    """The activation is gelu itself instead of its tanh form."""
 
     @property
     def head_size(self) -> int:
@@ -68,7 +72,7 @@ def read_config(source: Source) -> Config:
     if not _is_old(values):
         _expect(values, "model_type", values.get("model_type"), "gpt2")
     activation = values.get("activation_function", ACTIVATIONS[0])
-    if activation not in ACTIVATIONS:
+    if activation not in (*ACTIVATIONS, *EXACT):
         _expect(values, "activation_function", activation, ACTIVATIONS[0])
     for name, right in _SWITCHES.items():
         _expect(values, name, values.get(name, right), right)
@@ -88,6 +92,7 @@ def read_config(source: Source) -> Config:
         ends=_ids(values.get("eos_token_id")),
         start=next(iter(_ids(values.get("bos_token_id"))), None),
         own_head=values.get("tie_word_embeddings") is False,
+        exact_gelu=activation in EXACT,
     )
 
 

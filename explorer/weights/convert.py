@@ -226,6 +226,7 @@ def graph_spec(checkpoint: Checkpoint) -> GraphSpec:
         inner=config.inner,
         epsilon=config.epsilon,
         tied=checkpoint.tied,
+        exact_gelu=config.exact_gelu,
         undrawable=checkpoint.tokenizer.holes,
     )
 

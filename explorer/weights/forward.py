@@ -11,6 +11,7 @@ sum of n products in float64 errs by at most n * 1.1e-16 of the sum of their siz
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from explorer.weights.checkpoint import EMBEDDING, HEAD, Checkpoint
 
 Array = NDArray[np.float64]
+_erf = np.frompyfunc(math.erf, 1, 1)
 Matrix = Callable[[], Iterable[NDArray[np.float32]]]
 """Yields a matrix in parts, as often as it is called: [outputs, inputs], some outputs at a time."""
 Observe = Callable[[str, Array, Matrix], None]
@@ -166,7 +168,9 @@ def _attention(checkpoint: Checkpoint, name: str, x: Array, look: Observe) -> Ar
 
 def _network(checkpoint: Checkpoint, name: str, x: Array, look: Observe) -> Array:
     inner = _behind_norm(checkpoint, f"{name}.ln_2", x, look)
-    gelu = (
-        0.5 * inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner * inner * inner)))
-    )
+    if checkpoint.config.exact_gelu:
+        shares = _erf(inner / np.sqrt(2)).astype(np.float64)
+    else:
+        shares = np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner * inner * inner))
+    gelu = 0.5 * inner * (1 + shares)
     return _linear(checkpoint, f"{name}.mlp.c_proj", gelu)

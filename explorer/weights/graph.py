@@ -186,10 +186,12 @@ def _pad_heads(spec: GraphSpec, array: NDArray[np.float32], parts: int) -> NDArr
 
 
 def _feed_forward(spec: GraphSpec, g: Nodes, x: str, layer: int) -> str:
-    """Two linear layers with the tanh form of gelu between, without the bias of the second."""
+    """Two linear layers with gelu, mostly its tanh form, between; the second without its bias."""
     name, width, wide = f"h.{layer}.mlp", spec.width, spec.inner or 4 * spec.width
     inner = g.linear(x, f"{name}.c_fc.weight", g.read(f"{name}.c_fc.weight"), (width, wide))
-    active = g.node("FastGelu", [inner, g.vector(f"{name}.c_fc.bias")])
+    active = g.node(
+        "BiasGelu" if spec.exact_gelu else "FastGelu", [inner, g.vector(f"{name}.c_fc.bias")]
+    )
     rows = g.read(f"{name}.c_proj.weight")
     return g.linear(active, f"{name}.c_proj.weight", rows, (wide, width))
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import CheckpointError
-from explorer.weights.config import Config
+from explorer.weights.config import ACTIVATIONS, Config
 from explorer.weights.onnx_trail import EMBEDDING, FLOATS, HEAD, Trail, follow
 from explorer.weights.onnx_values import Weight
 from explorer.weights.onnx_wire import Tensor, read_graph
@@ -67,7 +67,7 @@ class Stored:
 
 
 def choose(source: Source) -> str:
-    """Return the name of the ONNX file that is read, of all that a folder and its onnx/ have.
+    """Return the name of the ONNX file that is read.
 
     It is the one that a person chose, itself or by its data file. Else: full precision before half,
     the folder before its ``onnx``, then ``model``, ``decoder_model``, ``decoder_model_merged``,
@@ -123,6 +123,11 @@ def open_export(source: Source, config: Config) -> OnnxExport:
     fp32, fp16 or bf16.
     """
     name = choose(source)
+    if config.exact_gelu:
+        raise CheckpointError(
+            f"{config.file}: of an ONNX export activation_function must be {ACTIVATIONS[0]!r}; "
+            "choose the same model's safetensors."
+        )
     graph, locations = read_graph(source.path(name), name)
     files = _external(source, name, locations)
     paths = {location: source.path(file) for location, file in zip(locations, files, strict=True)}

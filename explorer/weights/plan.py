@@ -83,6 +83,8 @@ class GraphSpec:
     epsilon: float = 1e-5
     tied: bool = True
     """Whether the head is ``wte.weight``: in fp32 one table then serves twice."""
+    exact_gelu: bool = False
+    """Whether the activation is gelu itself instead of its tanh form."""
     undrawable: tuple[int, ...] = ()
     """Ids below V that no token has; their logits are -inf."""
 

@@ -196,7 +196,7 @@ def test_hashes_name_every_file(tmp_path: Path) -> None:
     ("entry", "value", "expected"),
     [
         ("model_type", "gpt_neo", "'gpt2'"),
-        ("activation_function", "gelu", "'gelu_new'"),
+        ("activation_function", "relu", "'gelu_new'"),
         ("scale_attn_weights", False, "True"),
         ("scale_attn_by_inverse_layer_idx", True, "False"),
         ("add_cross_attention", True, "False"),

@@ -24,6 +24,7 @@ from tests.tiny import make_tiny
         {"inner": 24, "heads": 4, "shards": 3},
         {"config": {"layer_norm_epsilon": 0.01}},
         {"dtype": "fp16", "prefix": ""},
+        {"config": {"activation_function": "gelu"}},
     ],
 )
 def test_it_is_the_reference(tmp_path: Path, options: dict[str, Any]) -> None:
