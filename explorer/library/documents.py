@@ -30,8 +30,13 @@ _SIGNS: Final = {
     )
 }
 # What begins something inside a line, with the extensions that are common: links of bare addresses,
-# tables, formulas, :names: of signs. Escaping every sign would be as safe, and hard to read.
-_MARKUP: Final = re.compile(r"[\\`*_\[\]<>&#!~|@$]|:(?=[^\s\d])|(?<!\d):(?=\d)|(?<=www)\.", re.I)
+# tables, formulas, footnotes, :names: of signs, {: attributes}, {{ templates }}, ==marks== and the
+# like. By backslashes, which every dialect knows; escaping all signs would be hard to read.
+_MARKUP: Final = re.compile(
+    r"[\\`*_{}\[\]<>&#!~|@$^]|:(?=[^\s\d])|(?<!\d):(?=\d)|(?<=www)\."
+    r"|={2,}|\+{2,}|-{2,}|'{2,}|%(?=[%}])|(?<=[%{])%",
+    re.I,
+)
 _EXPLANATION: Final = (
     "The completions were written by a language model, the prompts by a person. “Tries” says how"
     " many completions were read, and all but one rejected, to find the one that is shown. Signs"
@@ -127,7 +132,8 @@ def _fenced(text: str) -> str:
 
 def _inline(text: str) -> str:
     """Return ``text`` as one line in which nothing is Markdown."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(visible(text).split()))
+    line = " ".join(visible(text).split())
+    return _MARKUP.sub(lambda found: "".join(f"\\{sign}" for sign in found[0]), line)
 
 
 def _escaped(text: str) -> str:
