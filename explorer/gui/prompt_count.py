@@ -140,7 +140,7 @@ class PromptCount(QObject):
         now = self._panel.control.isChecked()
         for control in (now, not now):
             try:
-                read = loaded.tokens.encode(text, control)
+                read = loaded.tokens.prompt(text, loaded.manifest.context, control)
             except ExplorerError:
                 continue
             if read == list(ids):

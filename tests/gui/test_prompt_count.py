@@ -72,6 +72,26 @@ def test_the_choice_is_another_hunt_and_comes_back_with_it(chat, explore):
         assert explore.recipe.note.text() == "Goes on with this hunt"
 
 
+def test_a_start_token_counts_belongs_to_the_hunt_and_hinders_no_reading(desk, explore, tmp_path):
+    folder = make_tiny(tmp_path / "chat", added=("<|user|>", "<|bot|>"))
+    tokens = Tokens.from_folder(folder, prefix_ids=(297,))
+    desk.window.controller.loading.loaded = replace(demo(), tokens=tokens)
+    desk.generate(TALK)
+    desk.finish()
+    letters = desk.review.hunt.id
+    assert ids(desk) == (297, *tokens.encode(TALK))
+    assert explore.prompt.tokens.text() == f"{1 + len(tokens.encode(TALK))} tokens"
+    explore.prompt.control.click()
+    desk.window.do("generate")
+    desk.finish()
+    assert ids(desk) == (297, *tokens.encode(TALK, control=True))
+    explore.reopen(letters)
+    assert not explore.prompt.control.isChecked()
+    assert explore.recipe.note.text() == "Goes on with this hunt"
+    write(explore, "")
+    assert explore.prompt.tokens.text().startswith("empty: starts from")
+
+
 def test_the_choice_comes_back_when_the_model_does(chat, explore):
     loading = chat.window.controller.loading
     chat.generate(TALK)
