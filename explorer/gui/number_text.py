@@ -49,9 +49,9 @@ class Form:
         if sign and not self.decimals:
             raise UnreadableNumberError("Write a whole number, without a point or comma.")
         if sign and sign not in (self.point, _ALWAYS) and _like_thousands(whole, part):
+            short = f"{whole}{self.point}{part.rstrip('0') or '0'}"
             raise UnreadableNumberError(
-                f"This can mean {whole}{part} or {whole}{self.point}{part.rstrip('0') or '0'}; "
-                f"write {whole}{part} or {whole}{self.point}{part.rstrip('0') or '0'}."
+                f"Write {short} or {whole}{part}; this can be read as either."
             )
         if len(part.rstrip("0")) > self.decimals:
             raise UnreadableNumberError(

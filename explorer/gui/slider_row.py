@@ -86,6 +86,7 @@ class SliderRow(QWidget):
         self._stops = tuple(stops)
         self._explain = explain
         self.number = number
+        self.number.pops_up = False  # the line below says it
         self.number.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.number.fit("0.000")
         self.slider = Slider(f"{title}, slider", len(self._stops) - 1)

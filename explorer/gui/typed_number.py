@@ -34,6 +34,9 @@ class TypedNumber(_Mixed):
     problem = ""
     """Why the text in the field is no number; empty where it is one."""
 
+    pops_up = True
+    """Whether the reason appears beside the field; not where something else shows it at once."""
+
     _word: tuple[float, str] | None = None
     _unit = ""
     _refused: str | None = None
@@ -152,6 +155,6 @@ class TypedNumber(_Mixed):
         self.problem = problem
         set_role(self, "unreadable" if problem else "")
         self.setToolTip(f"{problem}\n{self._tip}".strip() if problem else self._tip)
-        if problem and self.hasFocus():
+        if problem and self.pops_up and self.hasFocus():
             QToolTip.showText(self.mapToGlobal(self.rect().bottomLeft()), problem, self)
         self.problem_changed.emit(problem)
