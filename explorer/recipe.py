@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from explorer.bounded_reading import parse_json
 from explorer.errors import RecipeError
 
 TopPRule = Literal["huggingface", "openai"]
@@ -87,8 +88,8 @@ class Recipe:
         Raises :class:`RecipeError` for anything that is not a JSON object of known settings.
         """
         try:
-            values: Any = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            values = parse_json(text)
+        except ValueError as error:
             raise RecipeError(f"The recipe is not readable JSON ({error}).") from error
         if not isinstance(values, dict):
             raise RecipeError('The recipe must be a JSON object such as {"top_k": 40}.')

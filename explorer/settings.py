@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -107,7 +108,11 @@ class Settings:
         )
 
     def save(self, path: Path) -> str:
-        """Write all of it by one rename; return why that failed as a sentence, or an empty text."""
+        """Write all of it by one rename; return why that failed as a sentence, or an empty text.
+
+        A link stays, and what it leads to is replaced.
+        """
+        path = Path(os.path.realpath(path))
         part = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -69,3 +69,12 @@ def test_the_description_names_what_differs():
     assert Recipe(top_k=0, temperature=0.85, top_p=0.9).describe() == (
         "top-k off · T 0.85 · p 0.9 (Hugging Face)"
     )
+
+
+@pytest.mark.parametrize("name", ["top_k", "temperature", "top_p", "max_tokens"])
+@pytest.mark.parametrize("number", ["9" * 400, "1e999", "9" * 50_000])
+def test_a_number_of_any_length_is_refused(name, number):
+    with pytest.raises(RecipeError):
+        Recipe.from_json(f'{{"{name}": {number}}}')
+    with pytest.raises(RecipeError):
+        Recipe(**{name: 10**400})

@@ -139,3 +139,16 @@ def test_a_lone_surrogate_in_the_prompt_does_not_stop_saving(tmp_path):
     path = tmp_path / "settings.json"
     assert Settings(prompt="a\ud800b").save(path) == ""
     assert Settings.load(path).prompt == "a\ud800b"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links by everybody")
+def test_settings_that_are_a_link_stay_one(tmp_path):
+    real, link = tmp_path / "dotfiles" / "settings.json", tmp_path / "settings.json"
+    real.parent.mkdir()
+    link.symlink_to("dotfiles/settings.json")
+    for lanes in (3, 5):
+        assert replace(Settings(), lanes=lanes).save(link) == ""
+        assert link.is_symlink()
+        assert json.loads(real.read_text())["lanes"] == lanes
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dotfiles", "settings.json"]
+    assert [path.name for path in real.parent.iterdir()] == ["settings.json"]

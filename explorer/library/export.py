@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from explorer.bounded_reading import reason_of
+from explorer.bounded_reading import parse_json, reason_of
 from explorer.errors import ExplorerError, InputError
 from explorer.library.collections_ import Collection, Collections
 from explorer.library.connection import COMMAND_SECONDS
@@ -210,7 +210,7 @@ def _belongs_to(library: Path, target: Path) -> bool:
 
 def _manifest(text: str) -> dict[str, Any]:
     try:
-        values = json.loads(text)
+        values = parse_json(text)
     except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
