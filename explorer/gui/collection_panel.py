@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from PySide6.QtCore import QEvent, QMargins, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QMargins, QPoint, Qt, Signal, Slot
 from PySide6.QtGui import QAction, QActionGroup, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -82,6 +82,9 @@ class CollectionPanel(QWidget):
         self.name.setMaxLength(MAX_NAME)
         self.name.setAccessibleName("Name of the collection")
         self.name.hide()
+        self.name_note = label("", "note", wrap=True)
+        self.name_note.setProperty("tone", "caution")
+        self.name_note.hide()
         self.amount = label("", "muted")
         self.list = CardList(CardModel(self._read), self._search, "Samples", EMPTY, lines=3)
         self.question = Question(
@@ -112,6 +115,7 @@ class CollectionPanel(QWidget):
         column.setContentsMargins(PADDING - 2 * UNIT, PADDING, PADDING - 2 * UNIT, PADDING)
         column.setSpacing(2 * UNIT)
         column.addLayout(head)
+        column.addWidget(self.name_note)
         column.addWidget(self.list, 1)
         column.addWidget(self.question)
         column.addWidget(self._strip)
@@ -122,6 +126,7 @@ class CollectionPanel(QWidget):
         self.list.delete_asked.connect(self.remove_sample)
         self.list.copy_asked.connect(self.copy_sample)
         self.list.amount_changed.connect(self._on_amount)
+        self.name.textChanged.connect(self._on_name_typed)
         self.name.returnPressed.connect(self._on_name_entered)
         self.name.escaped.connect(self._close_name)
         self.question.confirmed.connect(self._delete)
@@ -282,8 +287,18 @@ class CollectionPanel(QWidget):
         self.name.show()
         self.name.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    @Slot(str)
+    def _on_name_typed(self, name: str) -> None:
+        """Say at the field what would be refused."""
+        of = self._current.id if self._renaming and self._current is not None else None
+        problem = self._collections.problem(name, of)
+        self.name_note.setText(problem)
+        self.name_note.setVisible(bool(problem))
+        self.name.setAccessibleDescription(problem)
+
     def _close_name(self) -> None:
         self.name.hide()
+        self.name_note.hide()
         self.heading.show()
         self.heading.setFocus(Qt.FocusReason.OtherFocusReason)
 

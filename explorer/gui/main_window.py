@@ -30,6 +30,7 @@ from explorer.gui.about_dialog import AboutDialog
 from explorer.gui.actions import Actions
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controller import Controller
+from explorer.gui.enter import EnterPresses
 from explorer.gui.explore_page import RIGHT_WIDTH, ExplorePage, panel
 from explorer.gui.export_dialog import ExportDialog
 from explorer.gui.guard import guarded
@@ -51,6 +52,7 @@ from explorer.gui.sample_view import SampleView
 from explorer.gui.settings_page import SettingsPage
 from explorer.gui.shelf import Shelf
 from explorer.gui.status import Status
+from explorer.gui.stopping import Stopping
 from explorer.gui.tries_dialog import TriesDialog
 from explorer.paths import Paths
 from explorer.weights.catalogue import CatalogueEntry
@@ -128,8 +130,11 @@ class MainWindow(QMainWindow):
             self.models_page,
             insight,
         )
+        self.stopping = Stopping(controller, self.explore.lanes, self.explore.recipe.stop, self)
+        self.stopping.changed.connect(self._on_stop_words)
         self._show_settings()
         self._connect()
+        EnterPresses(self)
         self._restore_place()
         self.explore.prompt.editor.setFocus()  # what a person starts with
 
@@ -293,7 +298,7 @@ class MainWindow(QMainWindow):
 
     def _show_about(self) -> None:
         if self.about is None:  # it reads the licences of everything, which few ask for
-            device = self.status.device.text
+            device = self.status.device.toolTip
             self.about = AboutDialog(self._resources, self._places, device, self)
         self.about.show_now()
 
@@ -334,6 +339,10 @@ class MainWindow(QMainWindow):
             self.status.show_progress(None)
         if self.tries.isVisible():
             self.tries.refresh()
+
+    @Slot(str)
+    def _on_stop_words(self, words: str) -> None:
+        self.actions_.by_name["stop"].setText(words)
 
     @Slot()
     def _on_hunt_changed(self) -> None:

@@ -43,14 +43,17 @@ class Status(QStatusBar):
         self.show_model("", None)
 
     def show_model(self, words: str, ready: Ready | None) -> None:
-        """Say what is loaded (``demo · 7 M · cpu-int8``) and which device really runs it."""
+        """Say what is loaded (``demo · 7 M · cpu-int8``) and which device really runs it.
+
+        The tool tip has its full name, and why it is not the GPU.
+        """
         self.model.setText(words or "no model loaded")
         if ready is None:
             self.device.setText("")
             return
         brand = ready.device_name or ready.device.upper()
-        short = ready.reason.rstrip(".")
-        self.device.setText(f"{brand} — {short}" if short else brand)
+        self.device.setText("CPU" if ready.device == "cpu" else brand)
+        self.device.setToolTip(". ".join(filter(None, (brand, ready.reason))))
 
     def show_asleep(self, asleep: bool) -> None:
         """Say that the model was unloaded, or that it is being loaded again."""

@@ -74,6 +74,19 @@ class Collections:
                     (self._free(name), collection_id),
                 )
 
+    def problem(self, name: str, of: int | None = None) -> str:
+        """Return why a collection, ``of`` for the one that has it now, cannot have a name.
+
+        Empty where it can; a name that is still empty is no problem yet.
+        """
+        name = clean(name).strip()
+        try:
+            if name and (of is None or self.get(of).name != name):
+                self._free(name)
+        except InputError as error:
+            return str(error)
+        return ""
+
     def delete(self, collection_id: int) -> None:
         """Hide a collection and its samples until it is restored; tries and verdicts stand."""
         self._database.execute(

@@ -733,7 +733,9 @@ def test_generate_waits_for_the_model(desk):
     desk.engine.say_ready("cpu", "NVIDIA driver 535 found; CUDA 13 needs 580 or newer.")
     desk.tick()
     assert desk.review.hunt is not None
-    assert "NVIDIA driver 535" in desk.window.status.device.text()
+    assert desk.window.status.device.text() == "CPU"
+    assert "NVIDIA driver 535" in desk.window.status.device.toolTip()
+    assert "NVIDIA driver 535" in desk.window.settings.device_note.text()
     desk.step()
     assert desk.review.seat(0).text
 
