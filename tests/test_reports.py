@@ -25,15 +25,12 @@ REPORTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "reports"
 FOLDERS = sorted(path.parent.name for path in REPORTS.glob("*/expected.json"))
 
 REFUSED = {
-    "compiled-prefix": "tensor wte.weight is missing",
-    "head-only": "tensor wte.weight is missing",
     "parent-folder": "has no model.safetensors",
     "pytorch-bin": "pytorch_model.bin is a PyTorch file",
     "tf-no-hparams": "hparams.json, encoder.json and vocab.bpe",
     "tf-parent": "has no model.safetensors",
     "tokens-above-rows": "needs 401 embedding rows",
     "trainer-folder": "has no tokenizer",
-    "value-head": "'v_head.summary.bias' does not belong to a GPT-2",
     "wordpiece": "another kind of tokenizer (vocab.txt)",
 }
 """What is not read, and words of the sentence that says why."""

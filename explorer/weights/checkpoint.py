@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -39,7 +40,9 @@ from explorer.weights.tokenizer_parts import same_but_for_space
 HEAD = "lm_head.weight"
 EMBEDDING = "wte.weight"
 
-_PREFIX = "transformer."
+# What torch.compile, data-parallel training and TRL put in front of a model's names, and what
+# transformers does.
+_PREFIX = re.compile(r"(?:_orig_mod\.|module\.|pretrained_model\.)*(?:transformer\.)?")
 _CHUNK = 1 << 22
 """Numbers compared or checked at a time."""
 _LARGEST = np.float32(1e9)
@@ -266,13 +269,15 @@ def _find(files: list[TensorFile], config: Config) -> Places:
     stored: Places = {}
     for file in files:
         for name in file.tensors:
-            canonical = name.removeprefix(_PREFIX)
+            canonical = _PREFIX.sub("", name, count=1)
             if canonical in stored:
                 raise CheckpointError(
                     f"The tensor {shown(name)} is stored twice, in {stored[canonical][0].name} "
                     f"and {file.name}."
                 )
             stored[canonical] = (file, name)
+    if EMBEDDING not in stored and HEAD in stored and not config.own_head:
+        stored[EMBEDDING] = stored[HEAD]  # of one tensor under two names, the other was kept
     places: Places = {}
     for name, shape in expected_shapes(config).items():
         if name not in stored:
@@ -290,7 +295,7 @@ def _find(files: list[TensorFile], config: Config) -> Places:
                 f"{config.file} asks for {list(shape)}."
             )
         places[name] = (file, stored_name)
-    if left := [name for name in stored if not _is_mask(name)]:
+    if left := [name for name in stored if not _is_beside(name)]:
         file, stored_name = stored[left[0]]
         raise CheckpointError(
             f"{file.name}: the tensor {shown(stored_name)} does not belong to a GPT-2 of "
@@ -299,9 +304,15 @@ def _find(files: list[TensorFile], config: Config) -> Places:
     return places
 
 
-def _is_mask(name: str) -> bool:
-    """Return whether this is a buffer of the causal mask, which old checkpoints carry along."""
-    return name.startswith("h.") and name.endswith((".attn.bias", ".attn.masked_bias"))
+def _is_beside(name: str) -> bool:
+    """Return whether a tensor is none of the language model's, which is the same without it.
+
+    These are buffers of the causal mask, which old checkpoints carry along, and the value head that
+    TRL trains beside a model.
+    """
+    return name.startswith("v_head.") or (
+        name.startswith("h.") and name.endswith((".attn.bias", ".attn.masked_bias"))
+    )
 
 
 def _open_weights(source: Source, kind: Kind, config: Config) -> list[TensorFile]:

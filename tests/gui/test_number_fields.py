@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal as Exact
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QEvent, QLocale, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QApplication
 
+import explorer.gui
 from explorer.gui.number_fields import Decimal, Number
 from explorer.gui.number_text import Form, UnreadableNumberError
 from explorer.gui.recipe_panel import RecipePanel
@@ -286,6 +289,12 @@ def test_a_recipe_does_not_rewrite_what_is_being_typed(qtbot, german):
     typed(number, "0.7")
     assert number.text() == "0.7"
     assert panel.recipe().temperature == 0.7
+
+
+def test_no_field_reads_numbers_in_another_way():
+    files = Path(explorer.gui.__file__).parent.glob("*.py")
+    found = {f.name for f in files if re.search(r"Q(Double)?SpinBox\b", f.read_text("utf-8"))}
+    assert found == {"number_fields.py", "typed_number.py", "stylesheet.py"}
 
 
 def test_numbers_are_exact():

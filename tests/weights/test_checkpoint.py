@@ -369,6 +369,25 @@ def test_other_words_for_the_same_model(folder: Path, tmp_path: Path, entries: d
         assert two.fingerprint() == before
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.transformer.", "module.transformer.", "module."])
+def test_names_as_training_leaves_them(folder: Path, tmp_path: Path, prefix: str) -> None:
+    weights = {prefix + name: values for name, values in random_weights(**SIZES).items()}
+    with open_checkpoint(folder) as one:
+        before = one.fingerprint()
+    beside = {"v_head.summary.weight": np.ones((1, 16), np.float32)}
+    other = make_tiny(tmp_path / "x")
+    write_weights(other, weights | beside)
+    with open_checkpoint(other) as two:
+        assert two.fingerprint() == before
+    weights["lm_head.weight"] = weights.pop(f"{prefix}wte.weight")
+    write_weights(other, weights)
+    with open_checkpoint(other) as two:
+        assert two.fingerprint() == before
+        assert two.tied
+    write_weights(other, weights | {"lm_head.summary.weight": beside["v_head.summary.weight"]})
+    assert "lm_head.summary.weight" in refusal(other)
+
+
 def test_masks_may_have_any_type(folder: Path) -> None:
     tensors = {name: encode(tensor, "fp32") for name, tensor in random_weights(**SIZES).items()}
     tensors["h.0.attn.bias"] = ("BOOL", (1, 1, 4, 4), bytes(16))

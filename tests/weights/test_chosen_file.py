@@ -11,6 +11,7 @@ import pytest
 from explorer.errors import CheckpointError
 from explorer.manifest import Manifest
 from explorer.paths import Paths
+from explorer.studies.verify import verify
 from explorer.weights.checkpoint import open_checkpoint
 from explorer.weights.convert import SOURCE_FOLDER, add_build
 from explorer.weights.source import source_of
@@ -311,7 +312,8 @@ def test_the_copy_is_the_chosen_one_and_says_so(
     with open_checkpoint(source_of(folder / name)) as checkpoint:
         taken = checkpoint.files()
     data = tmp_path / "data"
-    store = Store(Paths(data, data / "cache", data / "logs", tmp_path / "r", tmp_path / "m"))
+    paths = Paths(data, data / "cache", data / "logs", tmp_path / "r", tmp_path / "m")
+    store = Store(paths)
     model = store.import_folder(folder / name, build="cpu-fp32")
     shutil.rmtree(folder)
     manifest = Manifest.read(model.folder)
@@ -322,4 +324,5 @@ def test_the_copy_is_the_chosen_one_and_says_so(
     assert (source / kept).is_file()
     assert {p.relative_to(source).as_posix() for p in source.rglob("*.*")} == set(manifest.hashes)
     add_build(model.folder, "cpu-int8", lambda fraction, text: None)
+    assert verify(lambda fraction, text: None, paths, model.name).ok
     assert store.import_folder(source, "again", "cpu-fp32").manifest.fingerprint == expected
