@@ -27,6 +27,8 @@ JSON_MEMORY = 64_000_000
 
 _BLOCK = 1 << 20
 _FLOAT_DIGITS = 309
+_SMALL = 1_000_000
+"""Characters of a JSON text that may hold any kind of number."""
 # Bytes in memory that each sign of JSON stands for at most, in CPython 3.11 to 3.14: half a string,
 # a value in a list or an object, its key's place, a list, and an object, which has room for five.
 _WEIGHTS = {'"': 32, ",": 40, ":": 60, "[": 96, "{": 232}
@@ -103,12 +105,15 @@ def parse_json(
     """Return what a JSON text stands for, unless its objects could take more than ``memory`` bytes.
 
     ``pairs`` is json's ``object_pairs_hook``. A whole number that no float could hold becomes
-    infinity, as ``1e999`` does, up to 4,300 digits. Raises ``ValueError``, at any depth too.
+    infinity, as ``1e999`` does, in a text of less than a megabyte; above 4,300 digits it is an
+    error. Raises ``ValueError``, at any depth too.
     """
     if len(text) + sum(text.count(sign) * weight for sign, weight in _WEIGHTS.items()) > memory:
         raise ValueError("more lists and objects, or values, than any such file needs")
     try:
-        return json.loads(text, object_pairs_hook=pairs, parse_int=_whole)
+        # A vocabulary would take half as long again; whoever reads one looks at its ids himself.
+        whole = _whole if len(text) < _SMALL else None
+        return json.loads(text, object_pairs_hook=pairs, parse_int=whole)
     except RecursionError:
         raise ValueError("lists and objects nested too deeply") from None
 

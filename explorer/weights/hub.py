@@ -33,6 +33,7 @@ _MAX_LISTING = 16 << 20
 """Bytes of the answer to what a repository holds; a thousand files take 0.3 MB."""
 
 _MAX_REDIRECTS = 10
+_MAX_SIZE = 1 << 53
 
 _SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -262,7 +263,7 @@ def _repository(values: dict[str, Any], asked: str) -> Repository:
     for sibling in values.get("siblings") or []:
         name, size, blob = (sibling.get(key) for key in ("rfilename", "size", "blobId"))
         sha256 = (sibling.get("lfs") or {}).get("sha256") or ""
-        if not isinstance(name, str) or type(size) is not int or size < 0:
+        if not isinstance(name, str) or type(size) is not int or not 0 <= size < _MAX_SIZE:
             continue
         if not (isinstance(sha256, str) and (not sha256 or _SHA256.fullmatch(sha256))):
             raise ValueError(f"{shown(sha256)} is no SHA-256")

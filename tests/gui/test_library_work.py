@@ -1,6 +1,9 @@
 """What takes long in a large library: in a child, seen, stoppable, and nothing else writes."""
 
 import json
+import os
+import stat
+import threading
 
 import pytest
 from PySide6.QtCore import Qt
@@ -49,6 +52,29 @@ def test_a_large_export_leaves_the_window_alone_and_says_how_it_went(large, qtbo
     assert [json.loads(line)["prompt"] for line in file.read_text().splitlines()] == [
         "First prompt"
     ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_an_export_into_a_pipe_does_not_hold_the_window_up(large, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr(library_work, "QUICK_SAMPLES", 500)
+    pipe = tmp_path / "pipe"
+    beside = tmp_path / "pipe.part"
+    beside.write_text("somebody's")
+    os.mkfifo(pipe)
+    dialog = ask_for(large, pipe)  # nobody reads yet
+    assert dialog.export.text() == "Stop"
+    dialog.export.click()
+    assert large.window.library_work.exporting is None
+    assert beside.read_text() == "somebody's"
+    dialog = ask_for(large, pipe)
+    got = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
+    reader.start()
+    qtbot.waitUntil(lambda: large.window.library_work.exporting is None, timeout=20_000)
+    reader.join()
+    assert dialog.outcome.text() == f"Wrote 1 sample to {pipe}."
+    assert json.loads(got[0])["prompt"] == "First prompt"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_a_stopped_export_leaves_no_file(large, tmp_path):

@@ -259,6 +259,8 @@ def scripts(hub: HubServer, tiny: Path) -> dict[str, tuple[str, str]]:
         hub.script(case(name, "DownloadError", words, files=whole), serving)
     case("no-sha", "DownloadError", "no commit", files=whole, told={"sha": None})
     case("odd-sha", "DownloadError", "no commit", files=whole, told={"sha": "../../x"})
+    huge = {"siblings": [{"rfilename": "config.json", "size": 10**400}]}
+    case("huge-number", "DownloadError", "no config.json", files=whole, told=huge)
     case("no-list", "DownloadError", "no config.json", files=whole, told={"siblings": []})
     case(
         "no-hash",
