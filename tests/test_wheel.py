@@ -16,6 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from explorer.gui.docs_dialog import PAGES
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WINDOWS = sys.platform == "win32"
@@ -74,8 +76,10 @@ def test_the_wheel_holds_the_program_its_resources_and_the_model(wheel: Path) ->
         "explorer/models/demo/tokenizer.json",
         "explorer/models/demo/README.md",
         "explorer/models/demo/CREDITS.tsv",
+        *(f"explorer/docs/{page}" for page in PAGES),
     ):
         assert name in names
+    assert not [name for name in names if name.startswith("explorer/docs/images")]
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"explorer", "sample_explorer"}
     assert not [name for name in names if "test_" in name or name.endswith((".part", ".pyc"))]

@@ -100,6 +100,7 @@ class Actions:
         self._fill(
             bar.addMenu("Hel&p"),
             ("keys", "&Keys", "F1"),
+            ("docs", "&Documentation", ""),
             ("about", "&About Sample Explorer", ""),
         )
 

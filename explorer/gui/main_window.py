@@ -30,6 +30,7 @@ from explorer.gui.about_dialog import AboutDialog
 from explorer.gui.actions import Actions
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controller import Controller
+from explorer.gui.docs_dialog import DocsDialog
 from explorer.gui.enter import EnterPresses
 from explorer.gui.explore_page import RIGHT_WIDTH, ExplorePage, panel
 from explorer.gui.export_dialog import ExportDialog
@@ -104,6 +105,7 @@ class MainWindow(QMainWindow):
         )
         self.tries = TriesDialog(controller.review, self)
         self.help = HelpDialog(self)
+        self.docs = DocsDialog(self._resources.parent / "docs", self)
         self.about: AboutDialog | None = None
         self.status = Status()
         self.rail = Rail()
@@ -232,6 +234,7 @@ class MainWindow(QMainWindow):
             "export": lambda: self._on_export_requested(self.panel.collection() or 0),
             "quit": self.close,
             "keys": self.help.show_keys,
+            "docs": self.docs.show_page,
             "about": self._show_about,
         }
 
