@@ -248,7 +248,7 @@ def scripts(hub: HubServer, tiny: Path) -> dict[str, tuple[str, str]]:
     hub.script(case("list", "DownloadError", "does not answer like a hub"), Serving(body=b"[]"))
     hub.script(case("cut", "DownloadError", "broke off"), Serving(body=b"{", length=99))
     for name, words, serving in (
-        ("endless", "more than 16 MB", Serving(body=b" " * (17 << 20))),
+        ("endless", "more than 17 MB", Serving(body=b" " * (17 << 20))),
         ("deep", "not readable JSON", Serving(body=b"[" * 200_000)),
         ("crowded", "more lists, objec", Serving(body=b"[" + b"[]," * 1_000_001 + b"0]")),
         ("packed", "a compressed answer", Serving(headers={"Content-Encoding": "gzip"})),
