@@ -145,3 +145,9 @@ def test_loud(tmp_path: Path) -> None:
     assert [row[0] for row in rows] == ["| cpu-int8", "| cpu-int4"] * 2
     left, brought = (float(cell.strip(" |")) for cell in rows[2][2:])
     assert left > 2 * brought > 0
+
+
+def test_damaged_libraries() -> None:
+    printed = run("damaged_libraries", "--count", "8", "--windows", "2")
+    assert "met by anything but a sentence" in printed
+    assert printed.split()[-1] == "0"

@@ -26,7 +26,6 @@ from explorer.library.connection import (
     COMMAND_SECONDS,
     Connection,
     connect,
-    explained,
     opened,
 )
 from explorer.library.copying import PART, copy_whole, put_in_place, synced
@@ -282,7 +281,7 @@ def _numbers(connection: Connection, sql: str, values: Sequence[Any]) -> set[int
 
 def _vacuum_into(library: Path, part: Path) -> None:
     with (
-        explained(library),
+        opened(library),
         contextlib.closing(connect(library, "mode=ro", COMMAND_SECONDS)) as connection,
     ):
         connection.execute("VACUUM INTO ?", (str(part),))

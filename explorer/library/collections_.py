@@ -120,10 +120,13 @@ class Collections:
         return name
 
     def _rows(self, condition: str, *parameters: str | int) -> Sequence[tuple[int, str, str]]:
+        # As bytes, whatever a damaged library holds there: one name must not hide the others.
         return [
-            (row["id"], row["name"], row["created_at"])
+            (row[0], _text(row[1]), _text(row[2]))
             for row in self._database.rows(
-                f"SELECT * FROM collections WHERE deleted_at IS NULL {condition}", parameters
+                "SELECT id, CAST(name AS BLOB), CAST(created_at AS BLOB) FROM collections"
+                f" WHERE deleted_at IS NULL {condition}",
+                parameters,
             )
         ]
 
@@ -134,3 +137,7 @@ class Collections:
             (collection_id,),
         )
         return Collection(collection_id, name, created_at, samples)
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "replace")

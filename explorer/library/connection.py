@@ -69,6 +69,7 @@ CANNOT_LOCK: Final = (
 """Extended codes of a disk on which nothing can be locked."""
 _FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT)
 FULL: Final = "the disk is full"
+_MOST_QUOTED: Final = 200
 _PROBE_BYTES: Final = 256 * 1024  # SQLite's log and shared memory need as much to begin with
 
 
@@ -171,7 +172,9 @@ def refusal(path: Path) -> str:
 
 
 def damaged(path: Path, why: str) -> LibraryDamagedError:
-    """Return the error of a file that cannot be trusted."""
+    """Return the error of a file that cannot be trusted; ``why`` may quote what is in it."""
+    why = " ".join("".join(sign if sign.isprintable() else " " for sign in why).split())
+    why = why if len(why) <= _MOST_QUOTED else f"{why[:_MOST_QUOTED]} …"
     return LibraryDamagedError(
         f"The library {path} is damaged ({why}); restore a backup, salvage what can be read, or"
         " move it away to start with an empty one."

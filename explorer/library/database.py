@@ -377,7 +377,7 @@ class Database:
             self._wait(0.0, turned_away=True)
             raise
         except DatabaseError as error:  # a bug of ours, unless the file is not what it should be
-            if found := integrity.quick(self._connection):
+            if found := integrity.culprit(self._connection):
                 raise damaged(self.path, found) from error
             raise
         if self._turned_away:

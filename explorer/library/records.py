@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
+from explorer.errors import LibraryDamagedError
 from explorer.library.connection import Row
 from explorer.library.damage import UNREADABLE, Fields, require_types
 from explorer.recipe import Recipe
@@ -205,6 +206,10 @@ def hunt_from_row(row: Row) -> Hunt:
 def verdict_from_row(row: Row) -> Verdict:
     """Make a verdict of a row; :class:`LibraryDamagedError` where it says nothing that counts."""
     require_types(row, _VERDICT_TYPES, "A verdict")
+    if row["verdict"] not in get_args(VerdictName):
+        raise LibraryDamagedError(
+            "A verdict in the library cannot be counted, because its word is damaged."
+        )
     return Verdict(*row)
 
 

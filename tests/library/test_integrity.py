@@ -23,9 +23,12 @@ ROWS = [
     ("UPDATE tries SET lane = 'left'", "wrong type"),
     ("UPDATE models SET manifest_json = x'00'", "wrong type"),
     ("UPDATE prompts SET ids = x'000102'", "tokens"),
+    ("DROP TRIGGER verdicts_are_append_only; UPDATE verdicts SET verdict = 'loved';"
+     " CREATE TRIGGER verdicts_are_append_only BEFORE UPDATE ON verdicts\n"
+     "        BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END", "as they must be"),
     ("DELETE FROM completions WHERE try_id = 1", "without a text"),
     ("DELETE FROM verdicts; DELETE FROM samples; DELETE FROM tries WHERE id = 1", "point at no"),
-]
+]  # fmt: skip
 STRUCTURE = [
     "DROP TABLE completions",
     "DROP VIEW standing",
