@@ -250,7 +250,7 @@ def scripts(hub: HubServer, tiny: Path) -> dict[str, tuple[str, str]]:
     for name, words, serving in (
         ("endless", "more than 17 MB", Serving(body=b" " * (17 << 20))),
         ("deep", "not readable JSON", Serving(body=b"[" * 200_000)),
-        ("crowded", "more lists, objec", Serving(body=b"[" + b"[]," * 1_000_001 + b"0]")),
+        ("crowded", "more lists and objects", Serving(body=b"[" + b"[]," * 1_000_001 + b"0]")),
         ("packed", "a compressed answer", Serving(headers={"Content-Encoding": "gzip"})),
         ("odd-list", "does not answer like a hub", Serving(body=b'{"sha": 1, "siblings": [3]}')),
         # Of a refusal only the head is read, whatever comes behind it.
