@@ -29,6 +29,7 @@ class LibraryCard(QFrame):
     backup_asked = Signal()
     restore_asked = Signal(Path)
     salvage_asked = Signal()
+    save_asked = Signal()
 
     def __init__(self) -> None:
         """Make it; :meth:`show_backups` fills it."""
@@ -41,6 +42,8 @@ class LibraryCard(QFrame):
         self.check = noted_button("Check now", "Check the whole library")
         self.back_up = noted_button("Back up now", "Make the backup of today")
         self.salvage = noted_button("Salvage …", "Write what can be read into a new library")
+        self.save = noted_button("Save as a new library", "Save everything as a new library")
+        self.save.hide()
         self.choice = Choice("Backup to restore")
         self.restore = noted_button("Restore …", "Put this backup in the place of the library")
         self.question = Question("Go on", "Go on", "Leave the library as it is")
@@ -52,7 +55,10 @@ class LibraryCard(QFrame):
         column.addWidget(label("The library", "title"))
         column.addWidget(label(RULE, "muted", wrap=True))
         column.addWidget(self.made)
-        for widgets in ((self.check, self.back_up, self.salvage), (self.choice, self.restore)):
+        for widgets in (
+            (self.check, self.back_up, self.salvage, self.save),
+            (self.choice, self.restore),
+        ):
             row = QHBoxLayout()
             for widget in widgets:
                 row.addWidget(widget)
@@ -61,6 +67,7 @@ class LibraryCard(QFrame):
         column.addWidget(self.news)
         column.addWidget(self.question)
         self.check.clicked.connect(self.check_asked)
+        self.save.clicked.connect(self.save_asked)
         self.back_up.clicked.connect(self.backup_asked)
         self.restore.clicked.connect(self._on_restore)
         self.salvage.clicked.connect(self._on_salvage)
@@ -80,6 +87,10 @@ class LibraryCard(QFrame):
         self.choice.addItems([f"{each.day:%d %B %Y}" for each in made])
         self.choice.setEnabled(bool(made))
         self.restore.setEnabled(bool(made))
+
+    def set_lost(self, lost: bool) -> None:
+        """Offer to save everything anew while the file is not in its place."""
+        self.save.setVisible(lost)
 
     def say(self, words: str) -> None:
         """Say what a check or a backup brought."""

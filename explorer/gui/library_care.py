@@ -62,6 +62,7 @@ class LibraryCare(QObject):
         self.card.backup_asked.connect(self.back_up)
         self.card.restore_asked.connect(self.restore)
         self.card.salvage_asked.connect(self.salvage)
+        self.card.save_asked.connect(self.save_as)
         self.sheet.put_off.clicked.connect(self._on_stopped)
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
@@ -101,10 +102,12 @@ class LibraryCare(QObject):
             return
         self._window.explore.notices.dismiss(self._lost)
         self._lost = lost
+        self.card.set_lost(bool(lost))
         if lost:
             self._say(lost, [("Save as a new library", self.save_as)])
         self._window.controller.take_up_library()
 
+    @Slot()
     def save_as(self) -> None:
         """Write everything into a new file that the person names, and go on with it."""
         free = not self._library.exists()
@@ -118,7 +121,9 @@ class LibraryCare(QObject):
         if self._database.check_place():
             self._say(self._lost, [("Save as a new library", self.save_as)])
             return
+        self._window.explore.notices.dismiss(self._lost)
         self._lost = ""
+        self.card.set_lost(False)
         where = "" if target == self._library else f" The next start opens {self._library} again."
         self._window.explore.notices.say(
             " ".join(

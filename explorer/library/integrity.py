@@ -20,6 +20,8 @@ from explorer.library.connection import Connection, DatabaseError, damaged, empt
 
 NEWEST: Final = 200
 """So many of the newest rows of each table are read at an opening."""
+GREATEST: Final = 2**53
+"""No row has a number beyond this; SQLite has none left to give behind its own greatest."""
 MOST_SAID: Final = 20
 """So many findings of SQLite are told."""
 
@@ -176,6 +178,7 @@ def _rows(connection: Connection, newest: int | None = None) -> Iterator[str]:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     names = [name for kind, name, _ in expected(version) if kind == "table"]
     for table in names:
+        yield from _guarded(table, _numbers(connection, table))
         yield from _guarded(table, _values(connection, table, _since(connection, table, newest)))
     for kind, table, sql in expected(version):
         if kind == "table":
@@ -211,6 +214,12 @@ def _rule(
     (number,) = connection.execute(question, (_since(connection, table, newest),)).fetchone()
     if number:
         yield f"{number:,} {what}"
+
+
+def _numbers(connection: Connection, table: str) -> Iterator[str]:
+    (last,) = connection.execute(f"SELECT max(rowid) FROM {table}").fetchone()
+    if (last or 0) > GREATEST:
+        yield f"a row of “{table}” has a number that nobody gave it ({last})"
 
 
 def _conditions(sql: str) -> Iterator[str]:

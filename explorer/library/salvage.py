@@ -26,9 +26,9 @@ from explorer.library.connection import (
     explained,
 )
 from explorer.library.copying import PART, put_in_place, require_free, synced
+from explorer.library.integrity import GREATEST
 from explorer.library.mending import Rows, Salvaged, join, numbers_go_on
 
-_ALL: Final = (-(2**63), 2**63 - 1)
 _PAGE_BYTES: Final = 4096
 _MOST_FAILURES: Final = 20_000
 """Of reading single rows, for each table: with so many, nothing more is there."""
@@ -170,6 +170,9 @@ def _table(source: Connection, target: Connection, table: str) -> Rows:
         f"INSERT INTO {table} (rowid, {', '.join(names)}) VALUES (?, {', '.join('?' * len(names))})"
     )
     for row in _read(source, table, names, rows):
+        if abs(row[0]) > GREATEST:  # a number that we never gave, behind which none is left to give
+            rows.lost += 1
+            continue
         values, mended = [], False
         for value, (kind, required, default) in zip(row[1:], kinds, strict=True):
             fitting, sound = _fitting(value, kind, required, default)
@@ -225,7 +228,7 @@ def _read(source: Connection, table: str, names: Sequence[str], rows: Rows) -> I
         try:
             for row in source.execute(f"{question} ORDER BY rowid", (first, last)):
                 yield row
-                first = row[0] + 1
+                first = min(row[0] + 1, last)
         except DatabaseError:
             if first >= last:
                 failures += 1
@@ -239,22 +242,22 @@ def _read(source: Connection, table: str, names: Sequence[str], rows: Rows) -> I
 
 def _bounds(source: Connection, table: str) -> tuple[int, int]:
     """Return the smallest and the largest number that a row can have, as far as can be told."""
-    bounds = []
-    for end, order in zip(_ALL, ("", "DESC"), strict=True):
+    bounds: list[int | None] = []
+    for order in ("", "DESC"):
         try:
             found = source.execute(
                 f"SELECT rowid FROM {table} NOT INDEXED ORDER BY rowid {order} LIMIT 1"
             ).fetchone()
             bounds.append(found[0] if found else 0)
         except DatabaseError:
-            bounds.append(end)
-    first, last = bounds
-    if first == _ALL[0]:
-        first = 0
-    if last == _ALL[1]:
+            bounds.append(None)
+    first = bounds[0] if bounds[0] is not None else 0
+    if bounds[1] is not None:
+        last = bounds[1]
+    else:
         last = 0
         with contextlib.suppress(DatabaseError):
             counted = source.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
             last = max((row[0] for row in counted if isinstance(row[0], int)), default=0)
-        last = max(last, first) + _MOST_FAILURES
+        last = min(max(last, first), GREATEST) + _MOST_FAILURES
     return first, max(first, last)

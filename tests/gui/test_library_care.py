@@ -115,6 +115,7 @@ def test_saving_that_is_called_off_leaves_the_offer(paths, start):
     started.care._ask = lambda _proposed: None
     started.button("Save as").click()
     assert started.button("Save as")
+    assert not started.care.card.save.isHidden()  # for whoever dismissed the notice
     assert not started.review.writable
 
 

@@ -16,6 +16,7 @@ from tests.library.desk import Desk
 
 ROWS = [
     ("UPDATE prompts SET text = CAST(x'ff41' AS TEXT)", "not UTF-8"),
+    ("UPDATE models SET id = 9223372036854775807", "nobody gave"),
     ("UPDATE hunts SET seed = 'x'", "seeds"),
     ("UPDATE hunts SET recipe = 'no JSON'", "recipes"),
     ("UPDATE hunts SET next_index = 0", "next number"),
@@ -68,8 +69,7 @@ def test_damaged_rows_are_found_and_the_rest_is_written_on(
     filled: Path, sql: str, said: str
 ) -> None:
     change(filled, sql)
-    (problem, *_) = problems_of(filled)
-    assert said in problem
+    assert any(said in problem for problem in problems_of(filled))
     opened = open_or_stand_in(filled)
     with opened.database as database:
         assert not database.read_only
