@@ -8,7 +8,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QVBoxLayout,
@@ -16,6 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.controls import label, noted_button
+from explorer.gui.flow import Flow
 from explorer.gui.model_words import PRECISIONS, TONES, Need, memory
 from explorer.gui.theme import GAP, UNIT, set_role
 from explorer.manifest import BUILD_NAMES, Build
@@ -53,20 +53,19 @@ class _BuildRow:
         grid.addLayout(left, self._first + 1, 0)
         grid.addLayout(middle, self._first + 1, 1)
         self._buttons = QWidget()
-        buttons = QHBoxLayout(self._buttons)
-        buttons.setContentsMargins(0, 0, 0, 0)
-        buttons.setSpacing(UNIT)
+        buttons = Flow(self._buttons, spacing=UNIT)
+        buttons.addStretch()
         for button in (self.use, self.make, self.remove):
-            buttons.addWidget(button)
+            buttons.add(button)
         self.set_narrow(False)
 
     def set_narrow(self, narrow: bool) -> None:
         """Put the buttons below the words, or beside them."""
-        top, right = Qt.AlignmentFlag.AlignTop, Qt.AlignmentFlag.AlignRight
         if narrow:
-            self._grid.addWidget(self._buttons, self._first + 2, 0, 1, 2, right)
+            self._grid.addWidget(self._buttons, self._first + 2, 0, 1, 2)
         else:
-            self._grid.addWidget(self._buttons, self._first + 1, 2, top | right)
+            top = Qt.AlignmentFlag.AlignTop
+            self._grid.addWidget(self._buttons, self._first + 1, 2, top)
 
     def show(
         self, build: Build | None, quality: str, need: Need | None, used: bool, damaged: bool

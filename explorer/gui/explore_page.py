@@ -80,11 +80,7 @@ class ExplorePage(QSplitter):
         self._on_hunt_changed()
 
     def _arrange(self) -> None:
-        left = _Beside()
-        left.lines.setContentsMargins(*[theme.PADDING] * 4)
-        left.lines.setSpacing(theme.PADDING)
-        for part in (self.models, self.prompt, self.recipe):
-            left.lines.addWidget(part)
+        left = _Beside((self.models, self.prompt, self.recipe), self.recipe.foot)
         middle = self._middle = QWidget()
         column = self._column = QVBoxLayout(middle)
         column.addWidget(self.notices)
@@ -394,8 +390,26 @@ class ExplorePage(QSplitter):
 
 
 @guarded
-class _Beside(Tall):
+class _Beside(QFrame):
     """A panel as wide as its fields need, as far as its neighbours in the splitter have room."""
+
+    def __init__(self, parts: Sequence[QWidget], foot: QWidget) -> None:
+        """Show ``parts``, and below them ``foot``, which is never scrolled away."""
+        super().__init__()
+        self.setProperty("role", "panel")
+        inside = Tall()
+        inside.lines.setContentsMargins(theme.PADDING, theme.PADDING, theme.PADDING, 0)
+        inside.lines.setSpacing(theme.PADDING)
+        for part in parts:
+            inside.lines.addWidget(part)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, theme.PADDING)
+        column.setSpacing(theme.UNIT)
+        column.addWidget(inside, 1)
+        below = QVBoxLayout()
+        below.setContentsMargins(theme.PADDING, 0, theme.PADDING, 0)
+        below.addWidget(foot)
+        column.addLayout(below)
 
     def minimumSizeHint(self) -> QSize:
         """Ask for the width of everything; less where others would be cut for it."""

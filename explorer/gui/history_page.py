@@ -177,14 +177,19 @@ class HistoryPage(QWidget):
         around.setContentsMargins(*[UNIT] * 4)  # past the round corners
         around.addWidget(inside)
         column = inside.lines
-        column.setContentsMargins(*[PADDING - UNIT] * 4)
+        margin = PADDING - UNIT
+        column.setContentsMargins(margin, margin, margin, 0)
         column.setSpacing(GAP)
         column.addWidget(self.damage)
         column.addWidget(prompt_area, 1)
         column.addWidget(self.tally)
         column.addLayout(grid)
-        column.addWidget(self.question)
-        column.addLayout(buttons)
+        below = QVBoxLayout()
+        below.setContentsMargins(*[PADDING - UNIT] * 4)
+        below.setSpacing(GAP)
+        below.addWidget(self.question)
+        below.addLayout(buttons)
+        around.addLayout(below)
 
         page = QHBoxLayout(self)
         page.setContentsMargins(PADDING, PADDING, PADDING, PADDING)

@@ -200,6 +200,12 @@ class Lane(QFrame):
                 self.chosen.emit(self.number)
         return super().eventFilter(watched, event)
 
+    def least_height(self) -> int:
+        """Return the height below which not even one line of the text would be in sight."""
+        lines = self._index.sizeHint().height() + self.text.line_height()
+        margins = _HEADER[True][1] + _HEADER[True][3] + _BODY[True][3] + 2 * self.frameWidth()
+        return lines + margins + self._actions.sizeHint().height()
+
     def hasHeightForWidth(self) -> bool:
         """Let the grid alone decide: a verdict whose words wrap must not take another's room."""
         return False

@@ -275,7 +275,7 @@ class LaneText(QTextEdit):
         spacing = QTextBlockFormat()
         # The same for every line: a letter of another font would make all lines of its paragraph
         # higher, and the text would jump when it comes.
-        height = self._line_height()
+        height = self.line_height()
         spacing.setLineHeight(height, QTextBlockFormat.LineHeightTypes.FixedHeight.value)
         self._cuts.clear()
         self.document().clear()
@@ -287,7 +287,7 @@ class LaneText(QTextEdit):
         self._end = cursor
         self.moveCursor(QTextCursor.MoveOperation.Start)
 
-    def _line_height(self) -> int:
+    def line_height(self) -> int:
         """Pixels from one line to the next."""
         return round(QFontMetricsF(self.font()).lineSpacing() * theme.LINE_HEIGHT / 100)
 
@@ -295,7 +295,7 @@ class LaneText(QTextEdit):
     def _in_place(self) -> Iterator[None]:
         """Keep the words at the top of the view there while lines break anew, or follow the end."""
         bar, follow = self.verticalScrollBar(), self._follow
-        line, value = self._line_height(), bar.value()
+        line, value = self.line_height(), bar.value()
         # Of several sizes in a row, as when a border is dragged, the first decides what is kept:
         # every other would move on to the beginning of the line that it finds.
         at, offset = self._read_at or self._top()
@@ -308,7 +308,7 @@ class LaneText(QTextEdit):
         cursor.setPosition(min(at, self.document().characterCount() - 1))
         wanted = bar.value() + self.cursorRect(cursor).top() - offset
         if value % line == 0:  # whole lines, as before
-            line = self._line_height()
+            line = self.line_height()
             wanted = line * round(wanted / line)
         bar.setValue(wanted)
         self._read_at = at, offset
@@ -322,7 +322,7 @@ class LaneText(QTextEdit):
         """Leave room below, so that no line is cut in two at the top of what is followed, and
         beside the lines for the scroll bar, so that none is broken anew when it comes.
         """
-        area, line, bar = self.contentsRect(), self._line_height(), self.verticalScrollBar()
+        area, line, bar = self.contentsRect(), self.line_height(), self.verticalScrollBar()
         margins = QMargins(0, 0, 0, area.height() % line if area.height() > line else 0)
         if self.viewportMargins() != margins:
             self.setViewportMargins(margins)

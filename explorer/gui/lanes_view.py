@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QGridLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QScrollArea,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from explorer.gui import theme
 from explorer.gui.guard import guarded
@@ -52,7 +60,17 @@ class LanesView(QStackedWidget):
         self._grid = QGridLayout(self._page)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(theme.GAP)
-        self.addWidget(self._page)
+        self._area = QScrollArea()
+        self._area.setFrameShape(QFrame.Shape.NoFrame)
+        self._area.setWidgetResizable(True)
+        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        for each in (self._area, self._page):
+            each.setProperty("role", "background")
+        self._area.setWidget(self._page)
+        self.addWidget(self._area)
+        self._fit_later = QTimer(self, singleShot=True, interval=0)  # when lanes have a new style
+        self._fit_later.timeout.connect(self._leave_a_line)
         self.set_count(4)
 
     def set_count(self, count: int) -> None:
@@ -86,6 +104,7 @@ class LanesView(QStackedWidget):
     def set_spacing(self, pixels: int) -> None:
         """Put so much room between the lanes."""
         self._grid.setSpacing(pixels)
+        self._leave_a_line()
 
     def comfortable_width(self) -> int:
         """Return the width at which the lanes stand in as many columns as they are drawn for."""
@@ -105,6 +124,7 @@ class LanesView(QStackedWidget):
         """Choose a lane (0-based), if there is such a one."""
         if 0 <= lane < len(self.lanes):
             self._on_chosen(lane)
+            self._area.ensureWidgetVisible(self.lanes[lane], 0, 0)
             if focus:
                 self.lanes[lane].text.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -135,9 +155,10 @@ class LanesView(QStackedWidget):
     def changeEvent(self, event: QEvent) -> None:
         """Arrange the lanes for another size of text."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.FontChange:
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
             self._arrange()
             self.reshaped.emit()
+            self._fit_later.start()
 
     def _arrange(self) -> None:
         columns = _columns_for(len(self.lanes), self.width())
@@ -147,9 +168,16 @@ class LanesView(QStackedWidget):
         rows = self.rows_in(self.width())
         for number, lane in enumerate(self.lanes):
             self._grid.addWidget(lane, number // columns, number % columns)
+        self._leave_a_line()
         for index in range(MOST_LANES):
             self._grid.setRowStretch(index, 1 if index < rows else 0)
             self._grid.setColumnStretch(index, 1 if index < columns else 0)
+
+    def _leave_a_line(self) -> None:
+        """Scroll where there is no room for a line of text in every lane."""
+        rows, spacing = self.rows_in(self.width()), self._grid.verticalSpacing()
+        least = max(lane.least_height() for lane in self.lanes)
+        self._page.setMinimumHeight(rows * least + (rows - 1) * spacing)
 
     def _on_chosen(self, lane: int) -> None:
         if lane != self.chosen:

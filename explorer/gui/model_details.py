@@ -13,7 +13,6 @@ from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -28,6 +27,7 @@ from explorer.gui.model_facts import ModelFacts
 from explorer.gui.model_tasks import Task
 from explorer.gui.model_words import Insight, parameters
 from explorer.gui.question import Question
+from explorer.gui.tall import Tall
 from explorer.gui.theme import GAP, PADDING, UNIT, set_role
 from explorer.manifest import build_to_open
 from explorer.studies.verify import Finding
@@ -181,21 +181,14 @@ class ModelDetails(QFrame):
         self._findings_column = QVBoxLayout(self._findings_box)
         self._findings_column.setContentsMargins(0, 0, 0, 0)
         self._findings_column.setSpacing(UNIT)
-        inside = QWidget()
-        inside.setProperty("role", "panel")
-        column = QVBoxLayout(inside)
+        area = self._area = Tall()
+        column = area.lines
         column.setContentsMargins(0, 0, 2 * UNIT, 0)
         column.setSpacing(GAP)
         for widget in (self._problem, self.not_made, self.facts, self.builds):
             column.addWidget(widget)
         column.addWidget(self._findings_box)
         column.addStretch(1)  # takes all that is left; the builds would like some of it
-        area = self._area = QScrollArea()
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.setWidget(inside)
         head = Flow()
         head.add(self.name, 1)
         head.add(self.amount)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from explorer.gui.controls import label, noted_button
 from explorer.gui.desktop import open_file
+from explorer.gui.flow import Flow
 from explorer.gui.model_words import card, last_used, origin
 from explorer.gui.theme import GAP, UNIT
 from explorer.manifest import Manifest
@@ -32,7 +33,7 @@ class ModelFacts(QWidget):
         """Make lines without words."""
         super().__init__()
         self._model: Installed | None = None
-        self._names = {name: label(name, "muted") for name in FACTS}
+        self._names = {name: label(name, "muted", wrap=True) for name in FACTS}
         self.values: dict[str, QLabel] = {}
         for name in FACTS:
             value = self.values[name] = label("", "label", wrap=name != FINGERPRINT, name=name)
@@ -93,19 +94,15 @@ class ModelFacts(QWidget):
         for row, (name, value) in enumerate(self.values.items()):
             grid.addWidget(self._names[name], row, 0, Qt.AlignmentFlag.AlignTop)
             if name == FINGERPRINT:
-                line = QHBoxLayout()
-                line.setSpacing(2 * UNIT)
-                line.addWidget(value)
-                line.addWidget(self.copy)
-                line.addStretch()
+                line = Flow()
+                line.add(value)
+                line.add(self.copy)
                 grid.addLayout(line, row, 1)
             else:
                 grid.addWidget(value, row, 1)
-        links = QHBoxLayout()
-        links.setSpacing(GAP)
-        links.addWidget(self.card)
-        links.addWidget(self.hashes_button)
-        links.addStretch()
+        links = Flow(spacing=GAP)
+        links.add(self.card)
+        links.add(self.hashes_button)
         grid.addLayout(links, len(FACTS), 1)
         grid.addWidget(self.hashes, len(FACTS) + 1, 0, 1, 2)
 

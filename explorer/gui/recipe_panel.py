@@ -77,6 +77,8 @@ class RecipePanel(QWidget):
     policy_changed = Signal(bool, bool)
     """``(until_keep, hold)``, as :meth:`policy` returns them."""
     generate_requested = Signal()
+    foot: QWidget
+    """Generate and what it will do; who shows the panel may put it where it is always in sight."""
     stop_requested = Signal()
     problem_changed = Signal()
     """A field has, or has no longer, a text that is no number."""
@@ -287,9 +289,13 @@ class RecipePanel(QWidget):
         column.setSpacing(UNIT)
         column.addLayout(head)
         column.addWidget(Fold(fields))
-        column.addSpacing(UNIT)
-        column.addWidget(buttons)
-        column.addLayout(foot)
+        self.foot = QWidget()
+        below = QVBoxLayout(self.foot)
+        below.setContentsMargins(0, UNIT, 0, 0)
+        below.setSpacing(UNIT)
+        below.addWidget(buttons)
+        below.addLayout(foot)
+        column.addWidget(self.foot)
 
     def _connect(self) -> None:
         self.top_k.changed.connect(self._on_top_k)

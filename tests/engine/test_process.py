@@ -293,7 +293,7 @@ def test_quit_ends_it_without_a_crash(engine, tmp_path):
 
 @needs_proc
 @pytest.mark.parametrize("busy", [True, False])
-def test_the_engine_is_gone_within_a_second_of_its_owner(tmp_path, busy):
+def test_the_engine_goes_with_its_owner(tmp_path, busy):
     script = tmp_path / "owner.py"
     script.write_text(
         textwrap.dedent("""

@@ -128,7 +128,8 @@ def _clipped(widget: QWidget) -> Iterator[str]:
         beside = _outside(place.left(), place.right(), parent.width())
         below = _outside(place.top(), place.bottom(), parent.height())
         if isinstance(area, QAbstractScrollArea) and area.viewport() is parent:
-            if beside and area.horizontalScrollBar().maximum() == 0:
+            never = area.horizontalScrollBarPolicy() == Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+            if beside and (never or area.horizontalScrollBar().maximum() == 0):
                 yield f"beyond the side of what scrolls by {beside} pixels"
                 return
             place = place.intersected(parent.rect())

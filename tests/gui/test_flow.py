@@ -6,6 +6,8 @@ from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QW
 from explorer.gui import theme
 from explorer.gui.flow import Flow
 
+pytestmark = pytest.mark.layout
+
 
 @pytest.fixture
 def row(qtbot):

@@ -14,6 +14,8 @@ from explorer.seats import Seat
 from tests.gui.controls_of import nameless
 from tests.gui.settling import settle
 
+pytestmark = pytest.mark.layout
+
 STREAMING = Seat(0, 12, 5, "streaming", " The scientist", 3)
 ENDED = Seat(0, 12, 5, "ended", " The scientist named", 4, "max_tokens")
 KEPT = Seat(0, 12, 5, "ended", " The end", 2, "end_of_text", "kept",

@@ -4,6 +4,8 @@ from PySide6.QtWidgets import QApplication
 from explorer.gui.lanes_view import LanesView, wanted_width
 from explorer.seats import Seat
 
+pytestmark = pytest.mark.layout
+
 
 @pytest.fixture
 def view(qtbot):

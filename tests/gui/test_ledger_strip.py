@@ -7,6 +7,8 @@ from explorer.gui.ledger_strip import IntervalBar, LedgerStrip
 from explorer.library.statistics import Counts, Interval
 from tests.gui.settling import settle
 
+pytestmark = pytest.mark.layout
+
 
 @pytest.fixture
 def strip(qtbot):

@@ -11,6 +11,8 @@ from tests.gui.conftest import demo
 from tests.gui.scripted_works import Bare, ScriptedWorks
 from tests.gui.test_models_page import HUB, manifest
 
+pytestmark = pytest.mark.layout
+
 
 def fill(desk, letter: str, longest: bool) -> None:
     """Give everything that has a name a short one of this letter, or the longest there is."""

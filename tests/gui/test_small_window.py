@@ -8,6 +8,8 @@ from explorer.gui.main_window import SMALLEST
 from tests.gui.scripted_engine import Script
 from tests.gui.settling import settle
 
+pytestmark = pytest.mark.layout
+
 
 def lines(lane):
     """Return how many lines of text a lane shows."""

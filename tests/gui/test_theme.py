@@ -137,10 +137,10 @@ def test_a_change_of_the_look_is_taken_up_once_by_each_lane(desk, monkeypatch):
     monkeypatch.setattr(
         type(text), "_rewrite", lambda self: (rewritten.append(self), rewrite(self))
     )
-    line = text._line_height()
+    line = text.line_height()
     theme.apply(app, theme.Theme(theme.DARK, 20.0))
-    assert text._line_height() > line
+    assert text.line_height() > line
     block = text.document().begin().blockFormat()
-    assert block.lineHeight() == text._line_height()
+    assert block.lineHeight() == text.line_height()
     assert [rewritten.count(lane.text) for lane in desk.lanes] == [1] * len(desk.lanes)
     theme.apply(app, theme.Theme(theme.LIGHT))
