@@ -76,9 +76,13 @@ def kept(desk: Desk) -> list[int]:
 def damage(path: Path, statements: str) -> None:
     """Change the library as no part of the program would."""
     connection = sqlite3.connect(path)
-    for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'"):
-        connection.execute(f"DROP TRIGGER {trigger}")
+    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    guards = triggers.fetchall()
+    for name, _ in guards:
+        connection.execute(f"DROP TRIGGER {name}")
     connection.executescript(statements)
+    for _, again in guards:
+        connection.execute(again)
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
 
