@@ -78,6 +78,11 @@ class Screen:
         notices, self._notices = self._notices, []
         return notices
 
+    @property
+    def troubled(self) -> bool:
+        """Whether the last attempt to write failed."""
+        return bool(self._trouble)
+
     def take_problems(self) -> list[str]:
         """Return what went wrong since the last call."""
         problems, self._problems = self._problems, []

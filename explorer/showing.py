@@ -160,6 +160,11 @@ class Showing:
         """Return sentences that a person should see, since the last call."""
         return self._screen.take_notices()
 
+    @property
+    def troubled(self) -> bool:
+        """Whether something is not on disk because writing it failed."""
+        return self._screen.troubled
+
     def take_problems(self) -> list[str]:
         """Return sentences about what went wrong, since the last call."""
         return self._screen.take_problems()

@@ -62,8 +62,11 @@ class Controller(QObject):
     prefill = Signal(int, int)
     """(done, total) tokens of a long prompt."""
     message = Signal(str, str)
-    """(sentence, level): ``news`` passes, ``notice`` and ``problem`` stay until dismissed, and a
-    ``refusal`` of a prompt until there is another one."""
+    """(sentence, level): ``news`` passes, a ``problem`` stays until dismissed, a ``refusal`` of a
+    prompt until there is another one, a ``notice`` of the hunt and a ``crash`` until a person goes
+    on, and what stands in the way of ``writing`` until that succeeds."""
+    settled = Signal(str)
+    """What messages were about is over: ``hunt`` or ``writing``."""
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class Controller(QObject):
         self._painted: dict[int, float] = {}  # when, by lane
         self._dirty: set[int] = set()
         self._speed_said = 0.0
+        self._troubled = False  # whether something could not be written the last time
         self._running = False
         self._rates: dict[int, deque[tuple[float, int]]] = {}
         self._stopping: dict[int, float] = {}  # lanes that somebody stopped, and when
@@ -121,6 +125,7 @@ class Controller(QObject):
         if self.loaded is None or self.ready is None:
             self.message.emit("No model is loaded; choose or import one on the left.", "news")
             return False
+        self.settled.emit("hunt")
         with self._explained() as outcome:
             commands = self.review.generate(
                 prompt,
@@ -197,6 +202,7 @@ class Controller(QObject):
 
     def leave(self) -> None:
         """Clear the screen of the hunt that is on it."""
+        self.settled.emit("hunt")
         with self._explained():
             self._send(self.review.leave())
             self.hunt_changed.emit()
@@ -204,6 +210,7 @@ class Controller(QObject):
 
     def reopen(self, hunt_id: int) -> None:
         """Show an earlier hunt with all its tries."""
+        self.settled.emit("hunt")
         with self._explained():
             self._send(self.review.reopen(hunt_id))
             self.hunt_changed.emit()
@@ -264,7 +271,7 @@ class Controller(QObject):
             self.loading.take(event)
             match event:
                 case Crashed():
-                    self.message.emit(event.message, "problem")
+                    self.message.emit(event.message, "crash")
                 case Refused(key=None):
                     pass  # of a load
                 case Refused():
@@ -297,7 +304,11 @@ class Controller(QObject):
         for sentence in self.review.take_notices():
             self.message.emit(sentence, "notice")
         for sentence in self.review.take_problems():
-            self.message.emit(sentence, "problem")
+            self._troubled = True
+            self.message.emit(sentence, "writing")
+        if self._troubled and not self.review.troubled:
+            self._troubled = False
+            self.settled.emit("writing")
 
     def _end_overdue(self) -> None:
         """End the lanes that were stopped and whose engine does not see to it."""

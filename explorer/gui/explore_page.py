@@ -40,6 +40,10 @@ NO_MODEL = "No model is loaded; choose or import one above."
 ModelState = Literal["none", "coming", "ready"]
 
 
+KINDS = {"notice": "hunt", "crash": "hunt", "writing": "writing"}
+"""What a message is about, by its level; it goes when that is over."""
+
+
 @guarded
 class ExplorePage(QSplitter):
     """Three panels with movable borders."""
@@ -131,6 +135,7 @@ class ExplorePage(QSplitter):
             self.setSizes(list(settings.splitter))
 
     def _connect(self) -> None:
+        self._controller.settled.connect(self._on_settled)
         self.prompt.edited.connect(self._on_prompt_edited)
         self.counting.counted.connect(self._show_note)
         self.prompt.generate_requested.connect(self.generate)
@@ -255,11 +260,16 @@ class ExplorePage(QSplitter):
     # What is shown
 
     def say(self, sentence: str, level: str) -> None:
-        """Show a ``notice``, a ``problem``, or the ``refusal`` of a prompt above the lanes."""
+        """Show a sentence above the lanes; ``level`` is one of :attr:`Controller.message`."""
         if level == "refusal":
             self._forget_refusal()
             self._refusal = sentence
-        self.notices.say(sentence, role="notice" if level == "notice" else "problem")
+        role, kind = ("notice" if level == "notice" else "problem"), KINDS.get(level, "")
+        self.notices.say(sentence, role=role, kind=kind)
+
+    @Slot(str)
+    def _on_settled(self, kind: str) -> None:
+        self.notices.settle(kind)
 
     def _forget_refusal(self) -> None:
         self.notices.dismiss(self._refusal)

@@ -43,8 +43,11 @@ class Notices(QWidget):
         sentence: str,
         actions: Sequence[tuple[str, Callable[[], object]]] = (),
         role: str = "problem",
+        kind: str = "",
     ) -> None:
         """Show a sentence; one that is already there is not repeated.
+
+        ``kind`` names what it is about, for :meth:`settle` when that is over.
 
         ``actions`` are (words, what happens): buttons below it. One that is pressed ends it.
         ``role`` colours it: "problem", or "notice" for what is as it should be.
@@ -55,6 +58,7 @@ class Notices(QWidget):
             self.dismiss(next(iter(self._strips)))
         strip = QFrame()
         strip.setProperty("role", role)
+        strip.setProperty("kind", kind)
         rows = QVBoxLayout(strip)
         rows.setContentsMargins(14, 8, 8, 8)
         rows.setSpacing(theme.UNIT)
@@ -124,6 +128,11 @@ class Notices(QWidget):
     def _end(self, strip: QFrame) -> None:
         """Take a strip away, whatever it says by now."""
         for sentence in [said for said, at in self._strips.items() if at is strip]:
+            self.dismiss(sentence)
+
+    def settle(self, kind: str) -> None:
+        """Take away what was said of this kind: its cause is gone."""
+        for sentence in [said for said, at in self._strips.items() if at.property("kind") == kind]:
             self.dismiss(sentence)
 
     def dismiss(self, sentence: str) -> None:

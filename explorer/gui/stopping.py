@@ -53,8 +53,10 @@ class Stopping(QObject):
         self.show_words()
 
     @Slot(QWidget, QWidget)
-    def _on_focus(self, _before: QWidget | None, _now: QWidget | None) -> None:
-        self.show_words()
+    def _on_focus(self, _before: QWidget | None, now: QWidget | None) -> None:
+        # A window that goes passes the focus on from one of its parts to the next.
+        if now is not None and now.window().isVisible():
+            self.show_words()
 
     @Slot()
     def show_words(self) -> None:
