@@ -8,7 +8,6 @@ from pathlib import Path
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
-from explorer.engine.memory import gigabytes
 from explorer.gui.controls import Choice, label, noted_button
 from explorer.gui.question import Question
 from explorer.gui.theme import PADDING, UNIT
@@ -45,6 +44,7 @@ class LibraryCard(QFrame):
         self.save = noted_button("Save as a new library", "Save everything as a new library")
         self.save.hide()
         self.choice = Choice("Backup to restore")
+        self.choice.setMinimumContentsLength(len("30 September 2026"))
         self.restore = noted_button("Restore …", "Put this backup in the place of the library")
         self.question = Question("Go on", "Go on", "Leave the library as it is")
         self._asked = ""
@@ -77,7 +77,7 @@ class LibraryCard(QFrame):
     def show_backups(self, made: Sequence[Backup]) -> None:
         """Show which backups there are, newest first."""
         self._backups = made
-        size = gigabytes(sum(each.bytes for each in made))
+        size = f"{sum(each.bytes for each in made) / 1e6:,.1f} MB"
         self.made.setText(
             f"{number_of(len(made), 'backup')}, the newest of {made[0].day:%d %B %Y}, {size}."
             if made

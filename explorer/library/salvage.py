@@ -205,7 +205,8 @@ def _fitting(value: Any, kind: str, required: bool, default: Any) -> tuple[Any, 
             return value, True
         case ("INTEGER", bytes() | float()):
             with contextlib.suppress(ValueError, OverflowError):
-                return int(value), False
+                if abs(number := int(value)) <= GREATEST:
+                    return number, False
         case ("REAL", bytes()):
             with contextlib.suppress(ValueError):
                 return float(value), False

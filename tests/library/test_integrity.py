@@ -22,6 +22,7 @@ ROWS = [
     ("UPDATE hunts SET next_index = 0", "next number"),
     ("UPDATE tries SET versions_json = '{'", "versions"),
     ("UPDATE tries SET lane = 'left'", "wrong type"),
+    ("UPDATE tries SET lane = 1e300 WHERE id = 1", "wrong type"),
     ("UPDATE models SET manifest_json = x'00'", "wrong type"),
     ("UPDATE prompts SET ids = x'000102'", "tokens"),
     ("DROP TRIGGER verdicts_are_append_only; UPDATE verdicts SET verdict = 'loved';"
