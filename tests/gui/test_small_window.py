@@ -89,7 +89,7 @@ def test_no_button_of_eight_lanes_is_cut_whatever_stands_above_them(
 
 
 def test_a_notice_in_a_window_that_is_large_enough_shrinks_nothing(desk, qtbot):
-    desk.window.resize(1280, 800)
+    desk.window.resize(1280, theme.high(800))
     desk.window.explore.recipe.set_lanes(8)
     desk.generate("Once upon a time", *["a word and another one " * 30] * 8)
     desk.finish()
