@@ -262,6 +262,7 @@ class Lane(QFrame):
         worded = wide >= theme.wide(_ROOM_FOR_UNDO)
         self._undo.set_words("Undo" if worded else "↶", name="Undo")
         if self._seat is not None:
+            self._since_figures.invalidate()  # they must fit at once
             self.show_seat(*self._seat)
 
     def _shape_buttons(self, signs: bool, words: bool, keys: bool) -> None:

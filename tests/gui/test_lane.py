@@ -472,6 +472,17 @@ def test_keys_stay_on_the_lane_longer_than_signs(lane):
     assert lane._actions.sizeHint().width() <= lane.width()
 
 
+def test_the_figures_of_a_streaming_lane_fit_another_width_at_once(lane):
+    """They are not told thirty times a second, but where their room goes they are."""
+    lane.resize(theme.wide(600), 360)
+    lane.show_seat(replace(STREAMING, tokens=40), "…once", 63.4)
+    assert lane._figures.text() == "40 tokens · 63 tok/s"
+    lane.resize(theme.wide(190), 360)
+    settle(lane)
+    assert lane._figures.text() in ("40 tok", "")
+    assert lane._figures.width() >= lane._figures.sizeHint().width()
+
+
 @pytest.mark.parametrize("size", [10, 14.5, 28])
 def test_a_long_caption_is_shortened_to_two_lines(lane, size):
     """As much of it as has room, in whatever font: none of its words is cut."""
