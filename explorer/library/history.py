@@ -134,11 +134,11 @@ class History:
                 row["created_at"],
                 row["deleted_at"],
                 Counts(
-                    kept=row["kept"],
-                    rejected=row["rejected"],
-                    skipped=row["skipped"],
-                    unread=row["unread"],
-                    crashed=row["crashed"],
+                    kept=_whole(row["kept"]),
+                    rejected=_whole(row["rejected"]),
+                    skipped=_whole(row["skipped"]),
+                    unread=_whole(row["unread"]),
+                    crashed=_whole(row["crashed"]),
                 ),
             )
             for row in self._database.rows(
@@ -212,6 +212,11 @@ def delete_hunt(progress: Callable[[float, str], None], library: Path, hunt_id: 
     progress(-1.0, "Taking its text out of the library")
     with Database.lent(library, COMMAND_SECONDS) as database:
         History(database).delete(hunt_id)
+
+
+def _whole(value: object) -> int:
+    """Return a count as it is stored; of a damaged one, which a check names, nothing."""
+    return value if isinstance(value, int) else 0
 
 
 _LAST_USED = (

@@ -119,6 +119,17 @@ def test_a_number_is_never_given_twice_though_the_next_one_is_damaged(path: Path
     desk.database.close()
 
 
+def test_a_damaged_tombstone_hides_no_other(path: Path) -> None:
+    desk = Desk.at(path)
+    for _ in range(2):
+        hunt = desk.hunt()
+        desk.kept(hunt)
+        desk.history.delete(hunt.id)
+    change(path, "UPDATE tombstones SET kept = x'' WHERE hunt_id = 1")
+    assert sorted(stone.counts.kept for stone in desk.history.tombstones()) == [0, 1]
+    desk.database.close()
+
+
 def test_the_light_check_reads_the_newest_rows_only(path: Path) -> None:
     desk = Desk.at(path)
     first = desk.hunt("first")
