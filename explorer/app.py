@@ -15,7 +15,9 @@ import os
 import platform
 import sys
 import tempfile
+import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -124,8 +126,13 @@ class Program:
             self.borrowed.cleanup()
 
 
-def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
-    """Make the window and everything behind it; nothing of it raises for what a person can mend."""
+def start(
+    paths: Paths, app: QApplication, engine: Engine, clock: Callable[[], float] = time.monotonic
+) -> Program:
+    """Make the window and everything behind it; nothing of it raises for what a person can mend.
+
+    ``clock`` gives seconds by which verdicts that follow too soon are told.
+    """
     memory = Memory(paths.settings)
     look = theme.theme_for(memory.settings.theme, memory.settings.text_px)
     theme.prepare(app, look, paths.resources / "icons")
@@ -133,15 +140,16 @@ def start(paths: Paths, app: QApplication, engine: Engine) -> Program:
     opened = open_or_stand_in(paths.library)
     if opened.trouble:
         log.warning("library: %s", opened.trouble)
+    assemble = functools.partial(_assemble, paths, borrowed, app, engine, clock, memory, look)
     try:
-        return _assemble(paths, borrowed, app, engine, memory, look, opened)
+        return assemble(opened)
     except Exception as error:  # no row, whatever is wrong with it, may keep the window shut
         if opened.database.path == MEMORY:
             raise
         log.exception("library: it was opened and could not be read")
         opened.database.close()
         again = stand_in(paths.library, error)
-        return _assemble(paths, borrowed, app, engine, memory, look, again)
+        return assemble(again)
 
 
 def _assemble(
@@ -149,6 +157,7 @@ def _assemble(
     borrowed: tempfile.TemporaryDirectory[str] | None,
     app: QApplication,
     engine: Engine,
+    clock: Callable[[], float],
     memory: Memory,
     look: theme.Theme,
     opened: Opened,
@@ -160,6 +169,7 @@ def _assemble(
         Ledger(database),
         scratch=Ledger(scratch) if scratch else None,
         lanes=memory.settings.lanes,
+        clock=clock,
     )
     samples = Samples(database)
     shelf = Shelf(

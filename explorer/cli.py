@@ -246,7 +246,7 @@ def _add_generate(commands: Commands[_Parser]) -> None:
     add("--count", type=_positive, default=1, metavar="N", help="candidates (default %(default)s)")
     add("--lanes", type=_lanes, metavar="N", help="how many at once, 1 to 16 (default: up to 4)")
     add("--jsonl", action="store_true", help="one JSON object a candidate, in order of index")
-    add("--record", action="store_true", help="write the tries into the library, as unread")
+    add("--record", action="store_true", help="write the tries into the library, unjudged")
 
 
 def _add_score(commands: Commands[_Parser]) -> None:

@@ -1,7 +1,7 @@
 """The hunt on the screen, as the library has it, and the tries that are not wholly on disk yet.
 
 An :class:`OpenHunt` keeps the rows of one hunt in memory, writes new ones, and derives every figure
-from them with :mod:`explorer.library.statistics`. Which try starts, ends or is judged when is not
+from them with :mod:`explorer.library.counting`. Which try starts, ends or is judged when is not
 decided here but in :mod:`explorer.review`.
 """
 
@@ -11,6 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from explorer.engine.messages import End, Key, Start
+from explorer.library.counting import (
+    Cost,
+    Counts,
+    Figures,
+    Removal,
+    ShownTry,
+    Stand,
+    figures,
+    standing,
+)
 from explorer.library.ledger import (
     Hunt,
     Ledger,
@@ -20,23 +30,12 @@ from explorer.library.ledger import (
     Verdict,
     VerdictName,
 )
-from explorer.library.statistics import (
-    Cost,
-    Counts,
-    Interval,
-    Shown,
-    costs,
-    count,
-    keep_rate,
-    next_redo,
-    next_undo,
-    standing,
-)
+from explorer.library.statistics import KeepRate
 from explorer.recipe import Recipe
 from explorer.seats import Candidate, Seat
 
-Standing = Mapping[int, Verdict]
-"""The standing verdict row of every try that has one, by try."""
+Standing = Mapping[int, Stand]
+"""The standing verdict of every try that has one, by try."""
 
 
 class OpenHunt:
@@ -56,22 +55,19 @@ class OpenHunt:
         self.reread()
 
     def reread(self) -> None:
-        """Read verdicts and policies anew, after a decision."""
-        self.verdicts: list[Verdict] = self.ledger.verdicts(self.hunt.id)
-        self.policies: list[Policy] = self.ledger.policies(self.hunt.id)
+        """Read verdicts, removals and policies anew, after something was done."""
+        ledger, hunt_id = self.ledger, self.hunt.id
+        self.verdicts: list[Verdict] = ledger.verdicts(hunt_id)
+        self._removals: list[Removal] = ledger.removals(hunt_id)
+        self.policies: list[Policy] = ledger.policies(hunt_id)
         self.standing: Standing = standing(self.verdicts)
-        decision = next_undo(self.verdicts)
-        self.undoable = {row.try_id for row in self.verdicts if row.decision == decision}
-        """The tries whose verdicts undo would take back, all of one decision."""
-        self.can_redo = next_redo(self.verdicts) is not None
-        """Whether an undone decision could be repeated."""
+        self.undoable = ledger.actions.tries_of(ledger.actions.next_undo())
+        """The tries whose verdicts undo would change next, all of one action."""
         self.touch()
 
     def touch(self) -> None:
         """Let every figure be derived anew, after a try began or ended."""
-        self._counts: Counts | None = None
-        self._costs: dict[int, Cost] | None = None
-        self._interval: Interval | None = None
+        self._figures: Figures | None = None
 
     def goes_on(
         self, prompt_ids: tuple[int, ...], recipe: Recipe, fingerprint: str, seed: int | None
@@ -126,9 +122,9 @@ class OpenHunt:
         """Return the candidate of a try row; None where the hunt has none such."""
         return next((c for c in self.candidates.values() if c.try_id == try_id), None)
 
-    def of_rows(self, rows: Iterable[Verdict]) -> list[Candidate]:
-        """Return the candidates that verdict rows are about, in their order."""
-        return [c for row in rows if (c := self.of_try(row.try_id)) is not None]
+    def of_tries(self, try_ids: Iterable[int]) -> list[Candidate]:
+        """Return the candidates of try rows, in their order, as far as they are of this hunt."""
+        return [c for try_id in try_ids if (c := self.of_try(try_id)) is not None]
 
     def is_open(self, candidate: Candidate, stands: Standing | None = None) -> bool:
         """Say whether a candidate still waits for its end or its verdict."""
@@ -140,7 +136,7 @@ class OpenHunt:
         """Return what stands after the rows that an open transaction has written."""
         return standing(self.ledger.verdicts(self.hunt.id))
 
-    def unread(self) -> list[Candidate]:
+    def unjudged(self) -> list[Candidate]:
         """Return the shown, ended candidates without verdict or crash, in order of index."""
         return [
             c for c in self.candidates.values() if c.shown and not c.running and self.is_open(c)
@@ -151,19 +147,22 @@ class OpenHunt:
     @property
     def unsaved(self) -> bool:
         """Whether a first token or an end is not on disk yet."""
-        return any(c.shown and (c.try_id is None or not c.running) for c in self._live.values())
+        return any(
+            c.shown and (c.try_id is None or not c.running) and not c.writing
+            for c in self._live.values()
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what is not on disk yet together with what the caller writes, or nothing of it."""
         begun = [c for c in self._live.values() if c.shown and c.try_id is None]
-        over = [c for c in self._live.values() if c.shown and not c.running]
+        over = [c for c in self._live.values() if c.shown and not c.running and not c.writing]
         try:
             with self.ledger.transaction():
                 for candidate in begun:
                     self._begin(candidate)
                 for candidate in over:
-                    self.ledger.end_try(_row(candidate), _ending(candidate))
+                    self.ledger.end_try(row_of(candidate), _ending(candidate))
                 yield
         except BaseException:
             for candidate in begun:
@@ -199,14 +198,14 @@ class OpenHunt:
         ``cut`` gives the ends (reason, seconds) of the candidates that it ends; :meth:`close` them
         after.
         """
-        ends = {_row(candidate): _ending(candidate, *end) for candidate, end in cut.items()}
+        ends = {row_of(candidate): _ending(candidate, *end) for candidate, end in cut.items()}
         self.ledger.decide(
-            [(_row(candidate), name) for candidate, name in judged], ends, collection
+            [(row_of(candidate), name) for candidate, name in judged], ends, collection
         )
 
     def close(self, candidate: Candidate, reason: End, seconds: float) -> None:
         """Take up that the end of a candidate is on disk."""
-        candidate.end, candidate.seconds = reason, seconds
+        candidate.end, candidate.seconds, candidate.cut = reason, seconds, True
         del self._live[candidate.index]
 
     def _begin(self, candidate: Candidate) -> None:
@@ -218,54 +217,45 @@ class OpenHunt:
     # Figures
 
     @property
-    def shown(self) -> list[Shown]:
+    def shown(self) -> list[ShownTry]:
         """The tries as counting sees them."""
-        return [
-            Shown(c.try_id, c.started_at, c.end)
-            for c in self.candidates.values()
-            if c.try_id is not None
-        ]
+        return [ShownTry(c.try_id, c.end) for c in self.candidates.values() if c.try_id is not None]
+
+    @property
+    def figures(self) -> Figures:
+        """All that is counted of the hunt."""
+        if self._figures is None:
+            if self.hunt.steered:
+                self._figures = self.ledger.figures(self.hunt.id, self.shown)
+            else:
+                until_keep = [row.until_keep for row in self.policies]
+                self._figures = figures(self.shown, self.verdicts, self._removals, until_keep)
+        return self._figures
 
     @property
     def counts(self) -> Counts:
         """How the tries stand."""
-        if self._counts is None:
-            self._counts = count(self.shown, self.verdicts)
-        return self._counts
+        return self.figures.counts
 
     @property
     def costs(self) -> dict[int, Cost]:
         """What every kept try cost, in the order of the keeps."""
-        if self._costs is None:
-            self._costs = costs(self.shown, self.verdicts, steered=self.hunt.steered)
-        return self._costs
+        return self.figures.costs
 
     @property
-    def interval(self) -> Interval:
+    def rate(self) -> KeepRate:
         """The keep rate with its interval."""
-        if self._interval is None:
-            self._interval = keep_rate(self.verdicts, [row.until_keep for row in self.policies])
-        return self._interval
+        return self.figures.rate
 
     @property
-    def caption(self) -> str:
-        """The caption of the newest kept try, or what the hunt has cost so far without one."""
-        if self.costs:
-            return list(self.costs.values())[-1].caption
-        counts = self.counts
-        numbers = {"rejected": counts.rejected, "skipped": counts.skipped, "unread": counts.unread}
-        said = ", ".join(f"{number} {name}" for name, number in numbers.items() if number)
-        return f"no keep yet ({said})" if said else "no keep yet"
+    def newest_cost(self) -> Cost | None:
+        """What the try that was kept last cost; None without one."""
+        return next(reversed(self.costs.values()), None)
 
     @property
     def prompt_tries(self) -> int:
         """Tries on this prompt over all hunts."""
         return self._prompt_tries
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether a decision stands that could be undone."""
-        return bool(self.undoable)
 
     def kept(self, stands: Standing | None = None) -> set[int]:
         """Return the tries whose standing verdict is a keep."""
@@ -293,7 +283,10 @@ class OpenHunt:
             tokens=len(candidate.ids),
             end=candidate.end,
             verdict=self.verdict(candidate),
-            caption=cost.caption if cost else None,
+            writing=candidate.writing,
+            cut=candidate.cut,
+            passed_over=candidate.try_id in self.figures.passed_over,
+            cost=cost,
             started=candidate.started,
             seconds=candidate.seconds,
             beneath=beneath,
@@ -301,7 +294,7 @@ class OpenHunt:
         )
 
 
-def _row(candidate: Candidate) -> int:
+def row_of(candidate: Candidate) -> int:
     """Return the try row of a candidate, which has one by now."""
     assert candidate.try_id is not None
     return candidate.try_id
@@ -337,4 +330,5 @@ def _candidate(row: Try, streams: bool) -> Candidate:
         end=None if streams and row.end is None else end.reason,
         seconds=end.seconds,
         damage=row.damage,
+        cut=end.cut,
     )

@@ -13,16 +13,20 @@ only RULES:
 - reject and skip start the next try in the lane; a keep stops all refills until the next Generate,
   others stream on; a finished try holds its lane until it is judged (8). :meth:`Review.set_policy`
   switches both;
-- undo brings a try back on top of the one that took its place (7).
+- undo reverses whatever was done last in the library; a try of the hunt on the screen comes back on
+  top of the one that took its place. The undo of a lane takes back what it shows, and nothing else
+  (7).
 
 What the rules leave open is decided here:
 
-- Generate fills the free lanes. Where every lane holds a finished, unread try, these move aside and
-  stay unread. Tries that stream are left alone, unless their hunt leaves the screen.
+- Generate fills the free lanes. Where every lane holds a finished, unjudged try, these move aside
+  and stay so. Tries that stream are left alone, unless their hunt leaves the screen.
 - A verdict on a lane that still streams ends its try where it stands: what is kept is what was
   seen.
 - After a crash of the engine nothing restarts by itself; the lanes are free for the next Generate.
-- Undo and redo belong to the hunt on the screen, like everything else.
+- A verdict that follows another in the same lane within :data:`GLANCE_S` is passed by where it
+  would fall on another try: nobody has seen that one.
+- Where another program holds the library for a moment, verdicts wait: :mod:`explorer.decisions`.
 - Where the library cannot be written, tries stream into ``scratch``, a library in memory, and
   verdicts are refused with the reason.
 """
@@ -31,13 +35,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
-from explorer.engine.messages import Command, Crashed, End, Ended, Event, Refused, Steps, Stop
-from explorer.errors import LibraryReadOnlyError, VerdictError
+from explorer.decisions import Decision, told
+from explorer.engine.messages import Command, Crashed, Ended, Event, Refused, Steps, Stop
+from explorer.errors import (
+    LibraryBusyError,
+    LibraryReadOnlyError,
+    VerdictError,
+)
 from explorer.hunt import OpenHunt
+from explorer.library.actions import Reversal
 from explorer.library.database import utc_now
-from explorer.library.ledger import Ledger, ModelRef
+from explorer.library.ledger import Ledger, ModelRef, Verdict
 from explorer.recipe import Recipe
 from explorer.refill import Refill
 from explorer.screen import Screen
@@ -47,6 +57,10 @@ from explorer.showing import Showing
 __all__ = ["Judgement", "Review", "Seat"]
 
 Judgement = Literal["kept", "rejected", "skipped"]
+
+
+GLANCE_S: Final = 0.25
+"""A second click within this many seconds is meant for what the first one was meant for."""
 
 
 class Review(Showing):
@@ -73,6 +87,7 @@ class Review(Showing):
         self._now = now
         self.collection: int | None = None
         """Where keeps go."""
+        self._judged_in: dict[int, tuple[Candidate, float]] = {}  # by lane: the last, and when
         ledger.close_crashed()
 
     # What a person does
@@ -125,53 +140,83 @@ class Review(Showing):
         """
         self._check_writable()
         candidate = self._visible(lane)
+        if candidate is not None and self._too_soon(lane, candidate):
+            return self._screen.drain()
         if candidate is not None and not candidate.shown and verdict != "kept":
             return self._decide([], [candidate])
         chosen = _judgeable(candidate, lane)
-        if self._screen.hunt.verdict(chosen) == verdict:
+        if chosen.writing or self._screen.hunt.verdict(chosen) == verdict:
             return self._screen.drain()
         return self._decide([(chosen, verdict)], [])
 
-    def keep_rest_rejected(self, lane: int) -> list[Command]:
-        """Keep what the lane shows and reject every other shown try that has no verdict, at once.
+    def judge_tries(self, try_ids: Collection[int], verdict: Judgement) -> list[Command]:
+        """Give tries of the hunt a verdict wherever they are, as one decision.
 
-        The rejects come first, so that the best of four reads as 4 tries; what has not shown a
+        Those that have it already, or were lost to a crash, are left out. Raises
+        :class:`VerdictError` where none is left, and as :meth:`judge`.
+        """
+        self._check_writable()
+        hunt = self._screen.opened
+        chosen = [c for c in (hunt.of_tries(try_ids) if hunt else ()) if c.end != "crash"]
+        if hunt is None or not chosen:
+            raise VerdictError("There is nothing to judge among these tries; choose others.")
+        fresh = [c for c in chosen if not c.writing and hunt.verdict(c) != verdict]
+        return self._decide([(c, verdict) for c in fresh], []) if fresh else self._screen.drain()
+
+    def keep_rest_rejected(self, lane: int) -> list[Command]:
+        """Keep what the lane shows and reject every other try in a lane without a verdict, at once.
+
+        Tries that moved out of the lanes keep none, and count as passed over; what has not shown a
         token is cancelled. Raises as :meth:`judge`.
         """
         self._check_writable()
         best = _judgeable(self._visible(lane), lane)
-        hunt = self._screen.hunt
-        others = [c for c in hunt.candidates.values() if c is not best and hunt.is_open(c)]
-        rest = sorted((c for c in others if c.shown), key=lambda c: c.index)
-        return self._decide(
-            [*((c, "rejected") for c in rest), (best, "kept")], [c for c in others if not c.shown]
-        )
+        if self._too_soon(lane, best):
+            return self._screen.drain()
+        hunt, seating = self._screen.hunt, self._screen.seating
+        others = [c for n in range(len(seating)) for c in seating.open_in(n) if c is not best]
+        rest = sorted((c for c in others if c.shown and not c.writing), key=lambda c: c.index)
+        judged: list[tuple[Candidate, Judgement]] = [(c, "rejected") for c in rest]
+        if hunt.verdict(best) != "kept":
+            judged.append((best, "kept"))
+        void = [c for c in others if not c.shown]
+        return self._decide(judged, void) if judged or void else self._screen.drain()
+
+    def take_back(self, try_id: int) -> list[Command]:
+        """Take back the verdict that stands of one try, of this hunt or another (RULES 7).
+
+        In a lane that went on meanwhile it comes back on top. One that waits to be written is
+        forgotten.
+        """
+        self._check_writable()
+        for waiting in self._decisions.waiting:
+            if any(candidate.try_id == try_id for candidate, _ in waiting.judged):
+                self._decisions.forget(waiting)
+                return self._screen.drain()
+        return self._reverse(lambda: self._ledger.take_back(try_id))
 
     def undo(self) -> list[Command]:
-        """Take the newest standing decision back; its tries come back on top (RULES 7)."""
+        """Reverse what was done last in the library and say what it was (RULES 7)."""
         self._check_writable()
-        if (opened := self._screen.opened) is not None:
-            with opened.transaction():
-                rows = opened.ledger.undo(opened.hunt.id)
-            self._reread()
-            self._screen.seating.bring_back(opened.of_rows(rows))
-        return self._screen.drain()
+        if self._decisions.waiting:
+            self._decisions.forget(self._decisions.waiting[-1])
+            return self._screen.drain()
+        return self._reverse(lambda: self._told(self._ledger.undo()))
 
     def redo(self) -> list[Command]:
-        """Repeat the decision that was undone last, unless a new one came since."""
+        """Do again what was undone last, unless something was done since."""
         self._check_writable()
-        if (opened := self._screen.opened) is not None:
-            with opened.transaction():
-                again = opened.of_rows(opened.ledger.redo(opened.hunt.id))
-                fresh = self._next_in(again)
-            self._reread()
-            for candidate in again:
-                self._screen.seating.unpin(candidate)
-            self._screen.launch(fresh)
-        return self._screen.drain()
+        if self._decisions.waiting:
+            return self._screen.drain()
+        return self._reverse(lambda: self._told(self._ledger.redo()))
+
+    def refresh(self) -> None:
+        """Take up what was done elsewhere: a sample removed, a note written."""
+        if self._screen.opened is not None:
+            self._decisions.reread()
 
     def stop(self, lane: int | None = None) -> list[Command]:
-        """Ask the engine to end what streams in one lane, or everywhere; its text stays, unread."""
+        """Ask the engine to end what streams in one lane, or everywhere; its text stays."""
         screen = self._screen
         if lane is None:
             self._refill.pause()
@@ -201,7 +246,7 @@ class Review(Showing):
         return self._screen.drain()
 
     def reopen(self, hunt_id: int) -> list[Command]:
-        """Bring an earlier hunt back: unread tries in the lanes, oldest on top, then the newest.
+        """Bring an earlier hunt back: unjudged tries in the lanes, oldest on top, then the newest.
 
         Nothing starts before the next Generate. What streams of another hunt ends as stopped.
         """
@@ -214,10 +259,10 @@ class Review(Showing):
         lanes = len(screen.seating)
         self._enter(OpenHunt(self._ledger, self._ledger.hunt(hunt_id), self._now), lanes)
         self._say_damage(screen.hunt)
-        unread = screen.hunt.unread()
-        others = [c for _, c in sorted(screen.hunt.candidates.items()) if c not in unread]
+        unjudged = screen.hunt.unjudged()
+        others = [c for _, c in sorted(screen.hunt.candidates.items()) if c not in unjudged]
         for lane in range(lanes):
-            if mine := unread[lane::lanes]:
+            if mine := unjudged[lane::lanes]:
                 screen.seating.fill(lane, reversed(mine))
             elif others:
                 screen.seating.fill(lane, [others.pop()])
@@ -267,6 +312,11 @@ class Review(Showing):
         screen.save([candidate for candidate in over if self._passes(candidate)])
         return screen.drain()
 
+    def retry(self, *, at_once: bool = False) -> list[Command]:
+        """Write what another program's lock kept waiting, if it lets go and it is time to try."""
+        self._decisions.retry(at_once=at_once)
+        return self._screen.drain()
+
     # The rules underneath
 
     def _hunt_for(
@@ -291,48 +341,52 @@ class Review(Showing):
         return OpenHunt(ledger, hunt, self._now)
 
     def _enter(self, opened: OpenHunt | None, lanes: int) -> None:
-        """Put another hunt on the screen; what runs of the one before ends as stopped."""
-        self._screen.end_here(self._screen.running)
-        self._screen.enter(opened, lanes)
+        """Put another hunt on the screen; what runs of the one before ends as stopped.
+
+        Raises :class:`LibraryBusyError` where that cannot be written just now: it would be lost.
+        """
+        screen = self._screen
+        screen.end_here(screen.running)
+        if self._decisions.waiting:
+            self._decisions.retry(at_once=True)
+        busy = screen.busy and screen.opened is not None and screen.opened.unsaved
+        if self._decisions.waiting or busy:
+            raise LibraryBusyError(
+                "Verdicts on this hunt are still being written, because another program holds"
+                " the library; try again when they are."
+            )
+        screen.enter(opened, lanes)
         self._refill.end()
 
     def _decide(
         self, judged: Sequence[tuple[Candidate, Judgement]], void: Sequence[Candidate]
     ) -> list[Command]:
-        """Write one decision, the ends it brings and the next indices; then move on (RULES 15).
-
-        ``void`` are candidates that it cancels before their first token.
-        """
-        screen, opened = self._screen, self._screen.hunt
-        done = [*(candidate for candidate, _ in judged), *void]
-        cut: dict[Candidate, tuple[End, float]] = {
-            candidate: ("stopped" if verdict == "kept" else "dropped", screen.seconds(candidate))
-            for candidate, verdict in judged
-            if candidate.running
-        }
-        with opened.transaction():
-            opened.ledger.set_policy(opened.hunt.id, *self.policy)
-            if judged:
-                opened.decide(judged, cut, self.collection)
-            fresh = self._next_in(done)
-        for candidate, end in cut.items():
-            opened.close(candidate, *end)
-        for candidate in (*cut, *void):
-            screen.drop(candidate)
-        self._reread()
-        for candidate in done:
-            screen.seating.unpin(candidate)
-        for candidate in void:
-            screen.void(candidate)
-        screen.launch(fresh)
+        """Take one decision; ``void`` are candidates that it cancels before their first token."""
+        screen = self._screen
+        for candidate, _ in judged:
+            if (lane := screen.seating.lane_of(candidate)) is not None:
+                self._judged_in[lane] = (candidate, screen.now)
+        decision = Decision(screen.hunt, judged, void, self.policy, self.collection)
+        self._decisions.take(decision)
         return screen.drain()
 
-    def _next_in(self, done: Collection[Candidate]) -> list[Candidate]:
-        """Reserve a next try, in a transaction, for lanes that ``done`` leaves free (RULES 8)."""
-        stands = self._screen.hunt.stands_now()
-        if not self._refill.goes_on(self._screen.hunt.kept(stands)):
-            return []
-        return [self._screen.new(lane) for lane in self._screen.freed_by(done, stands)]
+    def _reverse(self, reverse: Callable[[], Sequence[Verdict]]) -> list[Command]:
+        opened = self._screen.opened
+        ours = opened if opened and opened.ledger is self._ledger else None
+        self._decisions.reverse(ours, reverse)
+        return self._screen.drain()
+
+    def _told(self, reversal: Reversal | None) -> Sequence[Verdict]:
+        """Say what was reversed; return the verdict rows that this wrote."""
+        if reversal is None:
+            return ()
+        self._screen.tell(told(reversal, self.hunt.id if self.hunt else None))
+        return reversal.verdicts
+
+    def _too_soon(self, lane: int, candidate: Candidate) -> bool:
+        """Say whether a verdict follows one on another try in this lane within a glance."""
+        before, when = self._judged_in.get(lane, (candidate, 0.0))
+        return candidate is not before and self._screen.now - when < GLANCE_S
 
     def _passes(self, candidate: Candidate) -> bool:
         """Say whether an ended try gives up its lane unjudged (the switch "go on" of RULES 8)."""
@@ -341,12 +395,6 @@ class Review(Showing):
             and self._visible(candidate.lane) is candidate
             and self._refill.passes(self._screen.hunt.kept())
         )
-
-    def _reread(self) -> None:
-        """Take up the verdicts as they stand now; captions of other lanes may change with them."""
-        self._screen.hunt.reread()
-        self._refill.forget_undone(self._screen.hunt.kept())
-        self._screen.mark()
 
     def _say_damage(self, opened: OpenHunt) -> None:
         """Say what the library lacks of a hunt that was reopened."""
@@ -382,7 +430,7 @@ def _judgeable(candidate: Candidate | None, lane: int) -> Candidate:
         )
     if candidate.end == "crash":
         raise VerdictError(
-            f"Try {candidate.index} was lost to a crash, so there is nothing whole to judge;"
+            f"Try {candidate.index + 1} was lost to a crash, so there is nothing whole to judge;"
             " generate again."
         )
     return candidate

@@ -8,11 +8,15 @@ one message.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Final
 
 from explorer.engine.messages import Command, Drop, End, Key, Steps
-from explorer.errors import LibraryError
+from explorer.errors import LibraryBusyError, LibraryError
 from explorer.hunt import OpenHunt, Standing
 from explorer.seats import NATURAL_ENDS, Candidate, Seat, Seating
+
+RETRY_S: Final = 0.5
+"""Between two attempts to write while another program holds the library: each may wait a little."""
 
 
 class Screen:
@@ -24,13 +28,19 @@ class Screen:
         self._outbox: list[Command] = []
         self._changed: set[int] = set()
         self._notices: list[str] = []
+        self._news: list[str] = []
         self._problems: list[str] = []
         self._trouble = ""
+        self._retry_at = 0.0
+        self.busy = False
+        """Whether another program held the library at the last attempt to write."""
+        self._passing: list[Candidate] = []
         self.enter(None, lanes)
 
     def enter(self, opened: OpenHunt | None, lanes: int) -> None:
         """Put a hunt, or none, on the screen, its lanes still empty."""
         self.opened = opened
+        self._passing = []
         self.seating = Seating(lanes, lambda c: opened is not None and opened.is_open(c))
         self._changed = set(range(lanes))
 
@@ -83,6 +93,15 @@ class Screen:
         """Whether the last attempt to write failed."""
         return bool(self._trouble)
 
+    def tell(self, sentence: str) -> None:
+        """Say what was done, in passing."""
+        self._news.append(sentence)
+
+    def take_news(self) -> list[str]:
+        """Return what was done since the last call."""
+        news, self._news = self._news, []
+        return news
+
     def take_problems(self) -> list[str]:
         """Return what went wrong since the last call."""
         problems, self._problems = self._problems, []
@@ -110,6 +129,11 @@ class Screen:
         """Return all that the engine is to carry out now, between two steps."""
         commands, self._outbox = self._outbox, []
         return commands
+
+    @property
+    def now(self) -> float:
+        """The time in seconds, for what must not follow too soon."""
+        return self._clock()
 
     # What runs
 
@@ -155,7 +179,7 @@ class Screen:
         for candidate in candidates:
             self.drop(candidate)
             self.end(candidate, "stopped")
-        self.save()
+        self.save(at_once=True)
 
     def void(self, candidate: Candidate) -> None:
         """Forget a candidate of which nothing was shown."""
@@ -163,26 +187,50 @@ class Screen:
         self.seating.set_aside(candidate)
         self.hunt.void(candidate)
 
-    def save(self, passing: Collection[Candidate] = ()) -> None:
+    def save(self, passing: Collection[Candidate] = (), *, at_once: bool = False) -> None:
         """Write what is not on disk yet; in the lanes of ``passing`` the next try starts.
 
-        Where the library cannot be written just now, a notice says so and nothing is lost: the next
-        call tries again.
+        Where the library cannot be written just now, a notice says so and nothing is lost: a later
+        call tries again, where another program holds it not before :data:`RETRY_S` are over unless
+        it must be ``at_once``.
         """
-        if self.opened is None or not (passing or self.opened.unsaved):
+        if self.opened is not None:
+            self._passing = list(filter(self.opened.is_open, (*self._passing, *passing)))
+        if self.opened is None or not (self._passing or self.opened.unsaved):
+            return
+        if not (at_once or self.may_write):
             return
         try:
             with self.opened.transaction():
-                fresh = [self.new(candidate.lane) for candidate in passing]
+                fresh = [self.new(candidate.lane) for candidate in self._passing]
         except LibraryError as error:
-            if str(error) != self._trouble:
-                self._trouble = str(error)
-                self._problems.append(self._trouble)
+            self.failed(error)
             return
-        self._trouble = ""
-        for candidate in passing:
+        self.written()
+        for candidate in self._passing:
             self.seating.set_aside(candidate)
+        self._passing.clear()
         self.launch(fresh)
+
+    @property
+    def may_write(self) -> bool:
+        """Whether it is time for another attempt to write."""
+        return self._clock() >= self._retry_at
+
+    def failed(self, error: LibraryError) -> None:
+        """Say once why nothing could be written, and put off the next attempt."""
+        self.busy = isinstance(error, LibraryBusyError)
+        if self.busy:
+            self._retry_at = self._clock() + RETRY_S
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            self._problems.append(self._trouble)
+
+    def written(self) -> None:
+        """Note that writing works again."""
+        self._trouble = ""
+        self._retry_at = 0.0
+        self.busy = False
 
     # Lanes
 
@@ -193,7 +241,7 @@ class Screen:
         self.mark()
 
     def free_lanes(self) -> tuple[list[int], list[Candidate]]:
-        """Return the lanes that Generate fills, and the unread tries that move aside for it."""
+        """Return the lanes that Generate fills, and the unjudged tries that move aside for it."""
         lanes = range(len(self.seating))
         free = [lane for lane in lanes if not self.seating.open_in(lane)]
         if free or self.running:

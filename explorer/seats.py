@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from explorer.engine.messages import End
+from explorer.library.counting import Cost
 
 NATURAL_ENDS: Collection[End] = ("end_of_text", "max_tokens", "context_full")
 """Ends that the model or its context gave, not a person and not an accident."""
@@ -33,9 +34,15 @@ class Seat:
     tokens: int = 0
     end: End | None = None
     verdict: str | None = None
-    """The standing verdict: ``kept``, ``rejected``, ``skipped``; None = unread (or not ended)."""
-    caption: str | None = None
-    """What a kept try cost, in the words of RULES 9."""
+    """The standing verdict: ``kept``, ``rejected``, ``skipped``; None = none (or not ended)."""
+    writing: str | None = None
+    """The verdict that is being written, while another program holds the library."""
+    cut: bool = False
+    """Whether a verdict ended it while it streamed."""
+    passed_over: bool = False
+    """Whether it stands without a verdict beside one that was kept (RULES 6)."""
+    cost: Cost | None = None
+    """What a kept try cost."""
     started: float = 0.0
     """When its first token came, on the clock of the review; 0 before."""
     seconds: float = 0.0
@@ -44,6 +51,16 @@ class Seat:
     """Open candidates underneath, which reappear when this one is judged."""
     damage: str = ""
     """What of it the library lacks, as ``its text is missing from the library``."""
+
+    @property
+    def number(self) -> int | None:
+        """The number of the try as a screen says it, from 1 on; None where there is none."""
+        return None if self.index is None else self.index + 1
+
+    @property
+    def caption(self) -> str | None:
+        """What a kept try cost, in the words of RULES 9."""
+        return self.cost.caption if self.cost else None
 
 
 @dataclass(eq=False, slots=True)
@@ -66,6 +83,10 @@ class Candidate:
     seconds: float = 0.0
     damage: str = ""
     """What of it the library lacks; such a one waits for no verdict."""
+    cut: bool = False
+    """Whether a verdict ended it."""
+    writing: str | None = None
+    """The verdict that waits to be written; what it ended is written with it."""
 
     @property
     def running(self) -> bool:
@@ -157,7 +178,7 @@ class Seating:
         self._pins = {n: pinned for n, pinned in self._pins.items() if pinned is not candidate}
 
     def set_aside(self, candidate: Candidate) -> None:
-        """Take a candidate out of the lanes; if it is unread it stays so."""
+        """Take a candidate out of the lanes; if it is unjudged it stays so."""
         self.unpin(candidate)
         for stack in self._stacks:
             if candidate in stack:

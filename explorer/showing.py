@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from explorer.decisions import Decisions
 from explorer.hunt import OpenHunt
+from explorer.library.counting import Cost, Counts
 from explorer.library.ledger import Hunt, Ledger
 from explorer.library.samples import captioned
-from explorer.library.statistics import Counts, Interval, keep_rate
+from explorer.library.statistics import KeepRate, keep_rate
 from explorer.recipe import Recipe
 from explorer.refill import Refill
 from explorer.screen import Screen
@@ -29,6 +31,7 @@ class Showing:
         self._scratch = scratch
         self._screen = screen
         self._refill = refill
+        self._decisions = Decisions(ledger, screen, refill)
 
     @property
     def reason(self) -> str:
@@ -99,6 +102,7 @@ class Showing:
             return ""
         standing = "still streaming" if seat.state != "ended" else seat.verdict or "unjudged"
         standing = "lost to a crash" if seat.end == "crash" else standing
+        standing = "passed over" if seat.passed_over else standing
         so_far = f"{self.counts.tries:,} {'try' if self.counts.tries == 1 else 'tries'}"
         caption = seat.caption or (
             f"machine-written, try {seat.index + 1}, {standing}, of a hunt with {so_far} so far"
@@ -116,14 +120,14 @@ class Showing:
         return self._screen.opened.counts if self._screen.opened else Counts()
 
     @property
-    def interval(self) -> Interval:
+    def rate(self) -> KeepRate:
         """The keep rate of the hunt with its interval (RULES 10)."""
-        return self._screen.opened.interval if self._screen.opened else keep_rate([], [])
+        return self._screen.opened.rate if self._screen.opened else keep_rate(0, 0, "no keep yet")
 
     @property
-    def caption(self) -> str:
-        """The caption of the newest kept try, or what the hunt has cost so far without one."""
-        return self._screen.opened.caption if self._screen.opened else ""
+    def newest_cost(self) -> Cost | None:
+        """What the try that was kept last cost; None where none is kept."""
+        return self._screen.opened.newest_cost if self._screen.opened else None
 
     @property
     def prompt_tries(self) -> int:
@@ -138,19 +142,36 @@ class Showing:
 
     @property
     def undoable(self) -> set[int]:
-        """The tries whose verdicts undo would take back."""
+        """The tries whose verdicts undo would change next."""
         opened = self._screen.opened
         return opened.undoable if opened is not None and self.writable else set()
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a decision to take back."""
-        return self.writable and self._screen.opened is not None and self._screen.opened.can_undo
+        """Whether there is something in the library to take back, or to write no more."""
+        return self.writable and bool(
+            self._decisions.waiting or self._ledger.actions.next_undo() is not None
+        )
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is an undone decision to repeat."""
-        return self.writable and self._screen.opened is not None and self._screen.opened.can_redo
+        """Whether there is something undone to do again."""
+        return (
+            self.writable
+            and not self._decisions.waiting
+            and self._ledger.actions.next_redo() is not None
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many verdicts wait to be written, because another program holds the library."""
+        return sum(len(each.judged) for each in self._decisions.waiting)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether something waits to be written."""
+        opened = self._screen.opened
+        return bool(self._decisions.waiting) or (opened is not None and opened.unsaved)
 
     def take_changed(self) -> set[int]:
         """Return the lanes that changed since the last call."""
@@ -164,6 +185,10 @@ class Showing:
     def troubled(self) -> bool:
         """Whether something is not on disk because writing it failed."""
         return self._screen.troubled
+
+    def take_news(self) -> list[str]:
+        """Return sentences that say what was done, since the last call."""
+        return self._screen.take_news()
 
     def take_problems(self) -> list[str]:
         """Return sentences about what went wrong, since the last call."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,8 @@ class Desk:
         self.engine = Engine()
         self.database = Database.open(folder / "library.sqlite")
         self.ledger = Ledger(self.database, self.clock)
-        self.review = Review(self.ledger, now=self.clock)
+        # Seconds pass between any two looks at the clock, as they do for a person who reads.
+        self.review = Review(self.ledger, clock=count().__next__, now=self.clock)
         self.collection = self.database.value("SELECT id FROM collections")
         self.review.collection = self.collection
 
@@ -146,6 +148,14 @@ class Desk:
         """Choose a try from the list of all, which shows it in a lane, and judge it there."""
         self.review.show(try_id, lane)
         self.judge(lane, verdict)
+
+    def judge_tries(self, try_ids: Iterable[int], verdict: str) -> None:
+        """Judge tries wherever they are, as a list of all tries does."""
+        self.do(self.review.judge_tries(list(try_ids), verdict))  # type: ignore[arg-type]
+
+    def caption(self, index: int) -> str | None:
+        """What is said of a try, by its number from 0."""
+        return next(seat.caption for seat in self.review.tries() if seat.index == index)
 
     def indices(self) -> list[int | None]:
         """What every lane shows, by index."""

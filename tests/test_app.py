@@ -209,7 +209,7 @@ def test_a_second_window_does_not_call_what_streams_in_the_first_lost(paths, qtb
         with window_on(paths, qtbot) as (second, _):
             seats = second.controller.review.tries()
             assert [(seat.state, seat.end) for seat in seats] == [("streaming", None)] * 4
-            assert second.controller.review.counts.crashed == 0
+            assert second.controller.review.counts.lost == 0
         engine.finish()
         first.controller.tick()
         assert [seat.end for seat in first.controller.review.tries()] == ["max_tokens"] * 4

@@ -18,11 +18,11 @@ from explorer.engine.device import Facts, Gpu
 from explorer.engine.tokens import Tokens
 from explorer.errors import DeviceError, InputError
 from explorer.library.collections_ import Collections
+from explorer.library.counting import Counts
 from explorer.library.database import Database
 from explorer.library.export import NAMES
 from explorer.library.history import History
 from explorer.library.ledger import Hunt, Ledger
-from explorer.library.statistics import Counts
 from explorer.paths import Paths
 from tests.engine.cuda_stand_in import plug_in
 from tests.tiny import make_tiny
@@ -279,7 +279,7 @@ def test_nothing_is_recorded_unless_asked(run: Run, home: Path, tmp_path: Path) 
     assert not Paths.default(tmp_path).library.exists()
 
 
-def test_recorded_tries_are_unread_and_the_hunt_goes_on(
+def test_recorded_tries_are_unjudged_and_the_hunt_goes_on(
     run: Run, home: Path, tmp_path: Path
 ) -> None:
     words = ["generate", "--model", str(home / "gpt2"), "--prompt", "The lion", "--jsonl"]
@@ -293,7 +293,7 @@ def test_recorded_tries_are_unread_and_the_hunt_goes_on(
     with Database.open(Paths.default(tmp_path).library) as database:
         ledger = Ledger(database)
         newest, oldest = hunts(database)
-        assert (newest[1].unread, oldest[1].unread, oldest[1].tries) == (1, 5, 5)
+        assert (newest[1].unjudged, oldest[1].unjudged, oldest[1].tries) == (1, 5, 5)
         tries = ledger.tries(oldest[0].id)
         assert [list(attempt.end.ids) for attempt in tries if attempt.end] == [
             value["tokens"] for value in [*first, *second]

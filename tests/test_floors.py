@@ -51,7 +51,8 @@ COMPOSITION = (
     "explorer.selftest",
 )
 REVIEW = tuple(
-    f"explorer.{name}" for name in ("review", "screen", "hunt", "seats", "refill", "showing")
+    f"explorer.{name}"
+    for name in ("review", "decisions", "screen", "hunt", "seats", "refill", "showing")
 )
 STUDIES = ("explorer.studies", *REVIEW, "explorer.engine", "explorer.weights", "explorer.library")
 BELOW_GUI = (*STUDIES, *GROUND)

@@ -10,9 +10,9 @@ import pytest
 
 from explorer.engine.messages import Crashed, Drop, Refused, Start, Stop
 from explorer.errors import LibraryError, LibraryReadOnlyError, VerdictError
+from explorer.library.counting import Counts
 from explorer.library.database import Database
 from explorer.library.ledger import Ledger
-from explorer.library.statistics import Counts
 from explorer.recipe import Recipe
 from explorer.review import Review
 from tests.hunting import IDS, MODEL, OTHER_BUILD, PROMPT, Desk
@@ -57,11 +57,11 @@ def test_generate_fills_only_free_lanes(streaming):
     assert streaming.indices() == [4, 1, 2, 3]
 
 
-def test_generate_moves_unread_tries_aside_where_nothing_else_could_start(streaming):
+def test_generate_moves_unjudged_tries_aside_where_nothing_else_could_start(streaming):
     streaming.finish()
     streaming.generate()
     assert streaming.indices() == [4, 5, 6, 7]
-    assert streaming.review.counts.unread == 4
+    assert streaming.review.counts.unjudged == 4
 
 
 def test_generate_says_where_nothing_is_free_while_something_streams(streaming):
@@ -76,7 +76,7 @@ def test_fewer_lanes_end_what_streams_in_the_others(streaming):
     streaming.generate(lanes=2)
     assert streaming.indices() == [0, 1]
     assert sorted(streaming.engine.running) == [(1, 0), (1, 1)]
-    assert streaming.review.counts == Counts(streaming=2, unread=2)
+    assert streaming.review.counts == Counts(streaming=2, unjudged=2)
     streaming.generate(lanes=3)
     assert streaming.indices() == [0, 1, 4]
 
@@ -201,26 +201,26 @@ def test_a_waiting_lane_cannot_be_kept_but_cancelled(desk):
     assert desk.indices() == [4, 1, 2, 3]
 
 
-def test_keep_and_reject_the_rest_is_one_decision_over_the_whole_hunt(streaming):
+def test_keep_and_reject_the_rest_is_one_decision_over_the_lanes(streaming):
     streaming.finish(0)
     streaming.judge(0, "rejected")  # 4 waits in lane 0
     streaming.finish(1)
     streaming.do(streaming.review.keep_rest_rejected(1))
     assert streaming.review.counts == Counts(kept=1, rejected=3)
     assert streaming.engine.running == {}
-    assert streaming.review.caption == "machine-written, 4 tries (3 rejected)"
+    assert streaming.review.newest_cost.caption == "machine-written, 4 tries (3 rejected)"
     assert streaming.states() == ["rejected", "kept", "rejected", "rejected"]
     streaming.do(streaming.review.undo())
-    assert streaming.review.counts == Counts(rejected=1, unread=3)
+    assert streaming.review.counts == Counts(rejected=1, unjudged=3)
     assert streaming.indices()[1:] == [1, 2, 3]
 
 
-def test_keep_and_reject_the_rest_takes_tries_set_aside_too(streaming):
+def test_keep_and_reject_the_rest_passes_over_tries_set_aside(streaming):
     streaming.finish()
     streaming.generate()
     streaming.stream(0)
     streaming.do(streaming.review.keep_rest_rejected(0))
-    assert streaming.review.caption == "machine-written, 5 tries (4 rejected)"
+    assert streaming.review.newest_cost.caption == "machine-written, 5 tries (4 passed over)"
 
 
 def test_a_keep_that_stands_can_still_reject_the_rest(streaming):
@@ -257,14 +257,14 @@ def test_a_shown_try_covers_its_lane_until_it_is_judged(streaming):
 # Undo
 
 
-def test_undo_of_a_reject_while_streaming_gives_the_partial_text_unread(streaming):
+def test_undo_of_a_reject_while_streaming_gives_the_partial_text_unjudged(streaming):
     streaming.judge(1, "rejected")
     streaming.stream(1)
     streaming.do(streaming.review.undo())
     seat = streaming.review.seat(1)
     assert (seat.index, seat.state, seat.end) == (1, "ended", "dropped")
     assert (seat.text, seat.verdict, seat.beneath) == ("1.1 1.2 ", None, 1)
-    assert streaming.review.counts == Counts(streaming=4, unread=1)
+    assert streaming.review.counts == Counts(streaming=4, unjudged=1)
     streaming.stream(1)
     streaming.judge(1, "kept")
     assert streaming.review.seat(1).text == "4.1 4.2 "  # it went on underneath
@@ -328,9 +328,9 @@ def test_undo_and_redo_know_when_they_can(streaming):
 # Stop, crash, refusal
 
 
-def test_stopped_tries_are_unread_and_can_be_judged(streaming):
+def test_stopped_tries_are_unjudged_and_can_be_judged(streaming):
     streaming.do(streaming.review.stop())
-    assert streaming.review.counts == Counts(unread=4)
+    assert streaming.review.counts == Counts(unjudged=4)
     assert {seat.end for seat in streaming.review.seats} == {"stopped"}
     streaming.judge(0, "rejected")
     assert streaming.indices() == [4, 1, 2, 3]
@@ -346,14 +346,14 @@ def test_stop_of_one_lane_leaves_the_others(streaming):
 def test_interrupt_ends_everything_without_the_engine(streaming):
     commands = streaming.review.interrupt()
     assert commands == [Drop((1, index)) for index in range(4)]
-    assert streaming.review.counts == Counts(unread=4)
+    assert streaming.review.counts == Counts(unjudged=4)
     assert not streaming.review.running
 
 
 def test_a_crash_marks_what_ran_and_nothing_restarts_by_itself(streaming):
     streaming.judge(0, "rejected")  # 4 waits: of it nothing was shown
     streaming.do(streaming.review.receive([Crashed("It died.", True)]))
-    assert streaming.review.counts == Counts(rejected=1, crashed=3)
+    assert streaming.review.counts == Counts(rejected=1, lost=3)
     assert streaming.review.seat(0).verdict == "rejected"  # the last that was there
     assert streaming.review.seat(1).end == "crash"
     with pytest.raises(VerdictError, match="lost to a crash"):
@@ -361,7 +361,7 @@ def test_a_crash_marks_what_ran_and_nothing_restarts_by_itself(streaming):
     streaming.engine.running.clear()
     streaming.generate()
     assert streaming.indices() == [5, 6, 7, 8]
-    assert streaming.review.counts == Counts(rejected=1, crashed=3)
+    assert streaming.review.counts == Counts(rejected=1, lost=3)
 
 
 def test_a_refused_candidate_leaves_its_lane_empty(desk):
@@ -377,7 +377,7 @@ def test_a_program_that_was_killed_leaves_tries_lost_to_a_crash(tmp_path):
         first.judge(0, "rejected")
     with Desk(tmp_path) as second:
         second.do(second.review.reopen(1))
-        assert second.review.counts == Counts(rejected=1, crashed=3)
+        assert second.review.counts == Counts(rejected=1, lost=3)
         lost = second.review.tries()[1].try_id
         second.review.show(lost, 0)
         with pytest.raises(VerdictError, match="lost to a crash"):
@@ -413,7 +413,7 @@ def test_lanes_that_do_not_hold_go_on_and_stop_stops_them(desk):
     desk.finish(0)
     desk.finish(0)
     assert desk.indices() == [3, 1]
-    assert desk.review.counts == Counts(unread=2)
+    assert desk.review.counts == Counts(unjudged=2)
     desk.stream()
     desk.do(desk.review.stop())
     assert desk.indices() == [3, 1]
@@ -432,15 +432,15 @@ def test_lanes_that_do_not_hold_are_stopped_by_a_keep(desk):
 def test_a_switch_after_the_hunt_came_to_its_keep_does_not_mix_its_rule(streaming):
     streaming.judge(0, "kept")
     streaming.do(streaming.review.set_policy(False, True))  # for the next prompt
-    assert streaming.review.interval.kind == "inverse binomial"
+    assert streaming.review.rate.reason == "several at once"
     streaming.generate()
-    assert streaming.review.interval.note == "stopping rule mixed"
+    assert streaming.review.rate.reason == "stopping rule mixed"
 
 
 # History
 
 
-def test_reopen_shows_unread_tries_first_and_lists_all(desk):
+def test_reopen_shows_unjudged_tries_first_and_lists_all(desk):
     desk.generate()
     desk.finish()
     desk.judge(0, "rejected")
@@ -463,7 +463,7 @@ def test_reopen_shows_unread_tries_first_and_lists_all(desk):
     assert desk.review.seat(0).verdict is None
 
 
-def test_judging_in_a_reopened_hunt_walks_through_its_unread_tries(desk):
+def test_judging_in_a_reopened_hunt_walks_through_its_unjudged_tries(desk):
     for _ in range(2):
         desk.generate()
         desk.finish()
@@ -543,7 +543,7 @@ def test_a_library_that_cannot_be_written_streams_and_refuses_verdicts(tmp_path)
         assert not desk.review.writable
         desk.generate()
         desk.finish()
-        assert desk.review.counts == Counts(unread=4)
+        assert desk.review.counts == Counts(unjudged=4)
         assert desk.review.prompt_tries == 8
         for act in (
             lambda: desk.review.judge(0, "kept"),
@@ -591,17 +591,6 @@ def test_only_lanes_that_changed_are_named(streaming):
     assert streaming.review.take_changed() == set()
 
 
-def test_the_caption_of_a_hunt_says_what_it_cost_so_far(streaming):
-    assert streaming.review.caption == "no keep yet"
-    streaming.judge(0, "rejected")
-    streaming.judge(1, "skipped")
-    streaming.finish(2)
-    assert streaming.review.caption == "no keep yet (1 rejected, 1 skipped, 1 unread)"
-    streaming.judge(3, "kept")
-    expected = "machine-written, 2 tries (1 rejected; 1 skipped, 1 unread)"
-    assert streaming.review.caption == streaming.review.seat(3).caption == expected
-
-
 def test_figures_in_memory_equal_those_of_the_library(streaming):
     """What the screen counts while it goes on is what a reopened hunt counts from its rows."""
     streaming.judge(0, "rejected")
@@ -612,8 +601,8 @@ def test_figures_in_memory_equal_those_of_the_library(streaming):
     fresh = Review(streaming.ledger)
     fresh.reopen(1)
     assert fresh.counts == streaming.review.counts
-    assert fresh.caption == streaming.review.caption
-    assert fresh.interval == streaming.review.interval
+    assert fresh.newest_cost == streaming.review.newest_cost
+    assert fresh.rate == streaming.review.rate
     assert fresh.prompt_tries == streaming.review.prompt_tries
 
 

@@ -1,12 +1,15 @@
 """Whatever a person does in whatever order: the review against a naive model of the rules.
 
-The model keeps the standing verdicts as a plain list and undo as a stack of copies of it; it knows
-no rows. After every step the screen, the library and the model must tell the same.
+The model keeps the verdicts of every try as a plain stack, and undo as a stack of copies of all of
+them; it knows no rows. What a kept try cost is held against a plain re-reading of the rows
+(:mod:`tests.rereading`). After every step the screen, the library and the model must tell the same,
+and no keep that still stands may have become cheaper.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
 import tempfile
 from collections import Counter
@@ -19,81 +22,60 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from explorer.engine.messages import Crashed
 from explorer.errors import VerdictError
-from explorer.library.statistics import costs, count
+from explorer.library.samples import Samples
 from explorer.library.tallies import Tallies
 from explorer.review import Review
 from tests.hunting import Clock, Desk
+from tests.rereading import reread
 
 LANES = 3
-
-
-@dataclass
-class Said:
-    """A verdict that stands."""
-
-    index: int
-    verdict: str
-    moment: int
 
 
 @dataclass
 class Model:
     """What a person with a pencil would write down."""
 
-    shown: dict[int, int] = field(default_factory=dict)  # index -> moment of its first token
+    shown: set[int] = field(default_factory=set)  # by index
     ended: dict[int, str] = field(default_factory=dict)  # index -> how
-    stands: list[Said] = field(default_factory=list)
-    before: list[list[Said]] = field(default_factory=list)  # what undo brings back
-    after: list[list[Said]] = field(default_factory=list)  # what redo brings back
-    moment: int = 0
-
-    def tick(self) -> int:
-        self.moment += 1
-        return self.moment
+    given: dict[int, list[str]] = field(default_factory=dict)  # verdicts, the one that stands last
+    removed: set[int] = field(default_factory=set)  # kept, but in no collection
+    before: list[tuple] = field(default_factory=list)  # what undo brings back
+    after: list[tuple] = field(default_factory=list)  # what redo brings back
 
     def verdict(self, index: int) -> str | None:
-        return next((said.verdict for said in self.stands if said.index == index), None)
+        return self.given[index][-1] if self.given.get(index) else None
+
+    def act(self) -> None:
+        """Something is about to be done."""
+        self.before.append(self._copy())
+        self.after.clear()
 
     def say(self, *verdicts: tuple[int, str]) -> None:
-        self.before.append(list(self.stands))
-        self.after.clear()
-        moment = self.tick()
+        self.act()
         for index, verdict in verdicts:
-            self.stands = [said for said in self.stands if said.index != index]
-            self.stands.append(Said(index, verdict, moment))
+            self.given.setdefault(index, []).append(verdict)
             self.ended.setdefault(index, "stopped" if verdict == "kept" else "dropped")
+            if verdict == "kept":
+                self.removed.discard(index)
 
     def undo(self) -> None:
-        self.after.append(self.stands)
-        self.stands = self.before.pop()
+        self.after.append(self._copy())
+        self.given, self.removed = self.before.pop()
 
     def redo(self) -> None:
-        self.before.append(self.stands)
-        self.stands = self.after.pop()
+        self.before.append(self._copy())
+        self.given, self.removed = self.after.pop()
 
     def states(self) -> Counter[str]:
         states = Counter[str]()
         for index in self.shown:
             end = self.ended.get(index)
-            unjudged = {None: "streaming", "crash": "crashed"}.get(end, "unread")
-            states[self.verdict(index) or unjudged] += 1
+            open_state = {None: "streaming", "crash": "lost"}.get(end, "ended")
+            states[self.verdict(index) or open_state] += 1
         return states
 
-    def captions(self) -> dict[int, tuple[int, int, int]]:
-        """Return (rejected, skipped, unread) of every kept try."""
-        unread = [
-            self.shown[index]
-            for index, end in self.ended.items()
-            if index in self.shown and end != "crash" and self.verdict(index) is None
-        ]
-        found, since, last = {}, Counter[str](), 0
-        for said in self.stands:
-            since[said.verdict] += 1
-            if said.verdict == "kept":
-                meanwhile = sum(last < moment <= said.moment for moment in unread)
-                found[said.index] = (since["rejected"], since["skipped"], meanwhile)
-                since, last = Counter(), max(last, said.moment)
-        return found
+    def _copy(self) -> tuple:
+        return copy.deepcopy(self.given), set(self.removed)
 
 
 class Hunting(RuleBasedStateMachine):
@@ -102,6 +84,7 @@ class Hunting(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.clock = Clock()
         self.model = Model()
+        self.tries: dict[int, int] = {}  # of every standing keep, by try, as they were said last
         self.open()
         self.desk.generate(lanes=LANES)
 
@@ -126,14 +109,14 @@ class Hunting(RuleBasedStateMachine):
     def token(self, lane: int) -> None:
         with contextlib.suppress(StopIteration):
             _, index = self.desk.key(lane)
-            self.model.shown.setdefault(index, self.model.tick())
+            self.model.shown.add(index)
             self.desk.stream(lane)
 
     @rule(lane=lanes)
     def end(self, lane: int) -> None:
         with contextlib.suppress(StopIteration):
             _, index = self.desk.key(lane)
-            self.model.shown.setdefault(index, self.model.tick())
+            self.model.shown.add(index)
             self.model.ended[index] = "max_tokens"
             self.desk.finish(lane)
 
@@ -163,17 +146,52 @@ class Hunting(RuleBasedStateMachine):
 
     @rule(lane=lanes)
     def keep_this_reject_the_rest(self, lane: int) -> None:
-        index = self.review.seat(lane).index
-        rest = [
-            other
-            for other in sorted(self.model.shown)
-            if other != index
-            and self.model.verdict(other) is None
-            and self.model.ended.get(other) != "crash"
-        ]
+        best = self.review.seat(lane)
+        seating = self.review._screen.seating
+        rest = sorted(
+            candidate.index
+            for other in range(LANES)
+            for candidate in seating.open_in(other)
+            if candidate.shown and candidate.index != best.index
+        )
+        waiting = [s for s in self.review.seats if s.state == "waiting" and s.index != best.index]
         with contextlib.suppress(VerdictError):
             self.desk.do(self.review.keep_rest_rejected(lane))
-            self.model.say(*((other, "rejected") for other in rest), (index, "kept"))
+            best_too = [(best.index, "kept")] if best.verdict != "kept" else []
+            if rest or best_too:
+                self.model.say(*((other, "rejected") for other in rest), *best_too)
+            assert all(seat.index not in self.model.shown for seat in waiting)
+
+    @rule(data=st.data(), verdict=verdicts)
+    def judge_any(self, data: st.DataObject, verdict: str) -> None:
+        """Judge tries in the list of all, wherever they are."""
+        tries = {s.try_id: s for s in self.review.tries() if s.try_id and s.end != "crash"}
+        if tries:
+            chosen = data.draw(st.lists(st.sampled_from(sorted(tries)), min_size=1, unique=True))
+            self.desk.judge_tries(chosen, verdict)
+            fresh = [i for i in chosen if self.model.verdict(tries[i].index) != verdict]
+            if fresh:
+                self.model.say(*((tries[i].index, verdict) for i in fresh))
+
+    @rule(data=st.data())
+    def take_back(self, data: st.DataObject) -> None:
+        judged = {s.try_id: s.index for s in self.review.tries() if s.verdict}
+        if judged:
+            try_id = data.draw(st.sampled_from(sorted(judged)))
+            self.desk.do(self.review.take_back(try_id))
+            self.model.act()
+            self.model.given[judged[try_id]].pop()
+
+    @rule(data=st.data())
+    def remove_sample(self, data: st.DataObject) -> None:
+        kept = {s.try_id: s.index for s in self.review.tries() if s.verdict == "kept"}
+        inside = sorted(i for i, index in kept.items() if index not in self.model.removed)
+        if inside:
+            try_id = data.draw(st.sampled_from(inside))
+            Samples(self.desk.database).remove(try_id)
+            self.review.refresh()
+            self.model.act()
+            self.model.removed.add(kept[try_id])
 
     @precondition(lambda self: self.model.before)
     @rule()
@@ -232,8 +250,10 @@ class Hunting(RuleBasedStateMachine):
     @invariant()
     def counts_agree(self) -> None:
         counts, states = self.review.counts, self.model.states()
-        for name in ("kept", "rejected", "skipped", "unread", "streaming", "crashed"):
+        for name in ("kept", "rejected", "skipped", "streaming", "lost"):
             assert getattr(counts, name) == states[name], name
+        assert counts.passed_over + counts.unjudged == states["ended"]
+        assert counts.tries == len(self.model.shown)
         assert self.review.prompt_tries == len(self.model.shown)
 
     @invariant()
@@ -245,22 +265,37 @@ class Hunting(RuleBasedStateMachine):
             assert seat.end == self.model.ended.get(index)
 
     @invariant()
-    def costs_agree(self) -> None:
-        found = {seat.index: seat.caption for seat in self.review.tries() if seat.verdict == "kept"}
-        opened = self.review._screen.hunt
-        told = {
-            opened.of_try(try_id).index: (cost.rejected, cost.skipped, cost.unread)
+    def the_rows_tell_the_same(self) -> None:
+        told, opened = reread(self.desk.database, 1), self.review._screen.hunt
+        fields = ("tries", "kept", "rejected", "skipped", "passed_over", "lost")
+        assert told.costs == {
+            try_id: {name: getattr(cost, name) for name in fields}
             for try_id, cost in opened.costs.items()
         }
-        assert told == self.model.captions()
-        assert set(found) == set(told)
+        names = ("kept", "rejected", "skipped", "passed_over", "unjudged", "streaming", "lost")
+        assert [told.counts.get(n, 0) for n in names] == [getattr(opened.counts, n) for n in names]
+        assert told.rate == (opened.rate.kept, opened.rate.judged)
+        for seat in self.review.tries():
+            assert (seat.caption is not None) == (seat.verdict == "kept")
+
+    @invariant()
+    def no_keep_that_stands_becomes_cheaper(self) -> None:
+        tries = {i: cost.tries for i, cost in self.review._screen.hunt.costs.items()}
+        for try_id, before in self.tries.items():
+            assert tries.get(try_id, before) >= before
+        self.tries = tries
 
     @invariant()
     def the_library_tells_the_same(self) -> None:
         opened = self.review._screen.hunt
-        tallies = Tallies(self.desk.database)
-        assert tallies.counts(1) == self.review.counts == count(opened.shown, opened.verdicts)
-        assert tallies.costs(1) == opened.costs == costs(opened.shown, opened.verdicts)
+        assert Tallies(self.desk.database).figures(1) == opened.figures
+
+    @invariant()
+    def samples_lie_where_they_were_put(self) -> None:
+        samples = Samples(self.desk.database)
+        kept = {s.try_id for s in self.review.tries() if s.verdict == "kept"}
+        gone = {s.try_id for s in self.review.tries() if s.index in self.model.removed}
+        assert set(samples.ids(self.desk.collection)) == kept - gone
 
     @invariant()
     def undo_and_redo_are_offered_where_they_work(self) -> None:

@@ -14,12 +14,12 @@ from explorer.engine.messages import Crashed, Drop, Start
 from explorer.engine.sampling import uniforms
 from explorer.errors import LibraryError
 from explorer.library.collections_ import Collections
+from explorer.library.counting import Cost, Counts
 from explorer.library.database import Database
 from explorer.library.export import export
 from explorer.library.history import History
 from explorer.library.ledger import Ledger
 from explorer.library.samples import Samples
-from explorer.library.statistics import Counts, caption
 from explorer.recipe import Recipe
 from explorer.review import Review
 from tests.engine.one_draw import draw_one
@@ -164,7 +164,7 @@ def test_rule_03_a_model_that_ends_at_once_has_spoken(desk):
     desk.generate(lanes=1)
     desk.engine.end(desk.key(0), "end_of_text")
     desk.settle()
-    assert desk.review.counts == Counts(unread=1)
+    assert desk.review.counts == Counts(unjudged=1)
 
 
 def test_rule_04_a_row_at_the_first_token_and_a_row_at_the_end(desk):
@@ -218,42 +218,171 @@ def test_rule_05_the_newest_verdict_that_is_not_undone_stands(streaming):
     ]  # fmt: skip
 
 
-def test_rule_05_unread_streaming_and_crashed_are_apart(streaming):
+def test_rule_05_unjudged_streaming_and_lost_are_apart(streaming):
     streaming.finish(0)
     streaming.do(streaming.review.stop(1))
-    assert streaming.review.counts == Counts(unread=2, streaming=2)
+    assert streaming.review.counts == Counts(unjudged=2, streaming=2)
     streaming.do(streaming.review.receive([Crashed("It died.", True)]))
-    assert streaming.review.counts == Counts(unread=2, crashed=2)
+    assert streaming.review.counts == Counts(unjudged=2, lost=2)
 
 
-def test_rule_06_tries_are_the_rejects_since_the_previous_keep(desk):
-    desk.do(desk.review.set_policy(False, True))
-    desk.generate(lanes=1)
-    captions = []
-    for verdict in ["rejected"] * 6 + ["kept", "kept", "skipped", "rejected", "kept"]:
-        desk.stream()
-        desk.judge(0, verdict)
-        if verdict == "kept":
-            captions.append(desk.review.caption)
-    assert captions == [
-        "machine-written, 7 tries (6 rejected)",
-        "machine-written, first try",
-        "machine-written, 2 tries (1 rejected; 1 skipped)",
-    ]
-
-
-def test_rule_06_the_order_of_standing_verdict_rows_decides_not_that_of_tries(desk):
-    desk.do(desk.review.set_policy(False, True))
+@pytest.fixture
+def four(desk) -> Desk:
+    """Four lanes, each with a try shown in full."""
     desk.generate()
     desk.finish()
-    desk.judge(3, "kept")
-    desk.judge(0, "rejected")  # an earlier try, rejected after the keep
-    desk.judge(1, "kept")
-    captions = [seat.caption for seat in desk.review.tries() if seat.verdict == "kept"]
-    assert captions == [
-        "machine-written, 2 tries (1 rejected)",  # try 1
-        "machine-written, first try (1 unread)",  # try 3; try 2 is unread
-    ]
+    return desk
+
+
+def in_words(desk: Desk, index: int) -> str:
+    caption = desk.caption(index)
+    assert caption is not None
+    return caption.removeprefix("machine-written, ")
+
+
+@pytest.mark.parametrize("shown", ["streaming", "ended"])
+def test_rule_06_what_had_been_shown_counts_whatever_is_rejected_later(desk, tmp_path, shown):
+    desk.generate()
+    desk.stream() if shown == "streaming" else desk.finish()
+    desk.judge(2, "kept")
+    assert in_words(desk, 2) == "4 tries (3 passed over)"
+    for lane in (0, 1, 3):
+        desk.judge(lane, "rejected")
+    assert in_words(desk, 2) == "4 tries (3 rejected)"
+    (sample,) = exported(desk, tmp_path / "export.jsonl")
+    assert (sample["tries"], sample["caption"]) == (4, "machine-written, 4 tries (3 rejected)")
+
+
+def test_rule_06_one_lane_counts_the_tries_since_the_keep_before(desk):
+    desk.generate(lanes=1)
+    for verdict in ["rejected"] * 6 + ["kept"]:
+        desk.stream()
+        desk.judge(0, verdict)
+    assert in_words(desk, 6) == "7 tries (6 rejected)"
+    desk.generate(lanes=1)
+    for verdict in ["rejected"] * 2 + ["kept"]:
+        desk.stream()
+        desk.judge(0, verdict)
+    assert in_words(desk, 9) == "3 tries (2 rejected)"
+    assert in_words(desk, 6) == "7 tries (6 rejected)"
+
+
+def test_rule_06_two_keeps_of_one_sight_name_each_other(four):
+    four.judge(0, "kept")
+    four.judge(1, "kept")
+    for index in (0, 1):
+        assert in_words(four, index) == "one of 2 kept from 4 tries (2 passed over)"
+
+
+def test_rule_06_a_keep_after_more_tries_counts_those_too(desk):
+    desk.do(desk.review.set_policy(False, False))
+    desk.generate()
+    desk.stream()
+    first, second = (desk.review.seat(lane).try_id for lane in (0, 1))
+    desk.judge(0, "kept")  # goes on: t4
+    for _ in range(7):
+        desk.stream()
+        desk.judge(0, "rejected")
+    desk.do(desk.review.stop())
+    assert desk.review.counts.tries == 11
+    desk.generate()
+    desk.stream(0)
+    desk.judge(0, "rejected")
+    assert desk.review.counts.tries == 12
+    desk.judge_tries([second], "kept")
+    assert in_words(desk, 1) == "one of 2 kept from 12 tries (8 rejected; 2 passed over)"
+    assert in_words(desk, 0) == "one of 2 kept from 4 tries (2 passed over)"
+    desk.do(desk.review.take_back(first))
+    assert in_words(desk, 1) == "12 tries (8 rejected; 3 passed over)"
+
+
+@pytest.mark.parametrize("again", ["keep", "redo"])
+def test_rule_06_a_keep_given_again_counts_what_was_seen_meanwhile(desk, again):
+    desk.generate(lanes=1)
+    desk.stream()
+    first = desk.review.seat(0).try_id
+    desk.judge(0, "kept")
+    assert in_words(desk, 0) == "first try"
+    desk.do(desk.review.undo())
+    for _ in range(20):  # the one before moves aside
+        desk.generate(lanes=1)
+        desk.finish()
+    assert desk.review.counts.tries == 21
+    if again == "keep":
+        desk.judge_tries([first], "kept")
+    else:
+        desk.do(desk.review.redo())
+    assert in_words(desk, 0) == "21 tries (20 passed over)"
+
+
+def test_rule_06_twenty_keeps_taken_back_but_one_are_twenty_tries(desk):
+    desk.do(desk.review.set_policy(False, True))
+    desk.generate(lanes=1)
+    for _ in range(20):
+        desk.stream()
+        desk.judge(0, "kept")
+    desk.do(desk.review.stop())
+    tries = {seat.index: seat.try_id for seat in desk.review.tries() if seat.try_id}
+    for index, try_id in tries.items():
+        if index != 7:
+            desk.do(desk.review.take_back(try_id))
+    assert in_words(desk, 7) == "20 tries (19 passed over)"
+
+
+def test_rule_06_a_crash_after_a_keep_takes_nothing_from_its_tries(tmp_path):
+    with Desk(tmp_path) as first:
+        first.generate()
+        first.stream()
+        first.judge(0, "kept")
+    with Desk(tmp_path, first.clock) as second:
+        second.do(second.review.reopen(1))
+        assert in_words(second, 0) == "4 tries (3 lost to a crash)"
+        assert second.review.rate.share_words == "1 of 1 kept"
+
+
+def test_rule_06_a_keep_stands_again_from_the_row_that_brought_it_back(desk):
+    desk.generate(lanes=8)
+    desk.finish()
+    ids = [seat.try_id for seat in desk.review.seats]
+    desk.judge(0, "kept")
+    desk.judge_tries([ids[0]], "rejected")
+    desk.judge(5, "kept")
+    assert in_words(desk, 5) == "8 tries (1 rejected; 6 passed over)"
+    desk.do(desk.review.take_back(ids[0]))  # the reject; the keep stands again
+    assert in_words(desk, 5) == "one of 2 kept from 8 tries (6 passed over)"
+    assert in_words(desk, 0) == "one of 2 kept from 8 tries (6 passed over)"
+
+
+def test_rule_06_taking_samples_out_one_by_one_flatters_nobody(desk):
+    desk.do(desk.review.set_policy(False, True))
+    desk.generate(lanes=1)
+    for _ in range(5):
+        desk.stream()
+        desk.judge(0, "kept")
+    assert [in_words(desk, n) for n in range(5)] == ["first try"] * 5
+    samples = Samples(desk.database)
+    for seat in desk.review.tries():
+        if seat.try_id and seat.index != 1:
+            samples.remove(seat.try_id)
+    desk.review.refresh()
+    # Its span reaches to the removal of what was kept before the last try was shown.
+    assert in_words(desk, 1) == "one of 4 kept from 4 tries"
+    assert samples.page([seat.try_id for seat in desk.review.tries() if seat.index == 1])[
+        0
+    ].caption == desk.caption(1)
+
+
+def test_rule_06_taken_back_before_another_try_was_shown_it_was_a_slip(desk):
+    desk.generate(lanes=1)
+    for verdict in ("rejected", "kept"):
+        desk.stream()
+        desk.judge(0, verdict)
+    desk.generate(lanes=1)
+    desk.stream()
+    desk.judge(0, "kept")
+    desk.do(desk.review.undo())
+    desk.judge(0, "rejected")
+    assert in_words(desk, 1) == "2 tries (1 rejected)"
 
 
 def test_rule_06_undo_changes_later_live_counts_an_export_is_a_snapshot(desk, tmp_path):
@@ -266,7 +395,7 @@ def test_rule_06_undo_changes_later_live_counts_an_export_is_a_snapshot(desk, tm
     assert [sample["tries"] for sample in first] == [2, 2]
     kept_first = desk.ledger.tries(1)[1].id
     desk.judge_try(kept_first, "rejected")
-    assert [sample["tries"] for sample in exported(desk, tmp_path / "later.jsonl")] == [3]
+    assert [sample["tries"] for sample in exported(desk, tmp_path / "later.jsonl")] == [4]
     assert exported_lines(tmp_path / "first.jsonl") == first
 
 
@@ -280,7 +409,7 @@ def test_rule_07_undo_goes_back_as_far_as_one_likes_across_restarts(tmp_path):
         second.do(second.review.reopen(1))
         while second.review.can_undo:
             second.do(second.review.undo())
-        assert second.review.counts == Counts(unread=4)
+        assert second.review.counts == Counts(unjudged=4)
         assert len(second.rows("verdicts")) == 8
         while second.review.can_redo:
             second.do(second.review.redo())
@@ -296,6 +425,72 @@ def test_rule_07_an_undone_try_comes_back_on_top_and_the_newer_one_reappears(str
     streaming.judge(1, "rejected")
     seat = streaming.review.seat(1)
     assert (seat.index, seat.text, seat.beneath) == (4, "4.1 4.2 ", 0)
+
+
+def test_rule_07_the_undo_of_a_lane_takes_that_verdict_back_alone(four):
+    four.do(four.review.keep_rest_rejected(2))
+    four.do(four.review.take_back(four.review.seat(0).try_id))
+    assert four.states() == ["ended", "rejected", "kept", "rejected"]
+    four.do(four.review.undo())  # reversing it gives the verdict again
+    assert four.states() == ["rejected", "rejected", "kept", "rejected"]
+    four.do(four.review.undo())
+    assert four.states() == ["ended"] * 4
+    for _ in range(2):
+        four.do(four.review.redo())
+    assert four.states() == ["ended", "rejected", "kept", "rejected"]
+
+
+def test_rule_07_ctrl_z_is_one_stack_for_everything(four):
+    samples, collections = Samples(four.database), Collections(four.database)
+    four.judge(0, "kept")
+    four.judge(1, "skipped")
+    kept = four.review.seat(0).try_id
+    other = collections.create("Dragons")
+    samples.move(kept, other.id)
+    samples.set_note(kept, "good")
+    collections.rename(other.id, "Wyrms")
+    samples.remove(kept)
+    collections.delete(other.id)
+    four.generate("Another", (1,))
+    four.finish()
+    four.judge(0, "rejected")
+    said = []
+    while four.review.can_undo:
+        four.do(four.review.undo())
+        said += four.review.take_news()
+    assert said == [
+        "Undone: rejected try 1.",
+        "Undone: deleted the collection “Wyrms”.",
+        f"Undone: removed try 1 from “Wyrms”, on “{PROMPT}”.",
+        "Undone: renamed “Dragons” to “Wyrms”.",
+        f"Undone: noted on try 1, on “{PROMPT}”.",
+        f"Undone: moved try 1 to “Dragons”, on “{PROMPT}”.",
+        "Undone: made the collection “Dragons”.",
+        f"Undone: skipped try 2, on “{PROMPT}”.",
+        f"Undone: kept try 1, on “{PROMPT}”.",
+    ]
+    assert [each.name for each in collections.list()] == ["Kept samples"]
+    while four.review.can_redo:
+        four.do(four.review.redo())
+    assert [each.name for each in collections.list()] == ["Kept samples"]
+    four.do(four.review.undo())
+    four.do(four.review.undo())
+    four.do(four.review.undo())
+    (sample,) = samples.page(samples.ids(other.id))
+    assert (sample.id, sample.note) == (kept, "good")
+    assert [each.name for each in collections.list()] == ["Kept samples", "Wyrms"]
+
+
+def test_rule_07_removals_and_moves_are_rows(four):
+    samples, collections = Samples(four.database), Collections(four.database)
+    four.judge(0, "kept")
+    kept = four.review.seat(0).try_id
+    other = collections.create("Dragons")
+    samples.move(kept, other.id)
+    samples.remove(kept)
+    four.do(four.review.undo())
+    rows = four.database.rows("SELECT was, now FROM placements ORDER BY id")
+    assert [tuple(row) for row in rows] == [(None, 1), (1, 2), (2, None), (None, 2)]
 
 
 @pytest.mark.parametrize("verdict", ["rejected", "skipped"])
@@ -327,13 +522,13 @@ def test_rule_08_both_can_be_switched(streaming):
     streaming.judge(0, "kept")  # goes on
     streaming.finish(1)  # does not hold
     assert streaming.indices() == [4, 5, 2, 3]
-    assert streaming.review.counts == Counts(kept=1, unread=1, streaming=2)
+    assert streaming.review.counts == Counts(kept=1, passed_over=1, streaming=2)
 
 
 def test_rule_08_the_best_of_four_reads_as_four_tries(streaming):
     streaming.do(streaming.review.keep_rest_rejected(2))
     assert streaming.review.seat(2).caption == "machine-written, 4 tries (3 rejected)"
-    assert len({row.decision for row in streaming.ledger.verdicts(1)}) == 1
+    assert len({row.action for row in streaming.ledger.verdicts(1)}) == 1
     assert streaming.engine.running == {}
 
 
@@ -347,27 +542,50 @@ def test_rule_08_keep_this_reject_the_rest_leaves_out_the_judged_and_the_crashed
     desk.generate()
     desk.finish(3)
     desk.do(desk.review.keep_rest_rejected(3))
-    assert desk.review.counts == Counts(kept=1, skipped=1, crashed=2)
+    assert desk.review.counts == Counts(kept=1, skipped=1, lost=2)
+
+
+def test_rule_08_keep_this_reject_the_rest_leaves_what_moved_out_of_sight(desk):
+    desk.generate()
+    desk.finish()
+    desk.generate()  # the four move aside, unjudged
+    desk.finish()
+    desk.do(desk.review.keep_rest_rejected(1))
+    assert desk.review.counts == Counts(kept=1, rejected=3, passed_over=4)
+    assert desk.caption(5) == "machine-written, 8 tries (3 rejected; 4 passed over)"
 
 
 def test_rule_09_the_caption():
-    words = "machine-written, 7 tries (6 rejected; 2 skipped, 3 unread)"
-    assert caption(7, 6, 2, 3) == words
-    assert caption(7, 6, 0, 0) == "machine-written, 7 tries (6 rejected)"
-    assert caption(1, 0, 0, 0) == "machine-written, first try"
+    assert Cost(8, rejected=5, skipped=1, passed_over=1).caption == (
+        "machine-written, 8 tries (5 rejected; 1 skipped; 1 passed over)"
+    )
+    assert Cost(12, kept=2, rejected=8, passed_over=2).caption == (
+        "machine-written, one of 2 kept from 12 tries (8 rejected; 2 passed over)"
+    )
+    assert Cost(4, lost=3).caption == "machine-written, 4 tries (3 lost to a crash)"
+    assert Cost(1).caption == "machine-written, first try"
+    assert Cost(8, passed_over=7).steered(57, 12).caption == (
+        "machine-written, steered at token 57, 8 tries (7 passed over), beside 12 plain tries"
+    )
 
 
 def test_rule_09_the_caption_is_the_same_everywhere(desk, tmp_path):
-    desk.generate()
+    desk.generate(seed=5)
     desk.finish()
     desk.judge(0, "rejected")
     desk.judge(1, "skipped")
     desk.judge(2, "kept")
-    words = "machine-written, 2 tries (1 rejected; 1 skipped, 1 unread)"
+    desk.finish()  # the two that came for the judged ones
     (sample,) = exported(desk, tmp_path / "export.jsonl")
-    assert desk.review.seat(2).caption == desk.review.caption == sample["caption"] == words
-    fields = {name: sample[name] for name in ("tries", "rejected", "skipped", "unread")}
-    assert fields == {"tries": 2, "rejected": 1, "skipped": 1, "unread": 1}
+    words = "machine-written, 4 tries (1 rejected; 1 skipped; 1 passed over)"
+    assert desk.review.seat(2).caption == desk.review.newest_cost.caption == words
+    assert sample["caption"] == words
+    expected = {
+        "tries": 4, "kept": 1, "rejected": 1, "skipped": 1, "passed_over": 1, "lost": 0,
+        "seed_fixed": True, "steered_at": None, "plain_tries": None,
+        "prompt_tries": 6, "prompt_kept": 1, "deleted_tries": 0,
+    }  # fmt: skip
+    assert {name: sample[name] for name in expected} == expected
 
 
 def test_rule_10_until_i_keep_one_throughout_is_inverse_binomial(desk):
@@ -375,22 +593,49 @@ def test_rule_10_until_i_keep_one_throughout_is_inverse_binomial(desk):
     for verdict in ["rejected"] * 9 + ["kept"]:
         desk.stream()
         desk.judge(0, verdict)
-    interval = desk.review.interval
-    assert (interval.kind, interval.kept, interval.judged) == ("inverse binomial", 1, 10)
-    assert (interval.low, interval.high) == pytest.approx((0.0025, 0.3363), abs=5e-5)
+    rate = desk.review.rate
+    assert (rate.exact, rate.kept, rate.judged) == (True, 1, 10)
+    assert (rate.low, rate.high) == pytest.approx((0.0025, 0.3363), abs=5e-5)
+
+
+def test_rule_10_the_first_of_rule_6_is_one_of_four(four):
+    four.judge(2, "kept")
+    for later in (False, True):
+        if later:
+            for lane in (0, 1, 3):
+                four.judge(lane, "rejected")
+        rate = four.review.rate
+        assert (rate.share_words, rate.interval_words) == ("1 of 4 kept", "4.6 to 70 %")
+        assert rate.reason == "several at once"
+
+
+def test_rule_10_what_streams_beside_a_keep_was_chosen_among_too(streaming):
+    streaming.judge(2, "kept")
+    assert streaming.review.rate.share_words == "1 of 4 kept"
+
+
+def test_rule_10_the_second_of_rule_6_is_two_of_ten(desk):
+    for rejects in (6, 2):
+        desk.generate(lanes=1)
+        for verdict in ["rejected"] * rejects + ["kept"]:
+            desk.stream()
+            desk.judge(0, verdict)
+    rate = desk.review.rate
+    assert (rate.share_words, rate.interval_words) == ("2 of 10 kept", "2.5 to 48 %")
+    assert rate.reason is None
 
 
 @pytest.mark.parametrize(
-    ("policies", "kind", "note"),
+    ("policies", "reason"),
     [
-        ([(True, True)], "inverse binomial", "stopped at a keep"),
-        ([(True, True), (True, False)], "inverse binomial", "stopped at a keep"),
-        ([(False, True)], "wilson", ""),
-        ([(True, True), (False, True)], "wilson", "stopping rule mixed"),
-        ([(False, True), (True, True)], "wilson", "stopping rule mixed"),
+        ([(True, True)], None),
+        ([(True, True), (True, False)], None),
+        ([(False, True)], "switched off"),
+        ([(True, True), (False, True)], "stopping rule mixed"),
+        ([(False, True), (True, True)], "stopping rule mixed"),
     ],
 )
-def test_rule_10_the_switch_decides_the_interval(desk, policies, kind, note):
+def test_rule_10_the_switch_decides_the_interval(desk, policies, reason):
     for number, policy in enumerate(policies):
         desk.do(desk.review.set_policy(*policy))
         if number == 0:
@@ -399,10 +644,21 @@ def test_rule_10_the_switch_decides_the_interval(desk, policies, kind, note):
         desk.judge(0, "rejected")
     desk.stream()
     desk.judge(0, "kept")
-    assert (desk.review.interval.kind, desk.review.interval.note) == (kind, note)
+    assert desk.review.rate.reason == reason
     again = Review(desk.ledger)
     again.reopen(1)
-    assert again.interval == desk.review.interval
+    assert again.rate == desk.review.rate
+
+
+def test_rule_10_what_is_judged_after_the_last_keep_takes_exactness_away(desk):
+    desk.generate(lanes=1)
+    desk.stream()
+    desk.judge(0, "kept")
+    desk.generate(lanes=1)
+    for verdict, reason in (("skipped", None), ("rejected", "went on after the last keep")):
+        desk.stream()
+        desk.judge(0, verdict)
+        assert desk.review.rate.reason == reason
 
 
 def test_rule_10_without_a_keep_the_expected_tries_have_a_lower_end_only(desk):
@@ -410,8 +666,8 @@ def test_rule_10_without_a_keep_the_expected_tries_have_a_lower_end_only(desk):
     for _ in range(10):
         desk.stream()
         desk.judge(0, "rejected")
-    assert desk.review.interval.kind == "wilson"
-    assert desk.review.interval.expected_words == "at least 3.6 tries"
+    assert desk.review.rate.reason == "no keep yet"
+    assert desk.review.rate.expected_words == "at least 3.6 tries"
 
 
 def test_rule_11_another_build_is_another_hunt_and_is_said(streaming):
@@ -438,11 +694,15 @@ def test_rule_12_steered_tries_are_captioned_so_and_never_sum_with_plain_ones(st
     streaming.generate(new_hunt=True)
     streaming.stream()
     streaming.do(streaming.review.interrupt())
-    streaming.database.execute("UPDATE hunts SET steered_from_try = 1 WHERE id = 2")
+    streaming.database.execute(
+        "UPDATE hunts SET steered_from_try = 1, steered_offset = 57 WHERE id = 2"
+    )
     streaming.do(streaming.review.leave())
     streaming.do(streaming.review.reopen(2))
     streaming.judge(0, "kept")
-    assert streaming.review.caption == "machine-written, steered, first try (3 unread)"
+    assert streaming.review.newest_cost.caption == (
+        "machine-written, steered at token 57, 4 tries (3 passed over), beside 4 plain tries"
+    )
     assert streaming.ledger.tries_on_prompt(IDS) == 4
     streaming.generate()  # the same key, but plain tries go into a plain hunt
     assert streaming.review.hunt.id == 1
@@ -545,7 +805,7 @@ def test_rule_16_a_deleted_hunt_leaves_its_counts_and_nothing_it_said(desk):
     desk.judge(1, "kept")
     desk.do(desk.review.leave())
     tombstone = History(desk.database).delete(1)
-    assert tombstone.counts == Counts(kept=1, rejected=1, unread=3)
+    assert tombstone.counts == Counts(kept=1, rejected=1, passed_over=3)
     assert [stone.counts for stone in History(desk.database).tombstones()] == [tombstone.counts]
     with pytest.raises(LibraryError, match="deleted"):
         desk.review.reopen(1)

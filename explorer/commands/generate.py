@@ -2,7 +2,7 @@
 
 Candidates are numbered and seeded as in the window, so the same seed and index give the same
 tokens however many lanes there are. With ``--record`` they belong to a hunt of the library: the
-numbers go on where the hunt stopped, and the tries wait there, unread.
+numbers go on where the hunt stopped, and the tries wait there, unjudged.
 """
 
 from __future__ import annotations

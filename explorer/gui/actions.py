@@ -69,8 +69,8 @@ class Actions:
             ("reject", "Re&ject", SHOWN["reject"]),
             ("skip", "&Skip", SHOWN["skip"]),
             None,
-            ("undo", "&Undo verdict", SHOWN["undo"]),
-            ("redo", "Re&do verdict", SHOWN["redo"]),
+            ("undo", "&Undo", SHOWN["undo"]),
+            ("redo", "Re&do", SHOWN["redo"]),
         )
         view = bar.addMenu("V&iew")
         self._fill(

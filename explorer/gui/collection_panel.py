@@ -1,8 +1,7 @@
 """The collection: kept samples, newest first, with what each one cost.
 
-One collection is shown at a time; new keeps go into it. Until the program ends, whatever is taken
-away can be brought back by the strip at the foot, as often as things were taken away; after that
-nothing brings a collection back, so deleting one with samples asks first.
+One collection is shown at a time; new keeps go into it. What was taken away last can be brought
+back by the strip at the foot, which is undo, as long as nothing else was done since.
 """
 
 from __future__ import annotations
@@ -55,6 +54,10 @@ class CollectionPanel(QWidget):
     """Another collection is shown, and takes the next keeps."""
     message = Signal(str)
     """Something to say in the status bar, an error among them."""
+    changed = Signal()
+    """Something was done to samples or collections here, which undo would reverse next."""
+    undo_asked = Signal()
+    """What was done here last is to be reversed."""
 
     def __init__(
         self,
@@ -69,7 +72,8 @@ class CollectionPanel(QWidget):
         self._samples = samples
         self._collections = collections
         self._current: Collection | None = None
-        self._undo: list[tuple[str, Callable[[], object]]] = []
+        self._offered: int | None = None  # the action that the strip would reverse
+        self._deleted: int | None = None  # the collection that goes with it
         self._renaming = False
         self.heading = QPushButton()
         self.heading.setProperty("role", "quiet")
@@ -130,7 +134,7 @@ class CollectionPanel(QWidget):
         self.name.returnPressed.connect(self._on_name_entered)
         self.name.escaped.connect(self._close_name)
         self.question.confirmed.connect(self._delete)
-        self.undo.clicked.connect(self._on_undo)
+        self.undo.clicked.connect(self.undo_asked)
 
     # What the window asks and tells
 
@@ -150,8 +154,8 @@ class CollectionPanel(QWidget):
     def refresh(self) -> None:
         """Read the collection again: something was kept, undone, moved or removed."""
         self.question.hide()  # what it said may be true no longer
-        if self._current is None:
-            self._current = self._find(None)
+        self._take_offer_back()
+        self._current = self._find(self.collection())
         current = self._current
         if current is None:
             self.heading.setText("No collection ▾")
@@ -208,16 +212,12 @@ class CollectionPanel(QWidget):
     def remove_sample(self, try_id: int) -> None:
         """Take a sample out of the collection; the strip brings it back."""
         if self._carry_out(lambda: self._samples.remove(try_id)):
-            self._offer("Sample removed.", lambda: self._samples.restore(try_id))
+            self._offer("Sample removed.")
 
     def move_sample(self, try_id: int, collection_id: int) -> None:
         """Put a sample into another collection; the strip takes it back."""
-        source = self.collection()
-        if source is not None and self._carry_out(
-            lambda: self._samples.move(try_id, collection_id)
-        ):
-            target = self._collections.get(collection_id)
-            self._offer(f"Moved to “{target.name}”.", lambda: self._samples.move(try_id, source))
+        if self._carry_out(lambda: self._samples.move(try_id, collection_id)):
+            self._offer(f"Moved to “{self._collections.get(collection_id).name}”.")
 
     # Rows
 
@@ -319,9 +319,8 @@ class CollectionPanel(QWidget):
         gone = self._find(self.collection())
         if gone is not None and gone.samples:
             words = (
-                f"This deletes “{gone.name}” with {number_of(gone.samples, 'sample')}. Undo brings"
-                " all of it back until the program ends; after that nothing does. The tries stay"
-                " readable in History."
+                f"This deletes “{gone.name}” with {number_of(gone.samples, 'sample')}. Ctrl+Z"
+                " brings all of it back, and the tries stay readable in History."
             )
             self.question.ask(words, self.heading)
         else:
@@ -331,14 +330,10 @@ class CollectionPanel(QWidget):
         gone = self._find(self.collection())
         inside = f" with {number_of(gone.samples, 'sample')}" if gone and gone.samples else ""
         if gone is not None and self._carry_out(lambda: self._collections.delete(gone.id)):
-            self._offer(f"“{gone.name}” deleted{inside}.", lambda: self._bring_back(gone.id))
+            self._offer(f"“{gone.name}” deleted{inside}.", gone.id)
             after = self.collection()
             if after is not None:
                 self.collection_changed.emit(after)
-
-    def _bring_back(self, collection_id: int) -> None:
-        self._collections.restore(collection_id)
-        self.set_collection(collection_id)
 
     def _on_export(self) -> None:
         if self._current is not None:
@@ -379,24 +374,27 @@ class CollectionPanel(QWidget):
         except ExplorerError as error:
             self.message.emit(str(error))
             return False
-        self._current = self._find(self.collection())
         self.refresh()
+        self.changed.emit()
         return True
 
-    def _offer(self, words: str, back: Callable[[], object]) -> None:
-        self._undo.append((words, back))
+    def _offer(self, words: str, deleted: int | None = None) -> None:
+        self._offered, self._deleted = self._samples.newest_action(), deleted
         self.undo_words.setText(words)
         self._strip.show()
 
-    def _on_undo(self) -> None:
-        _, back = self._undo[-1]
-        if self._carry_out(back):
-            self._undo.pop()
-        if self._undo:
-            self.undo_words.setText(self._undo[-1][0])
-        else:  # the button is about to go, and the focus would go to the other end of the window
+    def _take_offer_back(self) -> None:
+        """Hide the strip where undo would reverse something else by now."""
+        if self._offered is None or self._samples.newest_action() == self._offered:
+            return
+        if self._deleted is not None and any(
+            each.id == self._deleted for each in self._collections.list()
+        ):
+            self._current = self._find(self._deleted)  # it was brought back
+        self._offered = self._deleted = None
+        if self.undo.hasFocus():  # it is about to go, and the focus would cross the window
             self.list.view.setFocus(Qt.FocusReason.OtherFocusReason)
-        self._strip.setVisible(bool(self._undo))
+        self._strip.hide()
 
 
 def _card(sample: Sample) -> Card:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
@@ -39,6 +39,8 @@ LANES_A_FRAME = 4
 """Painted in a frame, or every second lane where there are more than eight: four are painted 30
 times a second, eight 15 times. Nobody reads faster, and what painting takes of a core the tokens
 do not get."""
+PATIENT_TRIES = 20
+"""Attempts to write before the window goes where another program holds the library: seconds."""
 SPEED_S = 0.25
 RATE_WINDOW_S = 1.0
 STOP_S = 1.0
@@ -154,22 +156,44 @@ class Controller(QObject):
             self._judged()
 
     def keep_rest_rejected(self, lane: int) -> None:
-        """Keep the try in ``lane`` and reject every other shown try without a verdict."""
+        """Keep the try in ``lane`` and reject every other in a lane without a verdict."""
         with self._explained():
             self._send(self.review.keep_rest_rejected(lane))
             self._judged()
 
+    def judge_tries(self, try_ids: Collection[int], verdict: Judgement) -> None:
+        """Give tries of the hunt a verdict wherever they are, as one decision."""
+        with self._explained():
+            self._send(self.review.judge_tries(try_ids, verdict))
+            self._judged()
+
+    def take_back(self, lane: int) -> None:
+        """Take back the verdict that a lane shows, and no other."""
+        if (try_id := self.review.seat(lane).try_id) is not None:
+            self.take_back_of(try_id)
+
+    def take_back_of(self, try_id: int) -> None:
+        """Take back the verdict that stands of a try."""
+        with self._explained():
+            self._send(self.review.take_back(try_id))
+            self._judged()
+
     def undo(self) -> None:
-        """Take the newest standing decision back."""
+        """Reverse what was done last in the library, on whatever page."""
         with self._explained():
             self._send(self.review.undo())
             self._judged()
 
     def redo(self) -> None:
-        """Repeat what was undone last."""
+        """Do again what was undone last."""
         with self._explained():
             self._send(self.review.redo())
             self._judged()
+
+    def refresh(self) -> None:
+        """Take up what was done in the library beside the lanes."""
+        self.review.refresh()
+        self._after()
 
     def stop(self, lane: int | None = None) -> None:
         """End one lane, or all of them, and keep what they have; say so where nothing streams."""
@@ -246,6 +270,9 @@ class Controller(QObject):
         self.loading.listen()
         with self._explained():
             self._end_overdue()
+        if self.review.unwritten:
+            with self._explained():
+                self._retry()
         now = self._clock()
         self._repaint(now)
         self.loading.doze(now, self.review.running)
@@ -256,6 +283,11 @@ class Controller(QObject):
         with self._explained():
             self._take(self.engine.poll())
         self._leave()
+        for _ in range(PATIENT_TRIES):
+            if not self.review.unwritten:
+                break
+            with self._explained():
+                self._retry(at_once=True)
         self._after()
 
     def shut_down(self) -> None:
@@ -293,6 +325,13 @@ class Controller(QObject):
         if self.review.counts != before:
             self.counts_changed.emit()
 
+    def _retry(self, *, at_once: bool = False) -> None:
+        """Write what another program's lock keeps waiting, if it lets go."""
+        before = self.review.waiting
+        self._send(self.review.retry(at_once=at_once))
+        if self.review.waiting != before:
+            self._judged()
+
     def _send(self, commands: Sequence[Command]) -> None:
         for command in commands:
             if isinstance(command, Start):
@@ -301,6 +340,8 @@ class Controller(QObject):
                 self.loading.wake()
         if commands:
             self.engine.send(*commands)
+        for sentence in self.review.take_news():
+            self.message.emit(sentence, "news")
         for sentence in self.review.take_notices():
             self.message.emit(sentence, "notice")
         for sentence in self.review.take_problems():

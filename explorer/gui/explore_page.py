@@ -148,7 +148,7 @@ class ExplorePage(QSplitter):
         self.recipe.new_hunt_requested.connect(self.new_hunt)
         self.recipe.stop_requested.connect(self.stop_all)
         self.lanes.verdict_asked.connect(self._controller.judge)
-        self.lanes.undo_asked.connect(self._controller.undo)
+        self.lanes.undo_asked.connect(self._controller.take_back)
         self._controller.loading.engine_ready.connect(self._on_engine_ready)
         self._controller.hunt_changed.connect(self._on_hunt_changed)
         self._controller.lanes_changed.connect(self._paint)
@@ -315,7 +315,7 @@ class ExplorePage(QSplitter):
             if number < len(self.lanes.lanes):
                 rate, seat = self._controller.rate(number), self._review.seat(number)
                 self.lanes.lanes[number].show_seat(
-                    seat, self._prompt_end, rate, seat.try_id in undoable
+                    seat, self._prompt_end, rate, undoable == {seat.try_id}
                 )
 
     @Slot()
@@ -325,7 +325,7 @@ class ExplorePage(QSplitter):
     @Slot()
     def _show_counts(self) -> None:
         review = self._review
-        self.strip.show_ledger(review.counts, review.interval, review.caption, review.prompt_tries)
+        self.strip.show_ledger(review.counts, review.rate, review.newest_cost, review.prompt_tries)
         # What a kept try cost, and which verdict comes next for undo, changes beside their lanes.
         self._paint([seat.lane for seat in review.seats if seat.verdict])
         self._show_note()

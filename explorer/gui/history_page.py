@@ -293,8 +293,11 @@ class HistoryPage(QWidget):
 def what_deletion_takes(summary: HuntSummary) -> str:
     """Return what deleting a hunt removes, what it leaves, and that there is no way back."""
     values = summary.counts
-    shown = values.tries + values.crashed
-    texts = f"the {number_of(shown, 'text')} with their tokens" if shown else "its settings"
+    texts = (
+        f"the {number_of(values.tries, 'text')} with their tokens"
+        if values.tries
+        else "its settings"
+    )
     kept = f", {number_of(values.kept, 'kept sample')} among them" if values.kept else ""
     left = counts(values) or "no tries"
     return (

@@ -7,6 +7,7 @@ changes size while text arrives: header and footer have fixed heights, the text 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from PySide6.QtCore import QElapsedTimer, QEvent, QObject, QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QFocusEvent, QMouseEvent, QResizeEvent
@@ -25,17 +26,8 @@ from explorer.gui.elided import Elided
 from explorer.gui.guard import guarded
 from explorer.gui.key_button import KeyButton
 from explorer.gui.lane_text import LaneText
+from explorer.gui.wording import ending
 from explorer.seats import Seat
-
-ENDS = {
-    "end_of_text": "end of text",
-    "max_tokens": "max tokens",
-    "context_full": "context full",
-    "stopped": "stopped",
-    "dropped": "dropped",
-    "crash": "lost to a crash",
-}
-"""What a person reads for how a candidate ended."""
 
 VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped": ("→", "Skipped")}
 
@@ -50,9 +42,12 @@ _FOOTER = 52
 _APART = 6
 """Between the words of the header."""
 FIGURES_MS = 150
+_WRITING = "Another program holds the library; the verdict is final once it is written."
 _ROOM_FOR_UNDO_KEYS = 420
 _ROOM_FOR_UNDO = 236
 """Pixels of the drawings: what a lane must be wide for the words of Undo, and for its keys."""
+_SHARE_OF_NUMBER = 0.36
+"""Of the width of a lane, for its number and that of the try."""
 _LEAST_STATE = 5
 """Letters of the state that must have room beside the figures, which go where they have not."""
 _DIGITS = re.compile(r"\d+")
@@ -71,7 +66,7 @@ class Lane(QFrame):
 
     verdict_asked = Signal(int, str)
     """(lane, verdict): a button of this lane was pressed."""
-    undo_asked = Signal()
+    undo_asked = Signal(int)
     chosen = Signal(int)
     """(lane): focus or a click came into this lane."""
 
@@ -144,22 +139,20 @@ class Lane(QFrame):
     ) -> None:
         """Show what sits in this lane; ``prompt`` is its repeated end, ``rate`` tokens a second.
 
-        ``undoable`` says whether its verdict is the one that undo would take back now.
+        ``undoable`` says whether Ctrl+Z would take back its verdict, and that alone, now.
         """
         if seat.state == "empty":
             self.clear()
             return
         self._seat = (seat, prompt, rate, undoable)
-        if not undoable:
-            self._spare_focus(self._undo)
-        self._undo.setVisible(undoable)
+        self._undo.show_keys(undoable and self.width() >= theme.wide(_ROOM_FOR_UNDO_KEYS))
         streaming = seat.state == "streaming"
         state = {"waiting": "waiting", "streaming": "streaming"}.get(
-            seat.state, ENDS.get(seat.end or "", "")
+            seat.state, ending(seat.end, seat.cut, brief=True)
         )
         if seat.damage:
             state = f"damaged: {seat.damage}"
-        self._index.setText(f"#{seat.index}" if seat.index is not None else "#…")
+        self._show_number(seat)
         self._dot.setVisible(streaming)
         self._state.setText(state)
         # Every change of a label lays the header out anew; nobody reads thirty figures a second.
@@ -170,9 +163,26 @@ class Lane(QFrame):
         self.text.set_caret(streaming)
         self._show_footer(seat)
         verdict = VERDICTS[seat.verdict][1].lower() if seat.verdict in VERDICTS else ""
-        name = ", ".join(x for x in (f"Candidate {seat.index}", state, verdict) if x)
+        name = ", ".join(
+            x for x in (f"Lane {self.number + 1}, try {seat.number}", state, verdict) if x
+        )
         if self.text.accessibleName() != name:
             self.text.setAccessibleName(name)
+
+    def _show_number(self, seat: Seat) -> None:
+        """Name lane and try in as many words as leave the rest of the header its room."""
+        lane, metrics = self.number + 1, self._index.fontMetrics()
+        full = f"Lane {lane} · try {seat.number}"
+        shorter = (full, f"{lane} · try {seat.number}")
+        # As if there were many digits already: nothing jumps when there are.
+        most = self.width() * _SHARE_OF_NUMBER
+        words = next(
+            (each for each in shorter if metrics.horizontalAdvance(f"{each}00") <= most),
+            f"{lane}·{seat.number}",
+        )
+        if self._index.text() != words:
+            self._index.setText(words)
+            self._index.setToolTip(full)
 
     def set_chosen(self, chosen: bool) -> None:
         """Draw or remove the border, which is grey while the keyboard is elsewhere."""
@@ -258,9 +268,9 @@ class Lane(QFrame):
             self._shape_buttons(*shape)
             if self._actions.sizeHint().width() <= wide:
                 break
-        self._undo.show_keys(wide >= theme.wide(_ROOM_FOR_UNDO_KEYS))
         worded = wide >= theme.wide(_ROOM_FOR_UNDO)
         self._undo.set_words("Undo" if worded else "↶", name="Undo")
+        self._since_figures.invalidate()  # they are to fit the new width at once
         if self._seat is not None:
             self._since_figures.invalidate()  # they must fit at once
             self.show_seat(*self._seat)
@@ -311,14 +321,16 @@ class Lane(QFrame):
         self._shown = (candidate, len(seat.text))
 
     def _show_footer(self, seat: Seat) -> None:
-        if seat.verdict in VERDICTS:
-            sign, word = VERDICTS[seat.verdict]
-            theme.set_role(self._verdict_bar, f"{seat.verdict}-bar")
-            theme.set_role(self._verdict, seat.verdict if seat.verdict != "skipped" else "title")
-            caption = seat.caption or ""
-            self._verdict.setToolTip(caption)
+        verdict = seat.writing or seat.verdict
+        if verdict in VERDICTS:
+            sign, word = VERDICTS[verdict]
+            theme.set_role(self._verdict_bar, f"{verdict}-bar")
+            theme.set_role(self._verdict, verdict if verdict != "skipped" else "title")
+            caption = "being written …" if seat.writing else seat.caption or ""
+            self._verdict.setToolTip(_WRITING if seat.writing else caption)
             self._verdict.setAccessibleName(f"{word} {caption}".strip())
-            self._verdict.setText(self._fitting(f"{sign} {word}", caption))
+            shorter = [seat.cost.brief, seat.cost.share] if seat.cost and not seat.writing else []
+            self._verdict.setText(self._fitting(f"{sign} {word}", [caption, *shorter]))
             self._turn_footer(1)
         else:
             self._turn_footer(2 if seat.end == "crash" or seat.damage else 0)
@@ -333,22 +345,20 @@ class Lane(QFrame):
         if any(button.hasFocus() for button in buttons):
             self.text.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def _fitting(self, verdict: str, caption: str) -> str:
-        """Return verdict and caption, shortened to what fits; the tool tip has all of it."""
-        if not caption:
+    def _fitting(self, verdict: str, captions: Sequence[str]) -> str:
+        """Return the verdict with the longest caption that fits; the tool tip has all of it."""
+        if not captions[0]:
             return verdict
-        bare = caption.removeprefix("machine-written, ")
-        figure = bare.split(" (")[0]  # the one that matters, "7 tries"
         undo = self._undo.sizeHint().width() + 8 if not self._undo.isHidden() else 0
         room = QRect(0, 0, self.width() - 32 - undo, 1000)
         metrics = self._verdict.fontMetrics()
         high = self._footer.minimumHeight() - 2 * _BAR[self._low] - 1
-        for shorter in (caption, bare, figure):
-            text = f"{verdict} — {shorter}"
+        for caption in captions:
+            text = f"{verdict} — {caption}"
             needed = metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, text)
             if needed.height() <= high and needed.width() <= room.width():
                 return text
-        short = f"{verdict.split()[0]} {figure}"
+        short = f"{verdict.split()[0]} {captions[-1]}"  # the figure that matters, "7 tries"
         return metrics.elidedText(short, Qt.TextElideMode.ElideRight, room.width())
 
     def _make_actions(self) -> QFrame:
@@ -377,7 +387,7 @@ class Lane(QFrame):
         self._verdict = _label("kept")
         self._verdict.setWordWrap(True)
         self._undo = KeyButton("Undo", ["Ctrl", "Z"], "quiet")
-        self._undo.clicked.connect(self.undo_asked)
+        self._undo.clicked.connect(lambda: self.undo_asked.emit(self.number))
         self._verdict_bar = QFrame()
         self._verdict_bar.setProperty("role", "kept-bar")
         row = QHBoxLayout(self._verdict_bar)

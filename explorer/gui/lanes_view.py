@@ -42,7 +42,7 @@ class LanesView(QStackedWidget):
 
     verdict_asked = Signal(int, str)
     """(lane, verdict)"""
-    undo_asked = Signal()
+    undo_asked = Signal(int)
     lane_chosen = Signal(int)
     reshaped = Signal()
     """Its size or the number of lanes may be another."""

@@ -1,6 +1,6 @@
 """The ledger of the hunt, always in sight: counts, caption, keep rate, and what happens next.
 
-It repeats what ``library.statistics`` counted, in the order in which a person asks: how many
+It repeats what ``library.counting`` counted, in the order in which a person asks: how many
 tries, what became of them, what is still running, how often a keeper may be expected. The keep
 rate is a bar from the low to the high end of its interval; a point is drawn only where an
 unbiased estimate exists.
@@ -27,16 +27,22 @@ from PySide6.QtWidgets import (
 from explorer.gui import theme
 from explorer.gui.elided import Elided
 from explorer.gui.guard import guarded
-from explorer.gui.wording import number_of
-from explorer.library.statistics import Counts, Interval
+from explorer.gui.wording import cost_so_far, number_of
+from explorer.library.counting import Cost, Counts
+from explorer.library.statistics import KeepRate
 
 CLAIM = 0.5
 """The announcement of 2019: "reasonable samples about 50 % of the time" for familiar topics."""
 
 _MARGIN, _APART, _SPACING = 16, 14, 12
-_SPOKEN = {"crashed": "lost to a crash", "everywhere": "tries on this prompt over all hunts"}
-_LONG_RATE = "0.42–52 %, inverse binomial"
-_LONG_CAPTION = "machine-written, 12 tries (11 rejected; 2 skipped, 3 unread)"
+_SPOKEN = {
+    "passed_over": "passed over",
+    "lost": "lost to a crash",
+    "everywhere": "tries in all hunts on this prompt",
+}
+_LONG_RATE = "12 of 48 kept; 0.42 to 52 %"
+_LONG_KIND = "approximate: stopping rule mixed"
+_LONG_CAPTION = "machine-written, 12 tries (8 rejected; 1 skipped; 2 passed over)"
 """What needs most room of what is commonly said; it is kept free, so that nothing jumps."""
 
 _FIGURES = (
@@ -44,14 +50,22 @@ _FIGURES = (
     ("kept", "kept", "kept"),
     ("rejected", "rejected", "rejected"),
     ("skipped", "skipped", ""),
-    ("unread", "unread", ""),
+    ("passed_over", "passed over", ""),
+    ("unjudged", "unjudged", ""),
     ("streaming", "streaming", "muted"),
-    ("crashed", "lost", "muted"),
-    ("everywhere", "this prompt", "muted"),
+    ("lost", "lost", "muted"),
+    ("everywhere", "all hunts on this prompt", "muted"),
 )
 
 
-_SHORT = {"rejected": "rej.", "skipped": "skip.", "streaming": "live", "everywhere": "prompt"}
+_SHORT = {
+    "rejected": "rej.",
+    "skipped": "skip.",
+    "passed_over": "passed",
+    "unjudged": "unj.",
+    "streaming": "live",
+    "everywhere": "all hunts",
+}
 """Words for a strip that is too narrow for the whole ones; a screen reader has those anyway."""
 
 
@@ -62,14 +76,14 @@ class IntervalBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         """Make a bar without an interval."""
         super().__init__(parent)
-        self._interval: Interval | None = None
+        self._interval: KeepRate | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Keep rate: nothing judged yet")
 
-    def show_interval(self, interval: Interval | None) -> None:
+    def show_interval(self, interval: KeepRate | None) -> None:
         """Draw ``interval``; None or one without a judged try leaves the bare scale."""
         self._interval = interval if interval and interval.judged else None
-        words = interval.rate_words if interval else "nothing judged yet"
+        words = _rate(interval) if self._interval and interval else "nothing judged yet"
         self.setAccessibleName(f"Keep rate: {words}; the dashed line is at 50 per cent")
         self.update()
 
@@ -125,7 +139,8 @@ class LedgerStrip(QFrame):
         self._words: dict[str, QLabel] = {}
         self.bar = IntervalBar()
         self.bar.setToolTip(
-            "Keep rate: kept / judged, with its 95 % interval.\n"
+            "Keep rate: kept of all that were chosen among (kept, rejected and passed over), with"
+            " its 95 % interval.\n"
             "The dashed line marks 50 %, what the announcement of 2019 claimed for familiar topics."
         )
         self.rate, self.kind = Elided(), Elided()
@@ -138,7 +153,8 @@ class LedgerStrip(QFrame):
             self._figure(name, word, tone)
         self._place_figures(1)
         self._rate.setSpacing(_SPACING)
-        self._rate.addWidget(_pair(_muted("keep"), _muted("rate")))
+        self._rate_words = _pair(_muted("keep"), _muted("rate"))
+        self._rate.addWidget(self._rate_words)
         self._rate.addWidget(self.bar, 1)
         self._rate_place = _pair(self.rate, self.kind)
         self._rate.addWidget(self._rate_place)
@@ -184,13 +200,16 @@ class LedgerStrip(QFrame):
         column.addWidget(self._brief)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(1)  # the strip fits itself into whatever the lanes have
-        self.show_ledger(Counts(), None, "", 0)
+        self.show_ledger(Counts(), None, None, 0)
         self.show_policy(until_keep=True, hold=True)
 
     def show_ledger(
-        self, counts: Counts, interval: Interval | None, caption: str, prompt_tries: int
+        self, counts: Counts, rate: KeepRate | None, cost: Cost | None, prompt_tries: int
     ) -> None:
-        """Show the counts of the hunt; ``prompt_tries`` are those on this prompt over all hunts."""
+        """Show the counts of the hunt; ``prompt_tries`` are those on this prompt over all hunts.
+
+        ``cost`` is that of the try that was kept last.
+        """
         figures = {
             name: prompt_tries if name == "everywhere" else getattr(counts, name)
             for name in self.figures
@@ -199,19 +218,21 @@ class LedgerStrip(QFrame):
             number = figures[name]
             label.setText(f"{number:,}".replace(",", "\u2009"))
             label.setAccessibleName(f"{number} {_SPOKEN.get(name, name)}")
-        self._columns["crashed"].setVisible(counts.crashed > 0)
+        self._columns["lost"].setVisible(counts.lost > 0)
         self._columns["everywhere"].setToolTip(f"{prompt_tries} {_SPOKEN['everywhere']}")
-        self.bar.show_interval(interval)
-        judged = interval if interval is not None and interval.judged else None
+        self.bar.show_interval(rate)
+        judged = rate if rate is not None and rate.judged else None
         self.rate.setText(_rate(judged) if judged else "nothing")
-        self.kind.setText(_why(judged) if judged else "judged yet")
+        self.kind.setText(judged.kind_words if judged else "judged yet")
         if judged:
-            self.kind.setToolTip(f"{_why(judged)}\nA keeper takes {judged.expected_words}.")
-        self.caption.setText(caption or "no tries yet")
-        self.all_tries.setVisible(counts.tries + counts.crashed > 0)
+            self.rate.setToolTip(_about(judged))
+            self.kind.setToolTip(_about(judged))
+        caption = cost_so_far(cost, counts) or "no tries yet"
+        self.caption.setText(caption)
+        self.all_tries.setVisible(counts.tries > 0)
         self.tally.setText("  ·  ".join(_tally(figures)))
         self.tally.setToolTip(f"{self.tally.text()}\n{self.policy.text()}")
-        bare = caption.removeprefix("machine-written, ") or "no tries yet"
+        bare = cost.brief if cost is not None else caption
         self.verdict.setText(f"{bare}  ·  keep rate {_rate(judged)}" if judged else bare)
         self._fit()
 
@@ -244,8 +265,9 @@ class LedgerStrip(QFrame):
         metrics = self.rate.fontMetrics()
         self._fit_figures(room)
         # Of its place: a label remembers a width that it had to be once.
-        beside = self._rate.minimumSize().width() - self._rate_place.minimumSizeHint().width()
-        longest = metrics.horizontalAdvance(_LONG_RATE) + 2
+        words, bar = self._rate_words.minimumSizeHint(), self.bar.minimumSizeHint()
+        beside = words.width() + bar.width() + 2 * _SPACING
+        longest = max(map(metrics.horizontalAdvance, (_LONG_RATE, _LONG_KIND))) + 2
         self._rate_place.setMinimumWidth(max(0, min(longest, room - beside)))
         counts = self._figures.minimumSize().width() + self._rate.minimumSize().width()
         said = sum(map(metrics.horizontalAdvance, (_LONG_CAPTION, _policy(False, False))))
@@ -324,13 +346,16 @@ def _grid_width(widths: Sequence[int], spacing: int, rows: int) -> int:
     return _row_width([max(widths[column::across]) for column in range(across)], spacing)
 
 
-def _rate(interval: Interval) -> str:
-    kind = "Wilson" if interval.kind == "wilson" else interval.kind
-    return f"{interval.rate_words}, {kind}"
+def _rate(rate: KeepRate) -> str:
+    return f"{rate.share_words}; {rate.interval_words}"
 
 
-def _why(interval: Interval) -> str:
-    return interval.note or f"of {interval.judged} judged"
+def _about(rate: KeepRate) -> str:
+    """Say what the interval is called and what it means."""
+    return (
+        f"{rate.share_words}, {rate.kind_words}.\n95 % interval {rate.interval_words}:"
+        f" {rate.method}.\nA keeper takes {rate.expected_words}."
+    )
 
 
 def _muted(text: str) -> QLabel:

@@ -169,6 +169,7 @@ class MainWindow(QMainWindow):
         controller.counts_changed.connect(self._show_undo)
         controller.running_changed.connect(self._on_running)
         controller.hunt_changed.connect(self._on_hunt_changed)
+        controller.collection_changed.connect(self._show_history)
         self.explore.strip.all_tries_asked.connect(self._show_tries)
         self.explore.recipe.policy_changed.connect(self._show_policy)
         self.explore.recipe.lanes_changed.connect(self._on_lanes)
@@ -178,6 +179,8 @@ class MainWindow(QMainWindow):
         self.panel.export_requested.connect(self._on_export_requested)
         self.panel.collection_changed.connect(self._on_collection_changed)
         self.panel.message.connect(self.status.say)
+        self.panel.changed.connect(controller.refresh)
+        self.panel.undo_asked.connect(controller.undo)
         self.history.reopen.connect(self._on_reopen)
         self.history.deleted.connect(self._on_deleted)
         self.history.message.connect(self.status.say)
@@ -246,7 +249,8 @@ class MainWindow(QMainWindow):
         command = command_for(event)
         here = self.pages.currentIndex() == EXPLORE
         letter = not event.modifiers() & Qt.KeyboardModifier.ControlModifier
-        here = here or copies(event) is not None
+        everywhere = command in ("undo", "redo") and not letter
+        here = here or everywhere or copies(event) is not None
         if command is None or not here or (letter and is_editing(self.focusWidget())):
             super().keyPressEvent(event)
         elif not event.isAutoRepeat() or command in ("left", "right", "up", "down"):

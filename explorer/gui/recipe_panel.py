@@ -64,7 +64,7 @@ _AFTER_KEEP = (
 )
 _UNJUDGED = (
     ("hold their lane", True, "A finished try stays in its lane until you judge it"),
-    ("make room", False, "The next try takes the lane of a finished one, which counts as unread"),
+    ("make room", False, "The next try takes the lane of a finished one, which stays unjudged"),
 )
 
 

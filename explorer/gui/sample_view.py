@@ -40,7 +40,7 @@ from explorer.gui.lane_text import lead_in
 from explorer.gui.measure import window_size
 from explorer.gui.reading_text import ReadingText
 from explorer.gui.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour, set_role
-from explorer.gui.wording import ENDINGS, local_time, number_of
+from explorer.gui.wording import ending, local_time, number_of
 from explorer.library.samples import DamagedSample, Sample, Samples
 from explorer.library.search import Needle
 
@@ -238,11 +238,12 @@ class SampleView(QDialog):
         hunt, attempt = sample.hunt, sample.attempt
         recipe = hunt.recipe
         how = "fixed" if hunt.seed_fixed else "drawn"
-        ended = ENDINGS[attempt.end.reason] if attempt.end else "still streaming"
+        end = attempt.end
+        ended = ending(end.reason, end.cut) if end else "still streaming"
         facts = (
             ("Recipe", f"{recipe.describe()}, {number_of(recipe.max_tokens, 'token')} at most"),
             ("Model", f"{hunt.model.name}, {hunt.model.build}"),
-            ("Seed", f"{hunt.seed} ({how}), try #{attempt.index} of its hunt"),
+            ("Seed", f"{hunt.seed} ({how}), try {attempt.index + 1} of its hunt"),
             (FINGERPRINT, hunt.model.fingerprint[:16]),
             ("Length", f"{number_of(len(sample.tokens), 'token')}; {ended}"),
             ("Device", attempt.device),
@@ -320,6 +321,7 @@ class SampleView(QDialog):
             self._panel.message.emit(str(error))
             return
         self._panel.refresh()
+        self._panel.changed.emit()
 
 
 def _prompt_of(sample: Sample | DamagedSample) -> str:

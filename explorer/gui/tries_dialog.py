@@ -1,4 +1,4 @@
-"""Every try of the hunt on the screen, newest first: rejected and unread ones too.
+"""Every try of the hunt on the screen, newest first: rejected and unjudged ones too.
 
 Lanes are few and tries are many. Enter on a row shows that try in the chosen lane, where it can be
 read in full and judged like any other.
@@ -18,8 +18,9 @@ from explorer.gui.card_model import Card, CardModel
 from explorer.gui.clipboard import copy
 from explorer.gui.controls import label
 from explorer.gui.excerpt import leading_to, one_line
-from explorer.gui.lane import ENDS, VERDICTS
+from explorer.gui.lane import VERDICTS
 from explorer.gui.measure import window_size
+from explorer.gui.wording import ending
 from explorer.library.search import Needle
 from explorer.seats import Seat
 from explorer.showing import Showing
@@ -98,7 +99,9 @@ class TriesDialog(QDialog):
 
 
 def _card(seat: Seat, prompt: str) -> Card:
-    sign, word = VERDICTS.get(seat.verdict or "", ("", "unread"))
+    sign, word = VERDICTS.get(seat.verdict or "", ("", "unjudged"))
+    if seat.passed_over:
+        word = "passed over"
     if seat.state == "streaming":
         word = "streaming"
     elif seat.end == "crash":
@@ -106,12 +109,12 @@ def _card(seat: Seat, prompt: str) -> Card:
     if seat.damage:
         sign, word = "", "damaged"
     tokens = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
-    rest = (seat.caption or "", tokens, ENDS.get(seat.end or "", ""))
+    rest = (seat.caption or "", tokens, ending(seat.end, seat.cut, brief=True))
     return Card(
         words=f"This try is damaged: {seat.damage}."
         if seat.damage
         else one_line(seat.text) or "(no text)",
-        lead=" ".join(filter(None, (f"#{seat.index}", sign, word.lower()))),
+        lead=" ".join(filter(None, (f"try {seat.number}", sign, word.lower()))),
         rest=" · ".join(filter(None, rest)),
         tone="caution" if seat.damage else _TONES.get(seat.verdict or "", "text"),
         before="" if seat.damage else leading_to(prompt, seat.text or " "),

@@ -1,4 +1,4 @@
-"""Named sets of samples. Deleting one hides it with its samples; restoring brings both back."""
+"""Named sets of samples. Deleting one hides it with its samples; undo brings both back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from explorer.errors import InputError
+from explorer.library.actions import Actions
 from explorer.library.database import Database, clean, utc_now
 
 FIRST_NAME: Final = "Kept samples"
@@ -25,12 +26,13 @@ class Collection:
 
 
 class Collections:
-    """Create, rename, delete and restore collections. Names are unique among those that exist."""
+    """Create, rename and delete collections. Names are unique among those that exist."""
 
     def __init__(self, database: Database, now: Callable[[], str] = utc_now) -> None:
         """Work on ``database``; ``now`` gives the times that are written."""
         self._database = database
         self._now = now
+        self._actions = Actions(database, now)
 
     def list(self) -> Sequence[Collection]:
         """Return the collections, oldest first."""
@@ -53,7 +55,11 @@ class Collections:
         """Return the oldest collection; where all were deleted, make a new one."""
         for row in self._rows("ORDER BY id LIMIT 1"):
             return self._with_count(*row)
-        return self.create(FIRST_NAME)
+        created = self._now()  # nobody did this, so nobody undoes it
+        new = self._database.execute(
+            "INSERT INTO collections (name, created_at) VALUES (?, ?)", (FIRST_NAME, created)
+        )
+        return Collection(new, FIRST_NAME, created, 0)
 
     def create(self, name: str) -> Collection:
         """Add an empty collection. Raises :class:`InputError` for a name that cannot be used."""
@@ -63,16 +69,15 @@ class Collections:
             new = self._database.execute(
                 "INSERT INTO collections (name, created_at) VALUES (?, ?)", (name, created)
             )
+            self._actions.created(self._actions.begin("collection_created"), new, name)
         return Collection(new, name, created, 0)
 
     def rename(self, collection_id: int, name: str) -> None:
         """Give a collection another name; :class:`InputError` for one that cannot be used."""
         with self._database.transaction():
             if self.get(collection_id).name != clean(name).strip():
-                self._database.execute(
-                    "UPDATE collections SET name = ? WHERE id = ?",
-                    (self._free(name), collection_id),
-                )
+                action = self._actions.begin("collection_renamed")
+                self._actions.rename(action, collection_id, self._free(name))
 
     def problem(self, name: str, of: int | None = None) -> str:
         """Return why a collection, ``of`` for the one that has it now, cannot have a name.
@@ -88,27 +93,17 @@ class Collections:
         return ""
 
     def delete(self, collection_id: int) -> None:
-        """Hide a collection and its samples until it is restored; tries and verdicts stand."""
-        self._database.execute(
-            "UPDATE collections SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL",
-            (self._now(), collection_id),
-        )
-
-    def restore(self, collection_id: int) -> Collection:
-        """Bring a deleted collection back, as ``name (2)`` where its name was taken meanwhile."""
+        """Take a collection and its samples away until that is undone; tries and verdicts stand."""
         with self._database.transaction():
-            row = self._database.row("SELECT * FROM collections WHERE id = ?", (collection_id,))
-            if row is not None and row["deleted_at"] is not None:
-                taken = {other[1] for other in self._rows("")}
-                name, number = row["name"], 1
-                while name in taken:
-                    number += 1
-                    name = f"{row['name']} ({number})"
-                self._database.execute(
-                    "UPDATE collections SET deleted_at = NULL, name = ? WHERE id = ?",
-                    (name, collection_id),
-                )
-            return self.get(collection_id)
+            if not self._rows("AND id = ?", collection_id):
+                return
+            action = self._actions.begin("collection_deleted")
+            inside = self._database.rows(
+                "SELECT try_id FROM samples WHERE collection_id = ? AND removed_at IS NULL",
+                (collection_id,),
+            )
+            self._actions.place(action, [row[0] for row in inside], None)
+            self._actions.rename(action, collection_id, None)
 
     def _free(self, name: str) -> str:
         """Return the name as it is stored, if a collection may have it."""

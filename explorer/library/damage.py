@@ -97,10 +97,14 @@ class Fields:
         return instead
 
 
-def require_types(row: Row, allowed: Iterable[tuple[type, ...]], what: str) -> None:
-    """Raise :class:`LibraryDamagedError` unless each value is of a type allowed in its place."""
+def require_types(row: Row, allowed: Iterable[tuple[type, ...]], what: str) -> Row:
+    """Return the row if each value is of a type allowed in its place.
+
+    Raises :class:`LibraryDamagedError` where one is not.
+    """
     for value, types in zip(row, allowed, strict=True):
         if type(value) not in types:
             raise LibraryDamagedError(
                 f"{what} in the library cannot be counted, because a value of it is damaged."
             )
+    return row

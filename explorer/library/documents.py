@@ -39,8 +39,9 @@ _MARKUP: Final = re.compile(
 )
 _EXPLANATION: Final = (
     "The completions were written by a language model, the prompts by a person. “Tries” says how"
-    " many completions were read, and all but one rejected, to find the one that is shown. Signs"
-    " that cannot be seen stand here by name, as [U+202E]."
+    " many completions had been shown when one was chosen among them, itself included; those passed"
+    " over were shown and got no verdict. Signs that cannot be seen stand here by name, as"
+    " [U+202E]."
 )
 
 
@@ -50,10 +51,10 @@ def visible(text: str) -> str:
 
 
 def markdown_document(
-    samples: Iterable[Sample], name: str, count: int, exported_at: str
+    samples: Iterable[Sample], name: str, count: int, exported_at: str, deleted_tries: int = 0
 ) -> Iterator[str]:
     """Yield ``count`` samples of the collection called ``name`` as CommonMark, piece by piece."""
-    yield f"# {_inline(name)}\n\n{_summary(count, exported_at)}. {_EXPLANATION}\n"
+    yield f"# {_inline(name)}\n\n{_summary(count, exported_at, deleted_tries)}. {_EXPLANATION}\n"
     for number, sample in enumerate(samples, start=1):
         yield f"\n## Sample {number}\n"
         if sample.hunt.prompt_text:
@@ -67,7 +68,7 @@ def markdown_document(
 
 
 def html_document(
-    samples: Iterable[Sample], name: str, count: int, exported_at: str
+    samples: Iterable[Sample], name: str, count: int, exported_at: str, deleted_tries: int = 0
 ) -> Iterator[str]:
     """Yield ``count`` samples of the collection called ``name`` as one self-contained page."""
     title = _escaped(name)
@@ -79,7 +80,8 @@ def html_document(
         '<meta http-equiv="Content-Security-Policy"'
         " content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{title}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n<header>\n"
-        f'<h1 dir="auto">{title}</h1>\n<p class="summary">{_summary(count, exported_at)}</p>\n'
+        f'<h1 dir="auto">{title}</h1>\n'
+        f'<p class="summary">{_summary(count, exported_at, deleted_tries)}</p>\n'
         f"<p>{_EXPLANATION}</p>\n</header>\n<main>\n"
     )
     for number, sample in enumerate(samples, start=1):
@@ -101,9 +103,13 @@ def html_document(
     yield "</main>\n</body>\n</html>\n"
 
 
-def _summary(count: int, exported_at: str) -> str:
+def _summary(count: int, exported_at: str, deleted_tries: int) -> str:
     samples = "1 sample" if count == 1 else f"{count} samples"
-    return f"{samples}, exported by Sample Explorer on {exported_at[:10]}"
+    words = f"{samples}, exported by Sample Explorer on {exported_at[:10]}"
+    if deleted_tries:
+        deleted = "1 other try" if deleted_tries == 1 else f"{deleted_tries} other tries"
+        words += f"; {deleted} of the same library had been deleted"
+    return words
 
 
 def _facts(sample: Sample) -> list[tuple[str, str]]:
@@ -111,11 +117,18 @@ def _facts(sample: Sample) -> list[tuple[str, str]]:
     hunt, attempt = sample.hunt, sample.attempt
     tokens = len(sample.tokens)
     reason = attempt.end.reason.replace("_", " ") if attempt.end else "unknown"
+    if attempt.end and attempt.end.reason == "stopped" and attempt.end.cut:
+        reason = "stopped by keeping"
     return [
         (
             "Settings",
             f"{hunt.recipe.describe()} · at most {hunt.recipe.max_tokens} tokens"
-            f" · seed {hunt.seed} · index {attempt.index}",
+            f" · seed {hunt.seed}{' (fixed)' if hunt.seed_fixed else ''} · index {attempt.index}",
+        ),
+        (
+            "On this prompt",
+            f"{sample.prompt_tries} {'try' if sample.prompt_tries == 1 else 'tries'} over all hunts"
+            f" · {sample.prompt_kept} kept",
         ),
         ("Model", f"{hunt.model.name} · {hunt.model.build} · {hunt.model.fingerprint}"),
         ("Length", f"{tokens} {'token' if tokens == 1 else 'tokens'} · ended by: {reason}"),

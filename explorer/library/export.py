@@ -123,6 +123,8 @@ class _Reading:
         self._samples, self._ids, self._progress = samples, ids[::-1], progress
         self.given = 0
         """How many were given by now."""
+        self.deleted_tries = samples.deleted_tries()
+        """Of the whole library."""
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield them, once."""
@@ -145,13 +147,16 @@ class _Reading:
 def _pieces(reading: _Reading, name: str, form: Format, exported_at: str) -> Iterator[str]:
     if form == "jsonl":
         for number, sample in enumerate(reading):
-            yield json.dumps(record(sample, number, name, exported_at)) + "\n"
+            values = record(sample, number, name, exported_at, reading.deleted_tries)
+            yield json.dumps(values) + "\n"
     else:
         document = markdown_document if form == "markdown" else html_document
-        yield from document(reading, name, reading.whole(), exported_at)
+        yield from document(reading, name, reading.whole(), exported_at, reading.deleted_tries)
 
 
-def record(sample: Sample, number: int, collection: str, exported_at: str) -> dict[str, Any]:
+def record(
+    sample: Sample, number: int, collection: str, exported_at: str, deleted_tries: int
+) -> dict[str, Any]:
     """Return the JSON object of one sample; ``number`` counts from 0 within the file (RULES 14).
 
     The first four fields are those of gpt-2-output-dataset, in its order. ``ended`` is whether
@@ -169,11 +174,18 @@ def record(sample: Sample, number: int, collection: str, exported_at: str) -> di
         "machine_written": True,
         "prompt": hunt.prompt_text,
         "tries": cost.tries,
+        "kept": cost.kept,
         "rejected": cost.rejected,
         "skipped": cost.skipped,
-        "unread": cost.unread,
+        "passed_over": cost.passed_over,
+        "lost": cost.lost,
         "caption": sample.caption,
-        "steered": cost.steered,
+        "seed_fixed": hunt.seed_fixed,
+        "steered_at": cost.steered_at,
+        "plain_tries": cost.plain_tries,
+        "prompt_tries": sample.prompt_tries,
+        "prompt_kept": sample.prompt_kept,
+        "deleted_tries": deleted_tries,
         "seed": hunt.seed,
         "index": attempt.index,
         "prompt_tokens": list(hunt.prompt_ids),

@@ -13,10 +13,10 @@ from typing import Final
 from explorer.errors import LibraryDamagedError, LibraryError
 from explorer.library.backups import bytes_of_copies
 from explorer.library.connection import COMMAND_SECONDS
+from explorer.library.counting import Counts
 from explorer.library.database import Database, clean, utc_now
 from explorer.library.ledger import Ledger
 from explorer.library.records import Hunt
-from explorer.library.statistics import Counts
 from explorer.library.tallies import Tallies
 
 QUICK_BYTES: Final = 8_000_000
@@ -90,7 +90,7 @@ class History:
     def _summary(self, hunt_id: int, last_used: object) -> HuntSummary:
         hunt, counts, uncounted = self._ledger.hunt(hunt_id), Counts(), False
         try:
-            counts = self._tallies.counts(hunt_id)
+            counts = self._tallies.figures(hunt_id).counts
         except LibraryDamagedError:
             uncounted = True
         used = last_used if isinstance(last_used, str) else ""
@@ -137,8 +137,9 @@ class History:
                     kept=_whole(row["kept"]),
                     rejected=_whole(row["rejected"]),
                     skipped=_whole(row["skipped"]),
-                    unread=_whole(row["unread"]),
-                    crashed=_whole(row["crashed"]),
+                    passed_over=_whole(row["passed_over"]),
+                    unjudged=_whole(row["unjudged"]),
+                    lost=_whole(row["lost"]),
                 ),
             )
             for row in self._database.rows(
@@ -172,8 +173,8 @@ class History:
         tombstone = Tombstone(hunt_id, recipe, begun, self._now(), counts)
         database.execute(
             "INSERT INTO tombstones (hunt_id, model_id, recipe, created_at, deleted_at,"
-            " tries, kept, rejected, skipped, unread, crashed)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " tries, kept, rejected, skipped, passed_over, unjudged, lost)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 hunt_id,
                 row["model_id"],
@@ -184,15 +185,25 @@ class History:
                 counts.kept,
                 counts.rejected,
                 counts.skipped,
-                counts.unread,
-                counts.crashed,
+                counts.passed_over,
+                counts.unjudged,
+                counts.lost,
             ),
         )
-        for table in ("samples", "verdicts", "completions", "ends"):
+        actions = {
+            row[0]
+            for table in ("verdicts", "placements", "annotations")
+            for row in database.rows(
+                f"SELECT action FROM {table} JOIN tries ON tries.id = try_id WHERE hunt_id = ?",
+                (hunt_id,),
+            )
+        }
+        for table in ("samples", "annotations", "placements", "verdicts", "completions", "ends"):
             database.execute(
                 f"DELETE FROM {table} WHERE try_id IN (SELECT id FROM tries WHERE hunt_id = ?)",
                 (hunt_id,),
             )
+        self._ledger.actions.forget(actions)
         for table in ("policies", "tries"):
             database.execute(f"DELETE FROM {table} WHERE hunt_id = ?", (hunt_id,))
         database.execute("DELETE FROM hunts WHERE id = ?", (hunt_id,))

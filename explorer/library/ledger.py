@@ -1,7 +1,7 @@
 """Tries and verdicts: the record that makes a count honest.
 
-Everything here only adds rows (RULES 3-7); what stands, what is unread and how many tries a keep
-took are derived from them by :mod:`explorer.library.statistics`. Every method is one transaction,
+Everything here only adds rows (RULES 3-7); what stands, what is unjudged and how many tries a keep
+took are derived from them by :mod:`explorer.library.counting`. Every method is one transaction,
 or joins the caller's: several ends and a verdict written inside ``with ledger.transaction():`` are
 on disk together or not at all.
 
@@ -14,12 +14,16 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from explorer.errors import LibraryDamagedError, LibraryError, RecipeError
-from explorer.library.damage import UNREADABLE
+from explorer.library.actions import VERDICT_COLUMNS, Actions, Reversal
+from explorer.library.counting import Figures, Removal, ShownTry, figures
+from explorer.library.damage import UNREADABLE, require_types
 from explorer.library.database import Database, clean, utc_now
+from explorer.library.families import family
 from explorer.library.records import (
     HUNT_COLUMNS,
     SEED_LIMIT,
@@ -40,7 +44,6 @@ from explorer.library.records import (
     unreadable_hunt,
     verdict_from_row,
 )
-from explorer.library.statistics import next_redo, next_undo
 from explorer.recipe import Recipe
 
 __all__ = [
@@ -57,6 +60,12 @@ __all__ = [
 ]
 
 
+_ON_PROMPT = (
+    "prompts JOIN hunts ON prompt_id = prompts.id JOIN tries ON hunt_id = hunts.id"
+    " WHERE text_sha256 IN (SELECT text_sha256 FROM prompts WHERE ids_sha256 = ?)"
+)
+
+
 class Ledger:
     """Writes tries, ends, verdicts and policies of one library, and reads them back."""
 
@@ -64,6 +73,8 @@ class Ledger:
         """Work on ``database``; ``now`` gives the times that are written."""
         self._database = database
         self._now = now
+        self.actions = Actions(database, now)
+        """What was done, and how it is reversed."""
 
     @property
     def reason(self) -> str:
@@ -158,14 +169,23 @@ class Ledger:
         The same text in the ids of another model's vocabulary is the same prompt to the person who
         wrote it.
         """
-        count: int = self._database.value(
-            "SELECT count(*) FROM prompts JOIN hunts ON prompt_id = prompts.id"
-            " JOIN tries ON hunt_id = hunts.id"
-            " WHERE steered_from_try IS NULL"
-            " AND text_sha256 IN (SELECT text_sha256 FROM prompts WHERE ids_sha256 = ?)",
-            (_sha256(pack_ids(prompt_ids)),),
+        return int(
+            self._database.value(
+                f"SELECT count(*) FROM {_ON_PROMPT} AND steered_from_try IS NULL",
+                (_sha256(pack_ids(prompt_ids)),),
+            )
         )
-        return count
+
+    def kept_on_prompt(self, prompt_ids: Sequence[int]) -> int:
+        """Count those of them that are kept."""
+        return int(
+            self._database.value(
+                f"SELECT count(*) FROM {_ON_PROMPT} AND steered_from_try IS NULL"
+                " AND EXISTS (SELECT 1 FROM standing"
+                " WHERE try_id = tries.id AND standing.verdict = 'kept')",
+                (_sha256(pack_ids(prompt_ids)),),
+            )
+        )
 
     def policies(self, hunt_id: int) -> list[Policy]:
         """Return how refill was switched during the hunt, oldest first."""
@@ -215,13 +235,15 @@ class Ledger:
                 (hunt_id, index, lane, device, _json(versions), self._now()),
             )
 
-    def end_try(self, try_id: int, end: TryEnd) -> None:
-        """Record what there was of a try when it ended; once."""
+    def end_try(self, try_id: int, end: TryEnd, action: int | None = None) -> None:
+        """Record what there was of a try when it ended; once. ``action`` is the verdict's, if that
+        ended it.
+        """
         with self.transaction():
             self._database.execute(
-                "INSERT INTO ends (try_id, reason, seconds, ended_at, tokens)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (try_id, end.reason, end.seconds, self._now(), len(end.ids)),
+                "INSERT INTO ends (try_id, reason, seconds, ended_at, tokens, action)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (try_id, end.reason, end.seconds, self._now(), len(end.ids), action),
             )
             self._database.execute(
                 "INSERT INTO completions (try_id, text, ids, logprobs) VALUES (?, ?, ?, ?)",
@@ -275,15 +297,12 @@ class Ledger:
     ) -> int:
         """Write one key press down: (try id, verdict) pairs and the ends of tries it cut short.
 
-        Kept tries go into ``collection`` if it is given. All tries must be of one hunt, because
-        undo works in one. Returns the number of the decision. Raises :class:`LibraryError` where
-        the collection is gone.
+        Kept tries go into ``collection`` if it is given. All tries must be of one hunt. Returns the
+        number of the action. Raises :class:`LibraryError` where the collection is gone.
         """
         if not verdicts:
             raise ValueError("a decision has at least one verdict")
         with self.transaction():
-            for try_id, end in (ends or {}).items():
-                self.end_try(try_id, end)
             hunts = self._database.value(
                 "SELECT count(DISTINCT hunt_id) FROM tries"
                 " WHERE id IN (SELECT value FROM json_each(?))",
@@ -291,85 +310,94 @@ class Ledger:
             )
             if hunts != 1:
                 raise ValueError("the tries of a decision are of one hunt")
-            rows = self._append((try_id, name, None, None) for try_id, name in verdicts)
-            if collection is not None:
-                self.collect([t for t, name in verdicts if name == "kept"], collection)
-        return rows[0].decision
+            action = self.actions.begin("decision")
+            for try_id, end in (ends or {}).items():
+                self.end_try(try_id, end, action)
+            self.actions.judge(action, ((try_id, name, None, None) for try_id, name in verdicts))
+            kept = [try_id for try_id, name in verdicts if name == "kept"]
+            if kept and collection is not None:
+                self.actions.place(action, kept, collection, anew=True)
+        return action
 
-    def undo(self, hunt_id: int) -> list[Verdict]:
-        """Reverse the newest standing decision of the hunt; return the new rows, or none."""
-        with self.transaction():
-            verdicts = self.verdicts(hunt_id)
-            decision = next_undo(verdicts)
-            return self._append(
-                (v.try_id, "undone", v.id, None) for v in verdicts if v.decision == decision
-            )
+    def take_back(self, try_id: int) -> list[Verdict]:
+        """Take the verdict of one try back, whatever else was decided with it; return the row.
 
-    def redo(self, hunt_id: int) -> list[Verdict]:
-        """Repeat the decision undone last unless a new one came since; return the new rows."""
+        What it had overruled stands again. A try without a verdict stays as it is.
+        """
         with self.transaction():
-            verdicts = self.verdicts(hunt_id)
-            decision = next_redo(verdicts)
-            return self._append(
-                (v.try_id, v.verdict, None, v.id) for v in verdicts if v.decision == decision
+            row: int | None = self._database.value(
+                "SELECT id FROM standing WHERE try_id = ?", (try_id,)
             )
+            if row is None:
+                return []
+            action = self.actions.begin("taken_back")
+            return self.actions.judge(action, [(try_id, "undone", row, None)])
+
+    def undo(self) -> Reversal | None:
+        """Reverse the newest action of the library that is not reversed, whatever it was."""
+        with self.transaction():
+            return self.actions.undo()
+
+    def redo(self) -> Reversal | None:
+        """Do again what was undone last, unless something was done since."""
+        with self.transaction():
+            return self.actions.redo()
 
     def verdicts(self, hunt_id: int) -> list[Verdict]:
         """Return every verdict row of the hunt, oldest first, undone ones and undoings too."""
         return [
             verdict_from_row(row)
             for row in self._database.rows(
-                "SELECT verdicts.* FROM tries JOIN verdicts ON try_id = tries.id"
+                f"SELECT {VERDICT_COLUMNS} FROM tries JOIN verdicts ON try_id = tries.id"
                 " WHERE hunt_id = ? ORDER BY verdicts.id",
                 (hunt_id,),
             )
         ]
 
-    def _append(
-        self, rows: Iterable[tuple[int, VerdictName, int | None, int | None]]
-    ) -> list[Verdict]:
-        """Add (try id, verdict, undoes, redoes) rows as one decision."""
-        last: int | None = self._database.value(
-            "SELECT decision FROM verdicts ORDER BY id DESC LIMIT 1"
-        )
-        decision, at = (last or 0) + 1, self._now()
+    # Counting
+
+    def removals(self, hunt_id: int) -> list[Removal]:
+        """Return when samples of the hunt were taken out of their collections."""
         return [
-            Verdict(
-                self._database.execute(
-                    "INSERT INTO verdicts (decision, try_id, verdict, undoes, redoes, at)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
-                    (decision, *row, at),
-                ),
-                decision,
-                *row,
-                at,
+            Removal(*require_types(row, ((int,), (int,), (int,)), "A removal"))
+            for row in self._database.rows(
+                "SELECT action, try_id, mark FROM tries JOIN placements ON try_id = tries.id"
+                " WHERE hunt_id = ? AND now IS NULL ORDER BY placements.id",
+                (hunt_id,),
             )
-            for row in rows
         ]
 
-    # Collections
+    def shown_tries(self, hunt_id: int) -> list[ShownTry]:
+        """Return the tries of the hunt, as far as counting goes."""
+        return [
+            ShownTry(*require_types(row, ((int,), (str, type(None))), "A try"))
+            for row in self._database.rows(
+                "SELECT id, reason FROM tries LEFT JOIN ends ON try_id = id WHERE hunt_id = ?",
+                (hunt_id,),
+            )
+        ]
 
-    def collect(self, try_ids: Sequence[int], collection: int) -> None:
-        """Put tries into a collection, also ones that were removed or lie in another.
+    def figures(self, hunt_id: int, live: Sequence[ShownTry] | None = None) -> Figures:
+        """Count one hunt; ``live`` are its tries where somebody knows them better than the rows.
 
-        Raises :class:`LibraryError` where the collection was deleted.
+        Of a steered hunt the spans run over its whole family, and the counts are its own.
         """
-        with self.transaction():
-            self.require_collection(collection)
-            for try_id in try_ids:
-                self._database.execute(
-                    "INSERT INTO samples (try_id, collection_id, added_at) VALUES (?, ?, ?)"
-                    " ON CONFLICT (try_id) DO UPDATE SET collection_id = excluded.collection_id,"
-                    " added_at = excluded.added_at, removed_at = NULL",
-                    (try_id, collection, self._now()),
-                )
-
-    def require_collection(self, collection: int) -> None:
-        """Raise :class:`LibraryError` unless the collection is there to take a sample."""
-        if not self._database.value(
-            "SELECT count(*) FROM collections WHERE id = ? AND deleted_at IS NULL", (collection,)
-        ):
-            raise LibraryError("That collection was deleted; choose another one and try again.")
+        kin = family(self._database, hunt_id)
+        own = self.shown_tries(hunt_id) if live is None else live
+        others = [other for other in kin.hunts if other != hunt_id]
+        found = figures(
+            [*own, *(each for other in others for each in self.shown_tries(other))],
+            [row for each in kin.hunts for row in self.verdicts(each)],
+            [row for each in kin.hunts for row in self.removals(each)],
+            [row.until_keep for each in kin.hunts for row in self.policies(each)],
+            own={each.try_id for each in own} if others else None,
+        )
+        if kin.plain is None:
+            return found
+        offset = self._database.value("SELECT steered_offset FROM hunts WHERE id = ?", (hunt_id,))
+        plain = len(self.shown_tries(kin.plain))
+        costs = {key: cost.steered(offset or 0, plain) for key, cost in found.costs.items()}
+        return replace(found, costs=costs)
 
     # What hunts share
 

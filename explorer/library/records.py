@@ -48,6 +48,8 @@ class Hunt:
     """Whether a person asked for a new hunt where an earlier one could have gone on."""
     steered_from_try: int | None = None
     """The try that this hunt branched from; None for a plain hunt (RULES 12)."""
+    steered_offset: int | None = None
+    """The token of that try at which it branched."""
     damage: str = ""
     """What of it could not be read, as ``its prompt is missing from the library``; empty where it
     is whole. What could not is empty, or a default, and nothing goes on with such a hunt."""
@@ -68,6 +70,8 @@ class TryEnd:
     logprobs: tuple[float, ...]
     """One a token, natural, at temperature 1 over the full drawable vocabulary; kept as float32."""
     seconds: float
+    cut: bool = False
+    """Whether a verdict ended it: what streamed when it was kept was stopped by keeping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +93,18 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One row of judgement; rows of one key press share ``decision``."""
+    """One row of judgement; rows of one key press share ``action``."""
 
     id: int
-    decision: int
+    action: int
     try_id: int
     verdict: VerdictName
     undoes: int | None
     """The row that an ``undone`` row reverses."""
     redoes: int | None
     """The undone row that this one repeats."""
+    mark: int
+    """The newest try of its hunt that had been shown when it was given (RULES 5)."""
     at: str
 
 
@@ -163,6 +169,7 @@ def try_from_row(row: Row) -> Try:
             text,
             read.packed("logprobs", "the list of its probabilities", unpack_logprobs),
             read.number("seconds", "its duration"),
+            row["action"] is not None,
         )
         if row["tokens"] != len(ids):
             read.blame("some of its tokens are missing from the library")
@@ -199,6 +206,7 @@ def hunt_from_row(row: Row) -> Hunt:
         created_at=read.text("created_at", "its beginning"),
         deliberate=bool(row["deliberate"]),
         steered_from_try=None if parent is None else read.whole("steered_from_try", "its parent"),
+        steered_offset=None if parent is None else read.whole("steered_offset", "its branch"),
         damage=read.damage,
     )
 
@@ -220,4 +228,4 @@ def unreadable_hunt(hunt_id: int) -> Hunt:
 
 
 _OPTIONAL: Final = (int, type(None))
-_VERDICT_TYPES: Final = ((int,), (int,), (int,), (str,), _OPTIONAL, _OPTIONAL, (str,))
+_VERDICT_TYPES: Final = ((int,), (int,), (int,), (str,), _OPTIONAL, _OPTIONAL, (int,), (str,))

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.errors import LibraryDamagedError, LibraryError
+from explorer.library.actions import Actions
 from explorer.library.connection import Row
+from explorer.library.counting import Cost
 from explorer.library.damage import UNREADABLE, Fields
-from explorer.library.database import Database, clean, utc_now
+from explorer.library.database import Database, utc_now
 from explorer.library.ledger import Ledger
 from explorer.library.records import Hunt, Try, try_from_row
-from explorer.library.statistics import Cost
 from explorer.library.tallies import Tallies
 
 
@@ -35,6 +36,10 @@ class Sample:
     note: str
     added_at: str
     kept_at: str
+    prompt_tries: int = 0
+    """Plain tries on this prompt over every hunt of the library."""
+    prompt_kept: int = 0
+    """Those of them that are kept."""
 
     @property
     def id(self) -> int:
@@ -99,7 +104,7 @@ class Samples:
         self._database = database
         self._ledger = Ledger(database)
         self._tallies = Tallies(database)
-        self._now = now
+        self._actions = Actions(database, now)
 
     @property
     def library(self) -> Path:
@@ -152,30 +157,57 @@ class Samples:
             raise LibraryError("That sample is not in a collection any more; refresh the list.")
         return found
 
+    def deleted_tries(self) -> int:
+        """Return how many tries of the library were deleted with their hunts (RULES 9)."""
+        return int(
+            self._database.value(
+                "SELECT coalesce(sum(kept + rejected + skipped + passed_over + unjudged + lost), 0)"
+                " FROM tombstones"
+            )
+        )
+
     def move(self, try_id: int, collection_id: int) -> None:
         """Put a sample into another collection; its place by time stays."""
         with self._database.transaction():
-            self._ledger.require_collection(collection_id)
-            self._database.execute(
-                "UPDATE samples SET collection_id = ? WHERE try_id = ?", (collection_id, try_id)
-            )
+            self._actions.require_collection(collection_id)
+            self._actions.place(self._actions.begin("move"), [try_id], collection_id)
 
     def remove(self, try_id: int) -> None:
-        """Take a sample out of its collection; its verdict stands, :meth:`restore` undoes it."""
-        self._database.execute(
-            "UPDATE samples SET removed_at = ? WHERE try_id = ? AND removed_at IS NULL",
-            (self._now(), try_id),
-        )
+        """Take a sample out of its collection; its verdict stands, :meth:`restore` brings it back.
+
+        One that is in none stays as it is.
+        """
+        with self._database.transaction():
+            if self._place(try_id):
+                self._actions.place(self._actions.begin("removal"), [try_id], None)
 
     def restore(self, try_id: int) -> None:
-        """Bring a removed sample back to where it was."""
-        self._database.execute("UPDATE samples SET removed_at = NULL WHERE try_id = ?", (try_id,))
+        """Bring a removed sample back to where it was; one that is there stays as it is."""
+        with self._database.transaction():
+            was = self._database.value(
+                "SELECT was FROM placements WHERE try_id = ? AND now IS NULL"
+                " ORDER BY id DESC LIMIT 1",
+                (try_id,),
+            )
+            if was is not None and self._place(try_id) is None:
+                self._actions.require_collection(was)
+                self._actions.place(self._actions.begin("restoring"), [try_id], was)
+
+    def newest_action(self) -> int | None:
+        """Return what undo would reverse next, whatever it was; None where there is nothing."""
+        return self._actions.next_undo()
 
     def set_note(self, try_id: int, note: str) -> None:
         """Replace what a person noted beside a sample."""
-        self._database.execute(
-            "UPDATE samples SET note = ? WHERE try_id = ?", (clean(note), try_id)
+        with self._database.transaction():
+            self._actions.annotate(self._actions.begin("note"), try_id, note)
+
+    def _place(self, try_id: int) -> int | None:
+        """Return the collection that a sample is in; None where it is in none."""
+        found: int | None = self._database.value(
+            "SELECT collection_id FROM samples WHERE try_id = ? AND removed_at IS NULL", (try_id,)
         )
+        return found
 
     def _read(self, try_ids: Sequence[int]) -> dict[int, Sample | DamagedSample]:
         found: dict[int, Sample | DamagedSample] = {}
@@ -215,7 +247,7 @@ class Samples:
             if hunt is None:
                 hunt = hunts[attempt.hunt_id] = self._ledger.hunt(attempt.hunt_id)
             read.blame(hunt.damage)
-            cost = self._tallies.costs(hunt.id).get(row["sample_id"])
+            cost = self._tallies.figures(hunt.id).costs.get(row["sample_id"])
         except LibraryDamagedError:
             read.blame("the verdicts of its hunt cannot be read")
         except LibraryError:
@@ -228,4 +260,15 @@ class Samples:
             prompt = hunt.prompt_text if hunt else ""
             text = attempt.end.text if attempt.end else ""
             return DamagedSample(row["sample_id"], read.damage, prompt, text, note)
-        return Sample(attempt, hunt, cost, row["collection_id"], note, added_at, kept_at)
+        prompt_tries, prompt_kept = self._tallies.on_prompt(hunt.prompt_ids)
+        return Sample(
+            attempt,
+            hunt,
+            cost,
+            row["collection_id"],
+            note,
+            added_at,
+            kept_at,
+            prompt_tries,
+            prompt_kept,
+        )

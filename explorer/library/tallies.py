@@ -1,16 +1,17 @@
-"""Counts and costs of hunts, folded from their rows and remembered until a row changes."""
+"""Figures of hunts, folded from their rows and remembered until a row changes."""
 
 from __future__ import annotations
 
-from explorer.library.damage import require_types
+from collections.abc import Sequence
+
+from explorer.library.counting import Figures
 from explorer.library.database import Database
 from explorer.library.ledger import Ledger
-from explorer.library.statistics import Cost, Counts, Shown, costs, count
 
 
 class Tallies:
     """What the rows of each hunt say about it; the arithmetic is
-    :mod:`explorer.library.statistics`.
+    :mod:`explorer.library.counting`.
 
     A list asks for the same hunt once a row, so an answer is kept until the library changes.
     """
@@ -20,47 +21,31 @@ class Tallies:
         self._database = database
         self._ledger = Ledger(database)
         self._version = database.version
-        self._counts: dict[int, Counts] = {}
-        self._costs: dict[int, dict[int, Cost]] = {}
+        self._figures: dict[int, Figures] = {}
+        self._prompts: dict[tuple[int, ...], tuple[int, int]] = {}
 
-    def counts(self, hunt_id: int) -> Counts:
-        """Return how the tries of one hunt stand (RULES 5).
+    def figures(self, hunt_id: int) -> Figures:
+        """Return how the tries of one hunt stand, and what each of its keeps cost (RULES 5, 6).
 
         Raises :class:`LibraryDamagedError` where a row of it says nothing that counts.
         """
         self._forget_if_changed()
-        if hunt_id not in self._counts:
-            self._counts[hunt_id] = count(self._shown(hunt_id), self._ledger.verdicts(hunt_id))
-        return self._counts[hunt_id]
+        if hunt_id not in self._figures:
+            self._figures[hunt_id] = self._ledger.figures(hunt_id)
+        return self._figures[hunt_id]
 
-    def costs(self, hunt_id: int) -> dict[int, Cost]:
-        """Return what each standing keep of one hunt cost, by try id (RULES 6).
-
-        Raises as :meth:`counts`.
-        """
+    def on_prompt(self, prompt_ids: Sequence[int]) -> tuple[int, int]:
+        """Return (tries, kept) on a prompt over all hunts."""
         self._forget_if_changed()
-        if hunt_id not in self._costs:
-            steered = self._database.value(
-                "SELECT steered_from_try IS NOT NULL FROM hunts WHERE id = ?", (hunt_id,)
-            )
-            self._costs[hunt_id] = costs(
-                self._shown(hunt_id), self._ledger.verdicts(hunt_id), steered=bool(steered)
-            )
-        return self._costs[hunt_id]
+        ids = tuple(prompt_ids)
+        if ids not in self._prompts:
+            tries, kept = self._ledger.tries_on_prompt(ids), self._ledger.kept_on_prompt(ids)
+            self._prompts[ids] = (tries, kept)
+        return self._prompts[ids]
 
     def _forget_if_changed(self) -> None:
         version = self._database.version
         if version != self._version:
             self._version = version
-            self._counts.clear()
-            self._costs.clear()
-
-    def _shown(self, hunt_id: int) -> list[Shown]:
-        rows = self._database.rows(
-            "SELECT id, started_at, reason FROM tries LEFT JOIN ends ON try_id = id"
-            " WHERE hunt_id = ?",
-            (hunt_id,),
-        )
-        for row in rows:
-            require_types(row, ((int,), (str,), (str, type(None))), "A try")
-        return [Shown(*row) for row in rows]
+            self._figures.clear()
+            self._prompts.clear()

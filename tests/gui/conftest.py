@@ -1,5 +1,6 @@
 """The whole window on a scripted engine and a temporary library."""
 
+import itertools
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,7 @@ class Desk:
         """Start the program (again), with a model or before it has found one."""
         app = QApplication.instance()
         self.engine = ScriptedEngine()
-        program = window_app.start(self.paths, app, self.engine)
+        program = window_app.start(self.paths, app, self.engine, itertools.count().__next__)
         self.programs.append(program)
         self.window = program.window
         self.qtbot.addWidget(self.window)

@@ -53,6 +53,10 @@ class Shelf:
             self.attempt(hunt, f"no {number}", "rejected")
         return self.attempt(hunt, text, "kept")
 
+    def show_undo(self, panel) -> None:
+        """Undo what a panel asks to be undone, as the window does."""
+        panel.undo_asked.connect(lambda: (self.ledger.undo(), panel.refresh()))
+
     def close(self) -> None:
         """Let go of the file."""
         self.database.close()

@@ -5,9 +5,9 @@ from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from explorer.gui import theme
 from explorer.gui.elided import Elided
-from explorer.gui.lane import ENDS
 from explorer.gui.main_window import SMALLEST
 from explorer.gui.rail import PAGES
+from explorer.seats import NATURAL_ENDS
 from explorer.settings import TEXT_PX, Settings
 from tests.gui.cut_text import cut_texts
 from tests.gui.scripted_engine import Script
@@ -29,9 +29,7 @@ def show_text_of(desk, size):
 @pytest.fixture
 def worked(desk):
     """A window in which everything has happened: every end, every verdict, a streaming try."""
-    ends = [
-        Script(["word "] * 30, end) for end in ENDS if end not in ("dropped", "crash", "stopped")
-    ]
+    ends = [Script(["word "] * 30, end) for end in NATURAL_ENDS]
     desk.window.explore.recipe.set_lanes(4)
     desk.generate("Once upon a time", *ends, LONG, LONG, *[Script(["word "] * 200)] * 4)
     desk.finish()

@@ -75,7 +75,7 @@ def test_what_is_too_large_waits_for_an_answer(desk, free):
     # The model before goes on meanwhile.
     desk.generate("Hello")
     desk.finish()
-    assert desk.review.counts.unread == 4
+    assert desk.review.counts.unjudged == 4
     buttons(desk)["Load anyway"].click()
     desk.tick()
     assert loads(desk)[-1].build == "cpu-int8"
@@ -147,7 +147,7 @@ def test_a_load_is_cancelled_from_the_picker(desk):
     assert desk.review.hunt is None
     desk.generate("Hello")
     desk.finish()
-    assert desk.review.counts.unread == 4
+    assert desk.review.counts.unjudged == 4
 
 
 def test_a_model_that_had_to_make_room_comes_back(desk):

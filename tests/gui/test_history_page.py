@@ -15,7 +15,7 @@ def page(shelf, qtbot):
 def hunts(shelf, page):
     first = shelf.hunt("A miller had three daughters.")
     shelf.keep("a keep", 2, first)
-    shelf.attempt(first, "unread")
+    shelf.attempt(first, "unjudged")
     second = shelf.hunt("", Recipe(top_k=0, temperature=0.8))
     shelf.attempt(second, "skipped", "skipped")
     page.refresh()
@@ -41,14 +41,14 @@ def test_hunts_are_newest_first_with_their_counts(page, hunts):
         True,
         "4 tries",
     )
-    assert first.rest.startswith("1 kept · 2 rejected · 1 unread · k 40 · T 1.0")
+    assert first.rest.startswith("1 kept · 2 rejected · 1 unjudged · k 40 · T 1.0")
     assert page.amount.text() == "2 hunts"
 
 
 def test_the_chosen_hunt_is_shown_in_full_and_reopened(page, hunts, qtbot):
     page.list.choose(hunts[0])
     assert page.prompt.text() == "A miller had three daughters."
-    assert page.tally.text() == "4 tries · 1 kept · 2 rejected · 1 unread"
+    assert page.tally.text() == "4 tries · 1 kept · 2 rejected · 1 unjudged"
     with qtbot.waitSignal(page.reopen) as reopened:
         page.reopen_button.click()
     assert reopened.args == [hunts[0]]
@@ -63,7 +63,7 @@ def test_deleting_asks_first_and_names_what_goes_and_what_stays(page, hunts, she
         "1 kept sample",
         "prompt",
         "What stays",
-        "1 kept · 2 rejected · 1 unread",
+        "1 kept · 2 rejected · 1 unjudged",
         "cannot be undone",
     ):
         assert part in words

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 from explorer.gui import theme
 from explorer.gui.lane import Lane
 from explorer.gui.lane_text import PROMPT_END, LaneText, prompt_end
+from explorer.library.counting import Cost
 from explorer.seats import Seat
 from tests.gui.controls_of import nameless
 from tests.gui.settling import settle
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.layout
 STREAMING = Seat(0, 12, 5, "streaming", " The scientist", 3)
 ENDED = Seat(0, 12, 5, "ended", " The scientist named", 4, "max_tokens")
 KEPT = Seat(0, 12, 5, "ended", " The end", 2, "end_of_text", "kept",
-            "machine-written, 7 tries (6 rejected)")  # fmt: skip
+            cost=Cost(7, rejected=6))  # fmt: skip
 
 
 @pytest.fixture
@@ -54,9 +55,9 @@ def test_the_end_of_a_prompt_begins_with_a_whole_word():
 
 def test_a_streaming_lane_says_so(lane):
     lane.show_seat(STREAMING, "…once", 63.4)
-    assert words(lane) == ["#12", "●", "streaming", "3 tokens · 63 tok/s"]
+    assert words(lane) == ["Lane 1 · try 13", "●", "streaming", "3 tokens · 63 tok/s"]
     assert lane.text.toPlainText() == "…once The scientist"
-    assert lane.text.accessibleName() == "Candidate 12, streaming"
+    assert lane.text.accessibleName() == "Lane 1, try 13, streaming"
 
 
 def test_prompt_and_machine_text_have_their_own_colours(lane):
@@ -337,7 +338,7 @@ def test_another_candidate_begins_anew(lane):
     lane.show_seat(ENDED, "…once")
     lane.show_seat(Seat(0, 13, None, "waiting"), "…once")
     assert lane.text.toPlainText() == "…once"
-    assert words(lane)[:2] == ["#13", "waiting"]
+    assert words(lane)[:2] == ["Lane 1 · try 14", "waiting"]
     lane.show_seat(Seat(0, 13, 6, "streaming", " It", 1), "…once")
     assert lane.text.toPlainText() == "…once It"
 
@@ -382,7 +383,7 @@ def test_a_finished_try_is_read_from_its_beginning(lane):
 )  # fmt: skip
 def test_every_end_has_its_words(lane, end, words_):
     lane.show_seat(Seat(0, 3, 1, "ended", " x", 1, end), "")
-    assert words(lane) == ["#3", words_, "1 token"]
+    assert words(lane) == ["Lane 1 · try 4", words_, "1 token"]
 
 
 def test_a_kept_try_shows_its_caption_and_undo(lane):
@@ -487,17 +488,17 @@ def test_the_figures_of_a_streaming_lane_fit_another_width_at_once(lane):
 def test_a_long_caption_is_shortened_to_two_lines(lane, size):
     """As much of it as has room, in whatever font: none of its words is cut."""
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT, size))
-    caption = "machine-written, 17 tries (16 rejected; 12 skipped, 23 unread)"
-    bare = caption.removeprefix("machine-written, ")
-    lane.show_seat(replace(KEPT, caption=caption), "", undoable=True)
-    forms = {f"✓ Kept — {caption}", f"✓ Kept — {bare}", "✓ Kept — 17 tries"}
+    cost = Cost(51, rejected=16, skipped=12, passed_over=22)
+    caption, bare = cost.caption, cost.brief
+    lane.show_seat(replace(KEPT, cost=cost), "", undoable=True)
+    forms = {f"✓ Kept — {caption}", f"✓ Kept — {bare}", "✓ Kept — 51 tries"}
     seen = set()
     for width in range(theme.wide(1000), theme.wide(180), -theme.wide(10)):
         lane.resize(width, 300)
         QApplication.sendPostedEvents()
         shown, label = lane._verdict.text(), lane._verdict
         seen.add(shown)
-        assert shown in forms or shown.startswith("✓ 17 tr")
+        assert shown in forms or shown.startswith("✓ 51 tr")
         assert label.heightForWidth(label.width()) <= label.height(), (width, shown)
         assert lane._verdict.toolTip() == caption
     assert forms <= seen

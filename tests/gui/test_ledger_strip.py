@@ -4,7 +4,8 @@ from PySide6.QtWidgets import QApplication
 
 from explorer.gui import theme
 from explorer.gui.ledger_strip import IntervalBar, LedgerStrip
-from explorer.library.statistics import Counts, Interval
+from explorer.library.counting import Cost, Counts
+from explorer.library.statistics import KeepRate, keep_rate
 from tests.gui.settling import settle
 
 pytestmark = pytest.mark.layout
@@ -20,43 +21,50 @@ def strip(qtbot):
     return strip
 
 
-ONE_KEEP = Interval(1, 7, 0.0036, 0.4593, "inverse binomial", "stopped at a keep")
+ONE_KEEP = keep_rate(1, 7, None)
+SEVEN = Cost(7, rejected=6)
 
 
 def test_every_count_is_shown_streaming_ones_apart(strip):
-    counts = Counts(kept=1, rejected=6, skipped=1, unread=3, streaming=2, crashed=0)
-    strip.show_ledger(counts, ONE_KEEP, "machine-written, 7 tries (6 rejected)", 34)
+    counts = Counts(kept=1, rejected=6, skipped=1, unjudged=3, streaming=2, lost=0)
+    strip.show_ledger(counts, ONE_KEEP, SEVEN, 34)
     shown = {name: label.text() for name, label in strip.figures.items() if label.isVisible()}
     assert shown == {
-        "tries": "11", "kept": "1", "rejected": "6", "skipped": "1", "unread": "3",
-        "streaming": "2", "everywhere": "34",
+        "tries": "13", "kept": "1", "rejected": "6", "skipped": "1", "passed_over": "0",
+        "unjudged": "3", "streaming": "2", "everywhere": "34",
     }  # fmt: skip
     assert strip.caption.text() == "machine-written, 7 tries (6 rejected)"
-    assert strip.figures["everywhere"].accessibleName().startswith("34 tries on this prompt")
+    assert (
+        strip.figures["everywhere"]
+        .accessibleName()
+        .startswith("34 tries in all hunts on this prompt")
+    )
 
 
 def test_tries_lost_to_a_crash_are_shown_where_there_are_any(strip):
-    strip.show_ledger(Counts(crashed=2), None, "", 0)
-    assert strip.figures["crashed"].isVisible()
-    strip.show_ledger(Counts(), None, "", 0)
-    assert not strip.figures["crashed"].isVisible()
+    strip.show_ledger(Counts(lost=2), None, None, 0)
+    assert strip.figures["lost"].isVisible()
+    strip.show_ledger(Counts(), None, None, 0)
+    assert not strip.figures["lost"].isVisible()
 
 
 @pytest.mark.parametrize(
     ("interval", "rate", "kind"),
     [
-        (ONE_KEEP, "0.36–46 %, inverse binomial", "stopped at a keep"),
-        (Interval(0, 10, 0, 0.278, "wilson", "no keep yet"), "0–28 %, Wilson", "no keep yet"),
-        (Interval(2, 9, 0.06, 0.55, "wilson", "stopping rule mixed"), "6–55 %, Wilson",
-         "stopping rule mixed"),
-        (Interval(2, 9, 0.06, 0.55, "wilson", ""), "6–55 %, Wilson", "of 9 judged"),
-        (Interval(0, 0, 0, 1, "wilson", ""), "nothing", "judged yet"),
+        (ONE_KEEP, "1 of 7 kept; 0.36 to 46 %", "exact: stopped at each keep"),
+        (keep_rate(0, 10, "no keep yet"), "0 of 10 kept; 0 to 28 %", "approximate: no keep yet"),
+        (keep_rate(1, 4, "several at once"), "1 of 4 kept; 4.6 to 70 %",
+         "approximate: several at once"),
+        (keep_rate(0, 0, "no keep yet"), "nothing", "judged yet"),
         (None, "nothing", "judged yet"),
     ],
 )  # fmt: skip
 def test_rule_10_the_interval_says_which_one_it_is(strip, interval, rate, kind):
-    strip.show_ledger(Counts(), interval, "", 0)
+    strip.show_ledger(Counts(), interval, None, 0)
     assert (strip.rate.text(), strip.kind.text()) == (rate, kind)
+    if interval and interval.judged:
+        assert interval.method in strip.rate.toolTip()
+        assert "A keeper takes" in strip.kind.toolTip()
 
 
 def test_another_size_of_text_takes_the_room_that_it_needs_and_no_more(strip, qtbot):
@@ -91,7 +99,7 @@ def test_no_point_is_drawn_where_there_is_no_unbiased_estimate(qtbot):
     bar.resize(202, 24)
     bar.show_interval(ONE_KEEP)
     assert painted(bar, theme.LIGHT.accent) == []
-    bar.show_interval(Interval(2, 9, 0.06, 0.55, "wilson", ""))
+    bar.show_interval(KeepRate(2, 9, 0.06, 0.55, "several at once"))
     point = painted(bar, theme.LIGHT.accent)
     assert point
     assert abs((point[0] + point[-1]) / 2 - (1 + 200 * 2 / 9)) < 2
@@ -102,11 +110,11 @@ def test_the_bar_is_read_out(qtbot):
     qtbot.addWidget(bar)
     assert "nothing judged yet" in bar.accessibleName()
     bar.show_interval(ONE_KEEP)
-    assert "0.36–46 %" in bar.accessibleName()
+    assert "0.36 to 46 %" in bar.accessibleName()
 
 
 def test_a_narrow_strip_stays_within_its_width(strip):
-    strip.show_ledger(Counts(1, 6, 1, 3, 2, 1), ONE_KEEP, "machine-written, 7 tries", 34)
+    strip.show_ledger(Counts(1, 6, 1, 0, 3, 2, 1), ONE_KEEP, SEVEN, 34)
     for width in (560, 348):  # the smaller one in the smallest window
         strip.resize(width, 130)
         QApplication.processEvents()
@@ -122,11 +130,11 @@ def test_the_policy_is_never_cut_and_no_count_changes_the_height(strip, qtbot, w
     strip.show_policy(until_keep=False, hold=False)
     strip.setMaximumWidth(width)
     strip.resize(width, strip.sizeHint().height())
-    strip.show_ledger(Counts(), None, "", 0)
+    strip.show_ledger(Counts(), None, None, 0)
     settle(strip)
     height, bar = strip.sizeHint().height(), strip.bar.width()
-    caption = "machine-written, 12 tries (11 rejected; 2 skipped, 3 unread)"
-    strip.show_ledger(Counts(1, 6, 2, 3), ONE_KEEP, caption, 30)
+    cost = Cost(12, rejected=8, skipped=1, passed_over=2)
+    strip.show_ledger(Counts(1, 6, 2, 3), ONE_KEEP, cost, 30)
     settle(strip)
     assert (strip.sizeHint().height(), strip.bar.width()) == (height, bar)
     assert strip.policy.shown() == strip.policy.text()
@@ -136,8 +144,8 @@ def test_the_policy_is_never_cut_and_no_count_changes_the_height(strip, qtbot, w
 
 
 def test_all_tries_can_be_asked_for(strip, qtbot):
-    strip.show_ledger(Counts(), None, "", 0)
+    strip.show_ledger(Counts(), None, None, 0)
     assert not strip.all_tries.isVisible()
-    strip.show_ledger(Counts(unread=1), None, "", 1)
+    strip.show_ledger(Counts(unjudged=1), None, None, 1)
     with qtbot.waitSignal(strip.all_tries_asked):
         strip.all_tries.click()

@@ -56,7 +56,7 @@ def test_a_lane_copies_its_text_with_prompt_and_caption(hunt):
     key(hunt, C, CTRL | SHIFT)
     words = copied()
     assert words.startswith("Prompt (human-written):\nThe king\n\nCompletion, machine-written, ")
-    assert "try 3, unjudged, of a hunt with 4 tries" in words
+    assert "try 3, passed over, of a hunt with 4 tries" in words
     assert ":\n four\n\n" in words
     assert f"seed {hunt.review.hunt.seed}, index 2" in words
     key(hunt, Qt.Key.Key_X)  # and what takes its place

@@ -16,6 +16,7 @@ def kept(shelf):
 @pytest.fixture
 def panel(shelf, kept, qtbot):
     panel = CollectionPanel(shelf.samples, shelf.collections)
+    shelf.show_undo(panel)
     qtbot.addWidget(panel)
     panel.show()
     return panel
@@ -46,7 +47,7 @@ def test_a_sample_is_shown_in_full_with_its_provenance(view, panel, kept):
     for part in (
         "k 40 · T 1.0, 200 tokens at most",
         "demo, cpu-int8",
-        "(drawn), try #5 of its hunt",
+        "(drawn), try 6 of its hunt",
         "Build fingerprint ab12ab12",
         "3 tokens; max tokens reached",
         "CPU, 2 cores",

@@ -56,10 +56,11 @@ def test_the_strip_still_says_what_the_hunt_cost(small):
     desk.finish()
     desk.window.do("keep")
     assert (
-        strip.tally.text() == "3 tries  ·  1 kept  ·  1 rejected  ·  1 unread  ·  3 on this prompt"
+        strip.tally.text()
+        == "3 tries  ·  1 kept  ·  1 rejected  ·  1 passed over  ·  3 on this prompt"
     )
-    assert strip.verdict.text().startswith("2 tries (1 rejected; 1 unread)  ·  keep rate ")
-    assert "inverse binomial" in strip.verdict.text()
+    assert strip.verdict.text().startswith("3 tries (1 rejected; 1 passed over)  ·  keep rate ")
+    assert "1 of 3 kept; " in strip.verdict.text()
     assert "finished tries wait" in strip.tally.toolTip()
     desk.window.resize(1440, 900)
     assert strip._whole.isVisible()

@@ -50,9 +50,11 @@ def test_the_main_job_reject_two_keep_one_and_find_it_again(desk):
     desk.finish()
     key(desk, Qt.Key.Key_A)
     assert desk.lanes[0]._verdict.text() == (
-        "✓ Kept — machine-written, 3 tries (2 rejected; 3 unread)"
+        "✓ Kept — machine-written, 6 tries (2 rejected; 3 passed over)"
     )
-    assert figures(desk) == {"tries": 6, "kept": 1, "rejected": 2, "unread": 3, "everywhere": 6}
+    assert figures(desk) == {
+        "tries": 6, "kept": 1, "rejected": 2, "passed_over": 3, "everywhere": 6,
+    }  # fmt: skip
     panel = desk.window.panel
     assert panel.amount.text() == "1 sample"
     assert panel.list.model.card(0).words == "eleven twelve"
@@ -60,7 +62,7 @@ def test_the_main_job_reject_two_keep_one_and_find_it_again(desk):
     desk.open()
     panel = desk.window.panel
     assert (panel.list.model.card(0).words, panel.list.model.card(0).lead) == (
-        "eleven twelve", "3 tries",
+        "eleven twelve", "6 tries",
     )  # fmt: skip
     assert desk.window.explore.prompt.text() == "The king said"
 
@@ -264,11 +266,11 @@ def test_a_crash_is_said_and_its_tries_are_lost_not_rejected(desk):
     desk.engine.say_ready()
     desk.tick()
     assert notices.sentences() == ["The engine stopped; it was started again."]
-    assert figures(desk) == {"crashed": 4, "everywhere": 4}
+    assert figures(desk) == {"tries": 4, "lost": 4, "everywhere": 4}
     assert [lane._state.text() for lane in desk.lanes] == ["lost to a crash"] * 4
     desk.window.do("generate")
     desk.finish()
-    assert figures(desk)["unread"] == 4
+    assert figures(desk)["unjudged"] == 4
 
 
 def test_a_prompt_without_room_is_refused_with_the_sentence(desk):
@@ -571,10 +573,10 @@ def test_history_brings_a_hunt_back_with_all_its_tries(desk):
     assert figures(desk)["rejected"] == 1
     desk.window.do("all_tries")
     cards = [desk.window.tries.list.model.card(row).lead for row in range(5)]
-    assert cards == ["#4 unread", "#3 unread", "#2 unread", "#1 unread", "#0 ✕ rejected"]
+    assert cards == [*(f"try {n} unjudged" for n in (5, 4, 3, 2)), "try 1 ✕ rejected"]
     rejected = next(seat for seat in desk.review.tries() if seat.verdict == "rejected")
     desk.window.tries.try_chosen.emit(rejected.try_id)
-    assert desk.lanes[desk.window.explore.lanes.chosen]._index.text() == "#0"
+    assert desk.lanes[desk.window.explore.lanes.chosen]._index.text() == "Lane 1 · try 1"
 
 
 @pytest.mark.parametrize("part", ["word ", "line\n", "a", "😀👩‍👩‍👧 ", "مرحبا "])
@@ -815,16 +817,18 @@ def test_a_folder_may_be_dropped_anywhere(desk, tmp_path, monkeypatch):
     assert asked == [tmp_path]
 
 
-def test_undo_stands_in_the_lane_whose_verdict_it_would_take_back(desk):
+def test_undo_stands_in_every_lane_with_a_verdict_and_takes_back_that_alone(desk):
     desk.generate("Hello")
     desk.finish()
     for number, letter in ((1, "A"), (2, "X")):
         key(desk, Qt.Key(Qt.Key.Key_0 + number))
         key(desk, getattr(Qt.Key, f"Key_{letter}"))
+    assert [lane._undo.isVisible() for lane in desk.lanes] == [True, True, False, False]
+    desk.qtbot.mouseClick(desk.lanes[0]._undo, Qt.MouseButton.LeftButton)
+    assert verdicts(desk) == [None, "rejected", None, None]
     assert [lane._undo.isVisible() for lane in desk.lanes] == [False, True, False, False]
-    desk.qtbot.mouseClick(desk.lanes[1]._undo, Qt.MouseButton.LeftButton)
-    assert verdicts(desk) == ["kept", None, None, None]
-    assert [lane._undo.isVisible() for lane in desk.lanes] == [True, False, False, False]
+    desk.window.do("undo")  # reversing it gives the verdict again
+    assert verdicts(desk) == ["kept", "rejected", None, None]
 
 
 def test_the_strip_counts_what_a_switch_of_the_model_stopped(desk):
@@ -833,7 +837,7 @@ def test_the_strip_counts_what_a_switch_of_the_model_stopped(desk):
     desk.step(1)
     desk.window.controller.loading.load(demo("cpu-fp32"), "auto")
     desk.tick()
-    assert figures(desk) == {"tries": 4, "unread": 4, "everywhere": 4}
+    assert figures(desk) == {"tries": 4, "unjudged": 4, "everywhere": 4}
 
 
 def test_a_folder_that_cannot_be_imported_is_refused_in_sight(desk, tmp_path, qtbot):

@@ -6,15 +6,16 @@ from PySide6.QtCore import QLocale
 
 from explorer.gui import wording
 from explorer.gui.model_words import last_used
-from explorer.library.statistics import Cost, Counts
+from explorer.library.counting import Cost, Counts
 
 
 @pytest.mark.parametrize(
     ("cost", "words"),
     [
-        (Cost(0, 0, 0), "first try"),
-        (Cost(6, 2, 3), "7 tries"),
-        (Cost(1, 0, 0, steered=True), "steered, 2 tries"),
+        (Cost(1), "first try"),
+        (Cost(7, rejected=6), "7 tries"),
+        (Cost(12, kept=2), "one of 2 kept from 12 tries"),
+        (Cost(2, steered_at=57, plain_tries=9), "steered at token 57, 2 tries"),
     ],
 )
 def test_tries_of_a_sample(cost, words):
@@ -23,9 +24,24 @@ def test_tries_of_a_sample(cost, words):
 
 def test_only_counts_that_are_not_zero_are_named():
     assert wording.counts(Counts()) == ""
-    assert wording.counts(Counts(kept=1, unread=1200, crashed=2)) == (
-        "1 kept · 1,200 unread · 2 lost to a crash"
+    assert wording.counts(Counts(kept=1, unjudged=1200, lost=2)) == (
+        "1 kept · 1,200 unjudged · 2 lost to a crash"
     )
+
+
+def test_what_a_hunt_cost_so_far_is_said_before_there_is_a_keep():
+    assert wording.cost_so_far(None, Counts()) == ""
+    counts = Counts(rejected=1, skipped=1, streaming=2)
+    assert wording.cost_so_far(None, counts) == ("no keep yet (1 rejected, 1 skipped, 2 streaming)")
+    cost = Cost(4, rejected=3)
+    assert wording.cost_so_far(cost, counts) == "machine-written, 4 tries (3 rejected)"
+
+
+def test_what_a_verdict_ended_says_so():
+    assert wording.ending("stopped", cut=True) == "stopped by keeping"
+    assert wording.ending("stopped", cut=False, brief=True) == "stopped"
+    assert wording.ending("dropped", cut=True) == "dropped while it streamed"
+    assert wording.ending(None, cut=False) == ""
 
 
 def test_numbers_have_their_plural():

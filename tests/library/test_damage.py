@@ -162,7 +162,7 @@ def test_what_is_left_of_a_damaged_sample_is_handed_out(
         ("UPDATE hunts SET created_at = x'ff' WHERE id = 2", "its beginning cannot be read", False),
         ("UPDATE verdicts SET at = 5.5 WHERE try_id = 2; --", "", False),
         ("UPDATE verdicts SET at = x'ff' WHERE try_id = 2", "its tries and verdicts", True),
-        ("UPDATE tries SET started_at = x'ff' WHERE id = 2", "its tries and verdicts", True),
+        ("UPDATE verdicts SET mark = x'ff' WHERE try_id = 2", "its tries and verdicts", True),
     ],
 )
 def test_a_damaged_hunt_says_so_and_can_be_deleted_if_it_can_be_counted(

@@ -242,7 +242,7 @@ def test_on_a_read_only_disk_a_library_is_read(sealed) -> None:
         assert [each.text for each in again.samples.page(again.samples.ids(1))] == ["still here"]
         assert again.ledger.reason == database.reason
         assert again.ledger.close_crashed() == 0
-        for write in (again.hunt, lambda: again.samples.remove(1), lambda: again.ledger.undo(1)):
+        for write in (again.hunt, lambda: again.samples.remove(1), again.ledger.undo):
             with pytest.raises(LibraryReadOnlyError) as error:
                 write()
             assert sentence(error) == database.reason

@@ -66,11 +66,18 @@ def test_json_lines_begin_with_the_four_fields_of_the_output_dataset(desk: Desk)
         "machine_written": True,
         "prompt": "Once upon",
         "tries": 7,
+        "kept": 1,
         "rejected": 6,
         "skipped": 0,
-        "unread": 0,
+        "passed_over": 0,
+        "lost": 0,
         "caption": "machine-written, 7 tries (6 rejected)",
-        "steered": False,
+        "seed_fixed": True,
+        "steered_at": None,
+        "plain_tries": None,
+        "prompt_tries": 7,
+        "prompt_kept": 1,
+        "deleted_tries": 0,
         "seed": 2**64 - 1,
         "index": 6,
         "prompt_tokens": list(b"Once upon"),
@@ -217,7 +224,7 @@ def test_no_text_breaks_out_of_markdown(
     title, plain_title = outside.pop(0), plain.pop(0)
     assert title.startswith("# ")
     assert plain_title == "# c"
-    dated = re.compile(r"Kept: .*|caption.*|machine.written.*|index.*")
+    dated = re.compile(r"Kept: .*|On this prompt: .*|caption.*|machine.written.*|index.*")
     assert [dated.sub("", line) for line in outside] == [dated.sub("", line) for line in plain]
     # The name stands unfenced: what is not escaped in it begins nothing.
     bare = re.sub(r"\\[!-/:-@\[-`{-~]", "", title.removeprefix("# "))
@@ -249,7 +256,7 @@ def test_each_sample_reads_prompt_completion_settings_model(desk: Desk) -> None:
             "Completion",
             "machine-written, 2 tries (1 rejected)",
             "walks",
-            "k 40 · T 1.0 · at most 50 tokens · seed 7 · index 1",
+            "k 40 · T 1.0 · at most 50 tokens · seed 7 (fixed) · index 1",
             f"demo · cpu-int8 · {MODEL.fingerprint}",
             "Prompt",
             "the model began a document of its own",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import LibraryError
+from explorer.library.counting import Counts
 from explorer.library.database import Database
-from explorer.library.statistics import Counts
 from tests.library.desk import MODEL, Desk, ended
 
 SECRET = "the quick brown confession"
@@ -42,14 +42,14 @@ def test_a_hunt_says_how_its_tries_stand(desk: Desk) -> None:
     desk.ledger.end_try(lost, ended("half a", reason="crash"))
     desk.shown(hunt)
     (summary,) = desk.history.page([hunt.id])
-    assert summary.counts == Counts(kept=1, rejected=2, skipped=1, unread=1, streaming=1, crashed=1)
+    assert summary.counts == Counts(kept=1, rejected=2, skipped=1, unjudged=1, streaming=1, lost=1)
 
 
 def test_counts_are_fresh_after_every_change(desk: Desk) -> None:
     hunt = desk.hunt()
     for number in range(3):
         desk.attempt(hunt)
-        assert desk.history.page([hunt.id])[0].counts.unread == number + 1
+        assert desk.history.page([hunt.id])[0].counts.unjudged == number + 1
 
 
 def test_a_deleted_hunt_leaves_its_counts_and_nothing_else(desk: Desk, path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_deleted_hunt_leaves_its_counts_and_nothing_else(desk: Desk, path: Pat
     desk.attempt(hunt, SECRET + " unread" * 5000)  # on overflow pages
     assert mentions(path.parent, SECRET)
     tombstone = desk.history.delete(hunt.id)
-    assert tombstone.counts == Counts(kept=1, rejected=2, unread=1)
+    assert tombstone.counts == Counts(kept=1, rejected=2, unjudged=1)
     assert desk.history.tombstones() == [tombstone]
     assert desk.history.ids() == []
     assert desk.history.page([hunt.id]) == []
@@ -103,7 +103,9 @@ def test_hunts_that_were_steered_from_it_go_with_it(desk: Desk, path: Path) -> N
         (parent, child.id),
     )
     steered = desk.kept(child, SECRET + " goes on")
-    assert desk.samples.get(steered).caption == "machine-written, steered, first try"
+    assert desk.samples.get(steered).caption == (
+        "machine-written, steered at token 3, first try, beside 1 plain try"
+    )
     desk.history.delete(hunt.id)
     assert [each.hunt_id for each in desk.history.tombstones()] == [hunt.id, child.id]
     assert not mentions(path.parent, SECRET)

@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from explorer.library.counting import standing
 from explorer.library.database import Database
-from explorer.library.statistics import standing
 from tests.library.desk import FIRST, Desk
 from tests.library.writer import text_of
 

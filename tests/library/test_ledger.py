@@ -3,6 +3,7 @@
 import math
 import struct
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from explorer.errors import LibraryError, RecipeError
+from explorer.library.counting import standing
 from explorer.library.ledger import ModelRef, TryEnd
-from explorer.library.statistics import next_redo, next_undo, standing
 from explorer.recipe import Recipe
 from tests.library.desk import FIRST, MODEL, Desk, ended
 
@@ -197,8 +198,9 @@ def test_a_decision_is_one_transaction_with_the_ends_it_caused(desk: Desk) -> No
     assert [t.end for t in desk.ledger.tries(hunt.id)] == [None, None]
     assert desk.ledger.verdicts(hunt.id) == []
     desk.ledger.decide([(first, "kept"), (second, "rejected")], {first: ended(), second: ended()})
-    assert [t.end for t in desk.ledger.tries(hunt.id)] == [ended(), ended()]
-    assert len({v.decision for v in desk.ledger.verdicts(hunt.id)}) == 1
+    cut = replace(ended(), cut=True)
+    assert [t.end for t in desk.ledger.tries(hunt.id)] == [cut, cut]
+    assert len({v.action for v in desk.ledger.verdicts(hunt.id)}) == 1
 
 
 def test_a_decision_is_about_one_hunt(desk: Desk) -> None:
@@ -222,24 +224,57 @@ def test_keeping_again_brings_a_removed_sample_back(desk: Desk) -> None:
 def test_undo_and_redo_go_across_a_restart(desk: Desk) -> None:
     hunt = desk.hunt()
     try_id = desk.kept(hunt)
-    assert [v.verdict for v in desk.ledger.undo(hunt.id)] == ["undone"]
+    assert [v.verdict for v in undone(desk)] == ["undone"]
     desk.database.close()
     again = Desk.at(desk.database.path)
     assert again.samples.ids(FIRST) == []
-    (redone,) = again.ledger.redo(hunt.id)
+    (redone,) = again.ledger.redo().verdicts
     assert (redone.try_id, redone.verdict) == (try_id, "kept")
     assert again.samples.ids(FIRST) == [try_id]
-    assert again.ledger.redo(hunt.id) == []
+    assert again.ledger.redo() is None
     again.database.close()
 
 
-def test_undo_stays_within_its_hunt(desk: Desk) -> None:
+def undone(desk: Desk):
+    reversal = desk.ledger.undo()
+    return reversal.verdicts if reversal else ()
+
+
+def test_undo_takes_the_newest_of_the_library_whatever_its_hunt(desk: Desk) -> None:
     here, there = desk.hunt("here"), desk.hunt("there")
-    desk.kept(here)
     desk.kept(there)
-    assert desk.ledger.undo(here.id)
-    assert desk.ledger.undo(here.id) == []
-    assert len(desk.ledger.verdicts(there.id)) == 1
+    desk.kept(here)
+    assert [desk.ledger.undo().hunts for _ in range(2)] == [{here.id}, {there.id}]
+    assert desk.ledger.undo() is None
+
+
+def test_taking_one_back_is_an_action_that_undo_reverses(desk: Desk) -> None:
+    hunt = desk.hunt()
+    first, second = desk.attempt(hunt), desk.attempt(hunt)
+    desk.ledger.decide([(first, "rejected"), (second, "kept")], collection=FIRST)
+    desk.ledger.take_back(first)
+    assert {t: s.verdict for t, s in standing(desk.ledger.verdicts(hunt.id)).items()} == {
+        second: "kept"
+    }
+    (given,) = undone(desk)
+    assert (given.try_id, given.verdict) == (first, "rejected")
+    # The decision is undone in its present rows, whoever gave them last.
+    assert {row.try_id for row in undone(desk)} == {first, second}
+    assert standing(desk.ledger.verdicts(hunt.id)) == {}
+    assert desk.ledger.take_back(first) == []
+
+
+def test_a_deleted_hunt_leaves_nothing_to_undo(desk: Desk) -> None:
+    gone, stays = desk.hunt("gone"), desk.hunt("stays")
+    kept = desk.kept(stays)
+    sample = desk.kept(gone)
+    desk.samples.set_note(sample, "private")
+    desk.samples.remove(sample)
+    desk.ledger.undo()
+    desk.history.delete(gone.id)
+    assert {row.try_id for row in undone(desk)} == {kept}
+    assert desk.ledger.undo() is None
+    assert not desk.database.rows("SELECT * FROM annotations")
 
 
 class UndoAndRedo(RuleBasedStateMachine):
@@ -268,7 +303,7 @@ class UndoAndRedo(RuleBasedStateMachine):
 
     @rule()
     def undo(self) -> None:
-        rows = self.desk.ledger.undo(self.hunt.id)
+        rows = undone(self.desk)
         assert len(rows) == (len(self.done[-1]) if self.done else 0)
         if self.done:
             self.undone.append(self.done.pop())
@@ -276,14 +311,14 @@ class UndoAndRedo(RuleBasedStateMachine):
     @precondition(lambda self: self.undone)
     @rule()
     def redo(self) -> None:
-        rows = self.desk.ledger.redo(self.hunt.id)
+        rows = self.desk.ledger.redo().verdicts
         assert {row.try_id: row.verdict for row in rows} == self.undone[-1]
         self.done.append(self.undone.pop())
 
     @precondition(lambda self: not self.undone)
     @rule()
     def redo_of_nothing(self) -> None:
-        assert self.desk.ledger.redo(self.hunt.id) == []
+        assert self.desk.ledger.redo() is None
 
     @invariant()
     def what_stands_is_what_was_not_undone(self) -> None:
@@ -300,8 +335,9 @@ class UndoAndRedo(RuleBasedStateMachine):
         (summary,) = self.desk.history.page([self.hunt.id])
         assert summary.counts.kept == len(kept)
         assert summary.counts.tries == len(self.tries)
-        assert (next_undo(verdicts) is not None) == bool(self.done)
-        assert (next_redo(verdicts) is not None) == bool(self.undone)
+        actions = self.desk.ledger.actions
+        assert (actions.next_undo() is not None) == bool(self.done)
+        assert (actions.next_redo() is not None) == bool(self.undone)
 
     def teardown(self) -> None:
         self.desk.database.close()

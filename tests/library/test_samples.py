@@ -4,6 +4,7 @@ import pytest
 
 from explorer.errors import InputError, LibraryError
 from explorer.library.collections_ import MAX_NAME
+from explorer.library.counting import Cost
 from explorer.recipe import Recipe
 from tests.library.desk import FIRST, MODEL, Desk
 
@@ -26,12 +27,12 @@ def test_a_kept_try_is_a_sample_with_its_provenance(desk: Desk) -> None:
     assert sample.hunt == hunt
     assert sample.hunt.model == MODEL
     assert sample.attempt.index == 8
-    assert sample.caption == "machine-written, 7 tries (6 rejected; 1 skipped, 1 unread)"
+    assert sample.caption == "machine-written, 9 tries (6 rejected; 1 skipped; 1 passed over)"
     assert sample.captioned_text.splitlines() == [
         "Prompt (human-written):",
         "Once upon",
         "",
-        "Completion, machine-written, 7 tries (6 rejected; 1 skipped, 1 unread):",
+        "Completion, machine-written, 9 tries (6 rejected; 1 skipped; 1 passed over):",
         "a time",
         "",
         "k 5 · T 1.0, seed 18446744073709551615, index 8, demo cpu-int8",
@@ -70,7 +71,7 @@ def test_a_later_verdict_takes_a_sample_out_and_undo_brings_it_back(desk: Desk) 
     desk.judge(kept, "rejected")
     assert desk.samples.ids(FIRST) == []
     assert desk.collections.get(FIRST).samples == 0
-    desk.ledger.undo(hunt.id)
+    desk.ledger.undo()
     assert desk.samples.ids(FIRST) == [kept]
     assert desk.collections.get(FIRST).samples == 1
 
@@ -79,11 +80,9 @@ def test_the_cost_of_a_sample_follows_later_verdicts(desk: Desk) -> None:
     hunt = desk.hunt()
     late = desk.attempt(hunt)
     kept = desk.kept(hunt, rejected=1)
-    assert desk.samples.get(kept).cost.tries == 2
-    desk.ledger.undo(hunt.id)
+    assert desk.samples.get(kept).cost == Cost(3, rejected=1, passed_over=1)
     desk.judge(late, "rejected")
-    desk.judge(kept, "kept")
-    assert desk.samples.get(kept).cost.tries == 3
+    assert desk.samples.get(kept).cost == Cost(3, rejected=2)
 
 
 def test_removing_is_not_rejecting_and_can_be_undone(desk: Desk) -> None:
@@ -147,16 +146,40 @@ def test_deleting_a_collection_can_be_undone_with_all_its_samples(desk: Desk) ->
     assert names(desk) == []
     with pytest.raises(InputError):
         desk.collections.get(FIRST)
-    assert desk.collections.restore(FIRST).samples == 1
+    assert desk.samples.ids(FIRST) == []
+    desk.ledger.undo()
+    assert desk.collections.get(FIRST).samples == 1
     assert desk.samples.ids(FIRST) == [kept]
-    assert desk.collections.restore(FIRST).name == "Kept samples"
 
 
-def test_a_restored_collection_gives_way_to_one_that_took_its_name(desk: Desk) -> None:
+def test_a_collection_that_comes_back_gives_way_to_one_that_took_its_name(desk: Desk) -> None:
     desk.collections.delete(FIRST)
-    for name in ("Kept samples", "Kept samples (2)"):
-        desk.collections.create(name)
-    assert desk.collections.restore(FIRST).name == "Kept samples (3)"
+    with desk.database.transaction():  # by a hand that left no action
+        for name in ("Kept samples", "Kept samples (2)"):
+            new = desk.database.execute(
+                "INSERT INTO collections (name, created_at) VALUES (?, '2026')", (name,)
+            )
+            desk.judge(desk.attempt(desk.hunt(name)), "rejected")
+            desk.database.execute(
+                "INSERT INTO samples (try_id, collection_id, added_at)"
+                " SELECT max(id), ?, '2026' FROM tries",
+                (new,),
+            )
+    for _ in range(3):
+        desk.ledger.undo()
+    assert desk.collections.get(FIRST).name == "Kept samples (3)"
+
+
+def test_a_collection_of_any_size_is_deleted_and_brought_back(desk: Desk) -> None:
+    hunts = [desk.hunt("one"), desk.hunt("two")]
+    kept = [desk.kept(hunts[number % 2]) for number in range(20)]
+    removed = kept[3]
+    desk.samples.remove(removed)
+    desk.collections.delete(FIRST)
+    desk.ledger.undo()
+    assert set(desk.samples.ids(FIRST)) == set(kept) - {removed}
+    desk.ledger.undo()
+    assert desk.samples.ids(FIRST) == kept[::-1]  # each in its old place
 
 
 def test_there_is_always_a_collection_to_keep_into(desk: Desk) -> None:

@@ -55,7 +55,7 @@ def main(path: str, seed: str) -> None:
             ledger.decide([(try_id, verdict)], ends, collection=1)
             acknowledge(verdict, try_id)
             if chance.random() < 0.2:
-                (row,) = ledger.undo(hunt.id)
+                (row,) = ledger.take_back(try_id)
                 acknowledge("undone", row.try_id)
 
 
