@@ -171,16 +171,16 @@ class Review(Showing):
         """
         self._check_writable()
         best = _judgeable(self._visible(lane), lane)
-        if self._too_soon(lane, best):
-            return self._screen.drain()
-        hunt, seating = self._screen.hunt, self._screen.seating
-        others = [c for n in range(len(seating)) for c in seating.open_in(n) if c is not best]
-        rest = sorted((c for c in others if c.shown and not c.writing), key=lambda c: c.index)
-        judged: list[tuple[Candidate, Judgement]] = [(c, "rejected") for c in rest]
-        if hunt.verdict(best) != "kept":
-            judged.append((best, "kept"))
-        void = [c for c in others if not c.shown]
-        return self._decide(judged, void) if judged or void else self._screen.drain()
+        return self._screen.drain() if self._too_soon(lane, best) else self._keep_only(best)
+
+    def keep_try_rest_rejected(self, try_id: int) -> list[Command]:
+        """Keep a try of the hunt wherever it is, and reject the others as
+        :meth:`keep_rest_rejected` does.
+        """
+        self._check_writable()
+        opened = self._screen.opened
+        best = opened.of_try(try_id) if opened else None
+        return self._keep_only(_judgeable(best, best.lane if best else 0))
 
     def take_back(self, try_id: int) -> list[Command]:
         """Take back the verdict that stands of one try, of this hunt or another (RULES 7).
@@ -357,6 +357,17 @@ class Review(Showing):
             )
         screen.enter(opened, lanes)
         self._refill.end()
+
+    def _keep_only(self, best: Candidate) -> list[Command]:
+        """Keep a try and reject what is open in the lanes beside it, as one decision."""
+        hunt, seating = self._screen.hunt, self._screen.seating
+        others = [c for n in range(len(seating)) for c in seating.open_in(n) if c is not best]
+        rest = sorted((c for c in others if c.shown and not c.writing), key=lambda c: c.index)
+        judged: list[tuple[Candidate, Judgement]] = [(c, "rejected") for c in rest]
+        if hunt.verdict(best) != "kept":
+            judged.append((best, "kept"))
+        void = [c for c in others if not c.shown]
+        return self._decide(judged, void) if judged or void else self._screen.drain()
 
     def _decide(
         self, judged: Sequence[tuple[Candidate, Judgement]], void: Sequence[Candidate]

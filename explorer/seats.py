@@ -166,6 +166,7 @@ class Seating:
 
     def pin(self, candidate: Candidate, lane: int) -> None:
         """Show a candidate in a lane, whatever is open there, until it is judged or replaced."""
+        self.unpin(candidate)
         if (old := self.lane_of(candidate)) is not None and old != lane:
             self._stacks[old].remove(candidate)
         if candidate not in self._stacks[lane]:

@@ -88,6 +88,14 @@ class Showing:
         """Return what one lane shows."""
         return self._screen.seat(lane)
 
+    def lane_of(self, try_id: int) -> int | None:
+        """Return the lane that shows a try, or in which it streams; None where there is none."""
+        for seat in self.seats:
+            if seat.try_id == try_id:
+                return seat.lane
+        running = (c for c in self._screen.running if c.try_id == try_id)
+        return next((candidate.lane for candidate in running), None)
+
     def tries(self) -> list[Seat]:
         """Return every try of the hunt in order of index, whether it sits in a lane or not."""
         return self._screen.tries()

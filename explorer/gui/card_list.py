@@ -64,9 +64,11 @@ class CardList(QWidget):
         empty: str,
         parent: QWidget | None = None,
         lines: int = 2,
+        several: bool = False,
     ) -> None:
         """Show ``model``; ``search`` returns which of some ids match a text, ``empty`` is said
-        where there is nothing. A card has at most ``lines`` lines of words."""
+        where there is nothing. A card has at most ``lines`` lines of words;
+        ``several`` rows can be chosen together."""
         super().__init__(parent)
         self.model = model
         self._search = search
@@ -90,6 +92,8 @@ class CardList(QWidget):
         self.view.setModel(model)
         self.view.setItemDelegate(self._delegate)
         self.view.setUniformItemSizes(True)
+        if several:
+            self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -144,6 +148,12 @@ class CardList(QWidget):
         """Return the id of the current row."""
         found = self.view.currentIndex().data(ID)
         return found if isinstance(found, int) else None
+
+    def selected(self) -> list[int]:
+        """Return the ids of the chosen rows, from the top; of the current one if none is."""
+        rows = sorted(index.row() for index in self.view.selectionModel().selectedIndexes())
+        current = self.current()
+        return [self.model.ids()[row] for row in rows] or ([] if current is None else [current])
 
     def take_focus(self) -> None:
         """Take the keyboard: the rows, or the filter where there are none."""

@@ -167,6 +167,12 @@ class Controller(QObject):
             self._send(self.review.judge_tries(try_ids, verdict))
             self._judged()
 
+    def keep_try_rest_rejected(self, try_id: int) -> None:
+        """Keep a try wherever it is and reject every other in a lane without a verdict."""
+        with self._explained():
+            self._send(self.review.keep_try_rest_rejected(try_id))
+            self._judged()
+
     def take_back(self, lane: int) -> None:
         """Take back the verdict that a lane shows, and no other."""
         if (try_id := self.review.seat(lane).try_id) is not None:
@@ -219,10 +225,13 @@ class Controller(QObject):
             self._send(self.review.set_policy(until_keep, hold))
         self._after()
 
-    def show_try(self, try_id: int, lane: int) -> None:
-        """Show any try of the hunt in a lane until it is judged or replaced."""
-        self.review.show(try_id, lane)
+    def show_try(self, try_id: int, lane: int) -> int:
+        """Show any try of the hunt, in a lane unless another shows it; return which one does."""
+        shown = self.review.lane_of(try_id)
+        if shown is None:
+            self.review.show(try_id, lane)
         self._after()
+        return lane if shown is None else shown
 
     def leave(self) -> None:
         """Clear the screen of the hunt that is on it."""

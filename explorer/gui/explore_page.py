@@ -197,9 +197,8 @@ class ExplorePage(QSplitter):
         return copy(self._review.captioned(seat) if captioned else seat.text, captioned)
 
     def show_try(self, try_id: int) -> None:
-        """Show a try of the hunt in the chosen lane."""
-        self._controller.show_try(try_id, self.lanes.chosen)
-        self.lanes.choose(self.lanes.chosen)
+        """Show a try of the hunt in the chosen lane, or go to the lane that shows it."""
+        self.lanes.choose(self._controller.show_try(try_id, self.lanes.chosen))
 
     def reopen(self, hunt_id: int) -> None:
         """Bring an earlier hunt back with its prompt and settings."""

@@ -24,7 +24,7 @@ _KEYS = (
     ("Ctrl+Shift+C", "Copy it with prompt, caption and settings"),
     ("Ctrl+F, Esc", "Filter the list of the page; empty the filter"),
     ("Ctrl+L", "Edit the prompt"),
-    ("Ctrl+T", "All tries of the hunt"),
+    ("Ctrl+T", "All tries of the hunt; the keys that judge work there too"),
     ("Ctrl+O, Ctrl+D", "Import a model, download one"),
     ("Ctrl+E", "Export the collection"),
     ("Alt+1 – Alt+5", "Explore, Collection, History, Models, Settings"),

@@ -174,7 +174,12 @@ class MainWindow(QMainWindow):
         self.explore.recipe.policy_changed.connect(self._show_policy)
         self.explore.recipe.lanes_changed.connect(self._on_lanes)
         self.explore.splitterMoved.connect(self._on_splitter_moved)
-        self.tries.try_chosen.connect(self.explore.show_try)
+        controller.counts_changed.connect(self.tries.refresh_soon)
+        self.tries.try_chosen.connect(self._on_try_chosen)
+        self.tries.verdict_asked.connect(controller.judge_tries)
+        self.tries.keep_rest_asked.connect(controller.keep_try_rest_rejected)
+        self.tries.take_back_asked.connect(controller.take_back_of)
+        self.tries.command_asked.connect(self.do)
         self.tries.message.connect(self.status.say)
         self.panel.export_requested.connect(self._on_export_requested)
         self.panel.collection_changed.connect(self._on_collection_changed)
@@ -302,6 +307,12 @@ class MainWindow(QMainWindow):
     @Slot()
     def _show_tries(self) -> None:
         self.tries.show_now()
+
+    @Slot(int)
+    def _on_try_chosen(self, try_id: int) -> None:
+        self.show_page(EXPLORE)
+        self.explore.show_try(try_id)
+        self.activateWindow()
 
     def _show_about(self) -> None:
         if self.about is None:  # it reads the licences of everything, which few ask for
