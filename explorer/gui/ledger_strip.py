@@ -58,7 +58,7 @@ _FIGURES = (
 )
 
 
-_SHORT = {
+_SHORT: Mapping[str, str] = {
     "rejected": "rej.",
     "skipped": "skip.",
     "passed_over": "passed",
@@ -67,6 +67,14 @@ _SHORT = {
     "everywhere": "all hunts",
 }
 """Words for a strip that is too narrow for the whole ones; a screen reader has those anyway."""
+_FEWER: Mapping[str, str] = {"everywhere": "all hunts"}
+_WAYS: tuple[tuple[Mapping[str, str], int], ...] = (
+    ({}, _SPACING),
+    (_FEWER, _SPACING),
+    (_FEWER, _SPACING // 2),
+    (_SHORT, _SPACING // 4),
+)
+"""The shorter words and the space between counts, from the widest strip to the narrowest."""
 
 
 @guarded
@@ -279,11 +287,10 @@ class LedgerStrip(QFrame):
 
     def _fit_figures(self, room: int) -> None:
         """Choose whole words or short ones, and as few rows of counts as have room for them."""
-        for short in (False, True):
+        for shorter, spacing in _WAYS:
             for name, word, _ in _FIGURES:
-                self._words[name].setText(_SHORT.get(name, word) if short else word)
+                self._words[name].setText(shorter.get(name, word))
             widths = [self._figure_width(name) for name, _, _ in _FIGURES]
-            spacing = _SPACING // 4 if short else _SPACING
             if _row_width(widths, spacing) <= room:
                 break
         rows = 1
