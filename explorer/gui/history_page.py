@@ -219,9 +219,8 @@ class HistoryPage(QWidget):
         tries = number_of(summary.counts.tries, "try", "tries")
         self.tally.setText(" · ".join(filter(None, (tries, counts(summary.counts)))))
         self.tally.setVisible(not summary.uncounted)
-        most = number_of(hunt.recipe.max_tokens, "token")
         texts = {
-            "Recipe": f"{hunt.recipe.describe()}, {most} at most",
+            "Recipe": f"{hunt.recipe.describe()} · max tokens {hunt.recipe.max_tokens:,}",
             "Model": f"{hunt.model.name}, {hunt.model.build}",
             "Seed": f"{hunt.seed} ({'fixed' if hunt.seed_fixed else 'drawn'})",
             "Begun": local_time(hunt.created_at),

@@ -241,7 +241,7 @@ class SampleView(QDialog):
         end = attempt.end
         ended = ending(end.reason, end.cut) if end else "still streaming"
         facts = (
-            ("Recipe", f"{recipe.describe()}, {number_of(recipe.max_tokens, 'token')} at most"),
+            ("Recipe", f"{recipe.describe()} · max tokens {recipe.max_tokens:,}"),
             ("Model", f"{hunt.model.name}, {hunt.model.build}"),
             ("Seed", f"{hunt.seed} ({how}), try {attempt.index + 1} of its hunt"),
             (FINGERPRINT, hunt.model.fingerprint[:16]),

@@ -45,7 +45,7 @@ def test_a_sample_is_shown_in_full_with_its_provenance(view, panel, kept):
         view._facts.itemAt(number).widget().text() for number in range(view._facts.count())
     )
     for part in (
-        "k 40 · T 1.0, 200 tokens at most",
+        "k 40 · T 1.0 · max tokens 200",
         "demo, cpu-int8",
         "(drawn), try 6 of its hunt",
         "Build fingerprint ab12ab12",
