@@ -15,7 +15,7 @@ from explorer.errors import InputError, LibraryError
 from explorer.library import backups, rescue
 from explorer.library.care_jobs import problems_of
 from explorer.library.connection import COMMAND_SECONDS, connect, opened
-from explorer.library.copying import PART, copy_whole, put_in_place, require_free
+from explorer.library.copying import copy_whole, require_free, written_beside
 from explorer.library.salvage import salvage
 from explorer.paths import Paths
 
@@ -60,22 +60,13 @@ def _back_up(args: argparse.Namespace, library: Path) -> int:
 
 def _copy(library: Path, target: Path) -> Path:
     require_free(target)
-    part = target.with_name(target.name + PART)
-    try:
+    with written_beside(target) as part:
         with (
             opened(library),
             contextlib.closing(connect(library, "mode=ro", COMMAND_SECONDS)) as connection,
         ):
             copy_whole(connection, part, library)
         backups.require_sound(part)
-        put_in_place(part, target)
-    except OSError as error:
-        raise LibraryError(
-            f"{target} cannot be written ({error.strerror or error}); choose another place."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return target
 
 

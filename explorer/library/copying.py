@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from explorer.errors import InputError, LibraryDamagedError, LibraryError
@@ -47,6 +47,25 @@ def synced(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def written_beside(target: Path) -> Iterator[Path]:
+    """Yield a path to write a new file at; at the end it is called ``target``, or gone.
+
+    Raises :class:`LibraryError` where it cannot be written.
+    """
+    part = target.with_name(target.name + PART)
+    try:
+        yield part
+        put_in_place(part, target)
+    except OSError as error:
+        raise LibraryError(
+            f"{target} cannot be written ({error.strerror or error}); choose another place."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def put_in_place(part: Path, target: Path) -> None:

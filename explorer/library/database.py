@@ -39,7 +39,7 @@ from explorer.library.connection import (
     unusable,
     why_not,
 )
-from explorer.library.copying import PART, copy_whole, put_in_place, require_free
+from explorer.library.copying import copy_whole, require_free, written_beside
 from explorer.library.opening import NotWritableError
 from explorer.library.place import Place, identity
 from explorer.library.salvage import salvage_from
@@ -299,22 +299,13 @@ class Database:
         """
         left = self._place.left() if self._place is not None and target == self.path else []
         require_free(target, left)
-        part = target.with_name(target.name + PART)
-        try:
+        with written_beside(target) as part:
             target.parent.mkdir(parents=True, exist_ok=True)
             said = self._copy(part)
             if self._lock is not None and lock_of(target) == lock_of(self.path):
                 self._lock.release()  # it lies where the new one has to
             for path in left:
                 path.unlink()
-            put_in_place(part, target)
-        except OSError as error:
-            raise LibraryError(
-                f"{target} cannot be written ({error.strerror or error}); choose another place."
-            ) from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
         self.become(Database.open(target, patience=self._patience))
         return said
 

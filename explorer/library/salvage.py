@@ -25,7 +25,7 @@ from explorer.library.connection import (
     connect,
     explained,
 )
-from explorer.library.copying import PART, put_in_place, require_free, synced
+from explorer.library.copying import require_free, synced, written_beside
 from explorer.library.integrity import GREATEST
 from explorer.library.mending import Rows, Salvaged, join, numbers_go_on
 
@@ -41,19 +41,10 @@ def salvage(source: Path, target: Path) -> Salvaged:
     ``target``, :class:`LibraryDamagedError` where nothing can be read, and :class:`LibraryError`.
     """
     require_free(target)
-    part = target.with_name(target.name + PART)
-    try:
+    with written_beside(target) as part:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _reading(source) as connection:
             salvaged = salvage_from(connection, part)
-        put_in_place(part, target)
-    except OSError as error:
-        raise LibraryError(
-            f"{target} cannot be written ({error.strerror or error}); choose another place."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     salvaged.path = target
     return salvaged
 
