@@ -294,6 +294,8 @@ def start_log(paths: Paths, debug: bool) -> Path | None:
     path = paths.logs / "explorer.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            return None  # opening a pipe would wait for somebody to read it
         handler = logging.handlers.RotatingFileHandler(
             path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8"
         )

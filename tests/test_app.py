@@ -328,6 +328,13 @@ def test_a_log_that_cannot_be_written_stops_nothing(paths, tmp_path):
     logging.getLogger("explorer").warning("goes nowhere")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes by name here")
+def test_a_pipe_in_the_place_of_the_log_holds_up_no_start(paths):
+    paths.logs.mkdir(parents=True)
+    os.mkfifo(paths.logs / "explorer.log")
+    assert window_app.start_log(paths, debug=False) is None
+
+
 def test_no_text_of_a_person_reaches_the_log(paths, qtbot):
     log_file = window_app.start_log(paths, debug=False)
     with window_on(paths, qtbot) as (window, engine):
