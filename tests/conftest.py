@@ -90,3 +90,14 @@ def sealed() -> Iterator[Sealed]:
     folder.chmod(0o755)
     yield Sealed(folder)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _hang_ups_are_heard() -> Iterator[None]:
+    """Let programs that tests start hear a hang-up, also where the tests run behind nohup."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
