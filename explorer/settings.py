@@ -42,6 +42,8 @@ class Settings:
     device: DeviceWish = "auto"
     threads: int = 0
     """Threads inside an operator of the engine; 0 = one a physical core."""
+    open_imported: bool = True
+    """Whether a model is switched to once it is imported."""
     unload_minutes: int = 30
     """Idle time after which the model is unloaded; 0 = never."""
     model: str = "demo"
@@ -144,7 +146,7 @@ def _fits(name: str, value: Any) -> bool:
             return value is None or (_is_whole(value) and 0 <= value < 2**64)
         case "collection":
             return value is None or (_is_whole(value) and 0 <= value <= _MOST_ROWS)
-        case "until_keep" | "hold" | "control_tokens" | "collection_shown":
+        case "until_keep" | "hold" | "control_tokens" | "collection_shown" | "open_imported":
             return isinstance(value, bool)
         case "splitter":
             if not isinstance(value, list) or len(value) > 3:

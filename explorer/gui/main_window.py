@@ -43,7 +43,7 @@ from explorer.gui.looks import Looks
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
 from explorer.gui.model_link import ModelLink
-from explorer.gui.model_picker import dropped_path
+from explorer.gui.model_picker import ModelPicker, dropped_path
 from explorer.gui.model_words import Insight
 from explorer.gui.models_page import ModelsPage
 from explorer.gui.page_commands import PageCommands
@@ -237,7 +237,7 @@ class MainWindow(QMainWindow):
             "larger": partial(self._set_text_size, 1),
             "smaller": partial(self._set_text_size, -1),
             "normal_size": partial(self._set_text_size, 0),
-            "import_model": explore.models.ask_for_folder,
+            "import_model": self._on_import_entry,
             "download_model": self._on_download_entry,
             "export": lambda: self._on_export_requested(self.panel.collection() or 0),
             "quit": self.close,
@@ -386,9 +386,17 @@ class MainWindow(QMainWindow):
         path = dropped_path(event.mimeData())
         if path is not None:
             event.acceptProposedAction()
-            if self.pages.currentIndex() != MODELS:
-                self.show_page(EXPLORE)
-            self.models.desk.import_folder(path)
+            self._import_place().import_button.chosen.emit(path)
+
+    def _on_import_entry(self) -> None:
+        self._import_place().import_button.ask(folder=True)
+
+    def _import_place(self) -> ModelPicker | ModelsPage:
+        """Bring out where an import is asked about: the Models page if it is in front."""
+        if self.pages.currentIndex() == MODELS:
+            return self.models_page
+        self.show_page(EXPLORE)
+        return self.explore.models
 
     # Settings
 

@@ -170,17 +170,38 @@ class ModelDesk(QObject):
         task = Task("open", model, f"Preparing {model} ({build})", opens=True)
         self._begin(task, self._on_ensured(build), self._works.open, model, build)
 
-    def import_folder(self, source: Path) -> None:
-        """Import a GPT-2 from its folder, or from a file that stands for it, then open it."""
+    def name_for(self, source: Path) -> str:
+        """Return what an import would name a folder or file; empty, and said why, if it cannot."""
+        if (other := self.busy()) is not None:
+            self._say_busy(other)
+            return ""
+        try:
+            return self._store.name_for(source)
+        except ExplorerError as error:
+            self._fail(Task("import", source.name, f"Importing {source.name}"), str(error))
+            return ""
+
+    def name_problem(self, name: str) -> str:
+        """Return why an import cannot take this name, as a sentence; empty where it can."""
+        try:
+            return self._store.name_problem(name)
+        except ExplorerError as error:
+            return str(error)
+
+    def import_folder(self, source: Path, name: str | None = None, opens: bool = True) -> None:
+        """Import a GPT-2 from its folder, or from a file that stands for it, then perhaps open it.
+
+        Without a name it is called after its folder.
+        """
         build = self.wanted_build()
-        task = Task("import", source.name, f"Importing {source.name}", opens=True)
+        task = Task("import", source.name, f"Importing {source.name}", opens=opens)
         try:
             source = without_choice(source)
         except ExplorerError as error:
             self._fail(task, str(error))
             return
         finish = self._on_brought(build)
-        self._begin(task, finish, self._works.bring_in, source, None, build)
+        self._begin(task, finish, self._works.bring_in, source, name, build)
 
     def look(self, repository: str, revision: str = "") -> None:
         """Ask the hub what a download of a repository would fetch; comes as :attr:`looked`."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 from PySide6.QtCore import QObject, Slot
 
 from explorer.engine.device import CPU_BUILD
 from explorer.engine.messages import Ready
 from explorer.gui.controller import Controller
 from explorer.gui.explore_page import ExplorePage
+from explorer.gui.import_panel import ImportPanel
 from explorer.gui.loading import Loaded
 from explorer.gui.memory import Memory
 from explorer.gui.model_desk import ModelDesk
@@ -41,7 +45,10 @@ class ModelLink(QObject):
         self._picker = page.models
         self._shown: Task | None = None
         self._picker.model_chosen.connect(self.choose)
-        self._picker.import_requested.connect(desk.import_folder)
+        self._picker.import_requested.connect(partial(self.ask_import, self._picker.naming))
+        models.import_asked.connect(partial(self.ask_import, models.naming))
+        for naming in (self._picker.naming, models.naming):
+            naming.confirmed.connect(partial(self._on_import_confirmed, naming))
         self._picker.pause_requested.connect(desk.pause)
         self._picker.cancel_requested.connect(self._on_cancel)
         models.use_asked.connect(self.choose)
@@ -94,6 +101,20 @@ class ModelLink(QObject):
         """Open a model with a build, and again at the next start."""
         self._memory.change(model=name, build=build)
         self.desk.open(name, build)
+
+    def ask_import(self, naming: ImportPanel, source: Path) -> None:
+        """Ask in ``naming`` what to call a model and whether to switch to it, if it can be one."""
+        if name := self.desk.name_for(source):
+            opens = self._memory.settings.open_imported
+            naming.ask(source, name, opens, self.desk.name_problem)
+
+    def _on_import_confirmed(
+        self, naming: ImportPanel, source: Path, name: str, opens: bool
+    ) -> None:
+        self._memory.change(open_imported=opens)
+        if self.desk.busy() is None:  # else it says so, and the answers stay
+            naming.done()
+        self.desk.import_folder(source, name, opens)
 
     @Slot()
     def _on_tasks_changed(self) -> None:

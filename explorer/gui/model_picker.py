@@ -27,6 +27,7 @@ from explorer.gui.elided import Elided
 from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
 from explorer.gui.import_button import ImportButton
+from explorer.gui.import_panel import ImportPanel
 from explorer.gui.model_tasks import Task
 from explorer.gui.model_words import parameters, precision_words
 from explorer.gui.theme import UNIT, set_role
@@ -97,6 +98,7 @@ class ModelPicker(QFrame):
         self.builds.setToolTip("The model made for one device class and precision")
         self.import_button = ImportButton()
         self.import_button.setProperty("role", "quiet")
+        self.naming = ImportPanel(self.models)
         self.more = QPushButton("Models…")
         self.more.setProperty("role", "quiet")
         self.more.setAccessibleName("All models: download, convert, verify, remove")
@@ -153,6 +155,7 @@ class ModelPicker(QFrame):
         column.setSpacing(UNIT)
         column.addLayout(head)
         column.addLayout(row)
+        column.addWidget(self.naming)
         column.addWidget(self._working)
         strip = QVBoxLayout(self._problem_strip)
         strip.setContentsMargins(2 * UNIT, 2 * UNIT, 2 * UNIT, 2 * UNIT)
@@ -217,10 +220,6 @@ class ModelPicker(QFrame):
         self.problem.setText(text)
         self.problem.setToolTip(text)
         self._problem_strip.setVisible(bool(text))
-
-    def ask_for_folder(self) -> None:
-        """Open the folder dialog; its answer comes as ``import_requested``."""
-        self.import_button.ask(folder=True)
 
     # What a person does
 

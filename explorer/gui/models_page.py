@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
@@ -27,6 +28,7 @@ from explorer.gui.controls import Fold, label
 from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
 from explorer.gui.import_button import ImportButton
+from explorer.gui.import_panel import ImportPanel
 from explorer.gui.model_desk import ModelDesk
 from explorer.gui.model_details import ModelDetails
 from explorer.gui.model_facts import BUNDLED
@@ -49,11 +51,27 @@ EMPTY = (
 
 
 @guarded
+class _Listing(QFrame):
+    """The card of the list, which scrolls: what stands below takes its height from that."""
+
+    def __init__(self) -> None:
+        """Make an empty card."""
+        super().__init__()
+        self.setProperty("role", "card")
+
+    def hasHeightForWidth(self) -> bool:
+        """Say no: Qt would take the height that the list would like for the least."""
+        return False
+
+
+@guarded
 class ModelsPage(QWidget):
     """List and tasks on the left; on the right the chosen model, or what can be downloaded."""
 
     use_asked = Signal(str, str)
     """A model is to be opened with a build: ``(name, build)``."""
+    import_asked = Signal(Path)
+    """A folder or file is to be imported; :attr:`naming` asks for the rest."""
     message = Signal(str)
     shown = Signal()
     """The page came up: others may have changed models or memory since."""
@@ -78,6 +96,7 @@ class ModelsPage(QWidget):
         self.nothing = label(EMPTY, "muted", wrap=True)
         self.nothing.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.import_button = ImportButton()
+        self.naming = ImportPanel(self.list)
         self.download_button = QPushButton("Download…")
         self.download_button.setAccessibleName("Download a model")
         self.download_button.setCheckable(True)
@@ -103,8 +122,7 @@ class ModelsPage(QWidget):
         self._pages = QStackedLayout(pages)
         self._pages.addWidget(self.list)
         self._pages.addWidget(self.nothing)
-        card = QFrame()
-        card.setProperty("role", "card")
+        card = _Listing()
         rows = QVBoxLayout(card)
         rows.setContentsMargins(2 * UNIT, PADDING, 2 * UNIT, PADDING)
         rows.setSpacing(2 * UNIT)
@@ -113,6 +131,7 @@ class ModelsPage(QWidget):
         left = QVBoxLayout()
         left.setSpacing(2 * UNIT)
         left.addWidget(card, 1)
+        left.addWidget(self.naming)
         left.addWidget(self._tasks)
         right = QWidget()
         self._right = QStackedLayout(right)
@@ -129,7 +148,7 @@ class ModelsPage(QWidget):
         self.list.chosen.connect(self._on_chosen)
         self.list.taken.connect(self._on_taken)
         self.list.delete_asked.connect(self._on_delete_asked)
-        self.import_button.chosen.connect(desk.import_folder)
+        self.import_button.chosen.connect(self.import_asked)
         self.download_button.clicked.connect(self._on_download_button)
         self.catalogue.closed.connect(self._on_catalogue_closed)
         self.catalogue.look_asked.connect(desk.look)

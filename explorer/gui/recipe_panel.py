@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QAction
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import (
     QGridLayout,
     QMenu,
@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui.controls import Choice, Fold, Labelled, label
 from explorer.gui.flow import Flow
+from explorer.gui.guard import guarded
 from explorer.gui.key_button import KeyButton
 from explorer.gui.number_fields import Decimal, Number
 from explorer.gui.presets import RECIPE_PRESETS, preset_name
@@ -68,6 +69,7 @@ _UNJUDGED = (
 )
 
 
+@guarded
 class RecipePanel(QWidget):
     """Sampling settings, seed, lanes, refill policy and the Generate button."""
 
@@ -94,6 +96,30 @@ class RecipePanel(QWidget):
         self._arrange()
         self._show_recipe()
         self._connect()
+
+    def hasHeightForWidth(self) -> bool:
+        """Say no: Qt would take the height of all settings, which scroll, for the least.
+
+        In a low window it then takes that from the panels above, which cannot scroll.
+        """
+        return False
+
+    def sizeHint(self) -> QSize:
+        """Ask for the height of everything at the present width."""
+        return self._high(self._column.totalHeightForWidth(self.width()))
+
+    def minimumSizeHint(self) -> QSize:
+        """Be content with a few rows of the settings."""
+        return self._high(self._column.totalMinimumHeightForWidth(self.width()))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Ask again where another width needs another height."""
+        super().resizeEvent(event)
+        if event.oldSize().width() != event.size().width():
+            self.updateGeometry()
+
+    def _high(self, height: int) -> QSize:
+        return QSize(self._column.totalMinimumSize().width(), height)
 
     # What the window asks and tells
 
@@ -284,7 +310,7 @@ class RecipePanel(QWidget):
         foot.add(self.note, 1)
         foot.addStretch()
         foot.add(self.new_hunt)
-        column = QVBoxLayout(self)
+        column = self._column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(UNIT)
         column.addLayout(head)

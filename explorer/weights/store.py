@@ -40,7 +40,7 @@ from explorer.weights.convert import (
 from explorer.weights.layouts import source_files
 from explorer.weights.names import RESERVED, check_name, folder_name, free_name, plain
 from explorer.weights.plan import FORM, PACKINGS
-from explorer.weights.source import Source, looks_like_model, shown, source_of
+from explorer.weights.source import Source, folder_of, looks_like_model, shown, source_of
 
 DEFAULT_BUILD = "cpu-int8"
 _LOCK_FILE = ".lock"
@@ -235,6 +235,21 @@ class Store:
             raise InputError(
                 f"There is already a model named {name!r}; choose another name, or remove it."
             )
+
+    def name_for(self, source: Path) -> str:
+        """Return what :meth:`import_folder` would name this folder, or the folder of this file.
+
+        Raises :class:`CheckpointError` for a file that is no part of a GPT-2.
+        """
+        return free_name(folder_name(folder_of(source)), self._taken())
+
+    def name_problem(self, name: str) -> str:
+        """Return why a new model cannot have this name, as a sentence; empty where it can."""
+        try:
+            self.check_new_name(check_name(name))
+        except InputError as error:
+            return str(error)
+        return ""
 
     def mark_used(self, folder: Path) -> None:
         """Note that a model of this store is in use now, where that can be written."""

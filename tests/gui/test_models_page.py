@@ -743,7 +743,9 @@ def test_escape_leaves_the_catalogue(page, qtbot):
 
 def test_an_import_asks_for_a_folder_or_a_file(page, works, tmp_path, qtbot):
     (tmp_path / "config.json").touch()
-    page.import_button.chosen.emit(Path(tmp_path / "config.json"))
+    with qtbot.waitSignal(page.import_asked) as asked:
+        page.import_button.chosen.emit(Path(tmp_path / "config.json"))
+    page._desk.import_folder(*asked.args)
     assert works.asked() == [("bring_in", tmp_path, None, "cpu-int8")]
     assert not page.import_button.isEnabled()
     assert QApplication.focusWidget() is not None

@@ -110,6 +110,8 @@ def test_what_is_dropped_on_the_page_is_imported_there(desk, works, tmp_path):
     (tmp_path / "model.safetensors").touch()
     desk.window.show_page(MODELS)
     drop(desk, tmp_path / "model.safetensors")
+    assert desk.window.models_page.naming.isVisible()
+    desk.qtbot.keyClick(desk.window.models_page.naming.name, Qt.Key.Key_Return)
     assert works.asked()[-1][:2] == ("bring_in", tmp_path)
     assert desk.window.pages.currentIndex() == MODELS
 

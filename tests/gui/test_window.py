@@ -798,12 +798,12 @@ def test_closing_while_it_streams_keeps_what_there_is(desk):
     assert desk.window.history.list.model.card(0).lead == "4 tries"
 
 
-def test_a_folder_may_be_dropped_anywhere(desk, tmp_path, monkeypatch):
+def test_a_folder_may_be_dropped_anywhere(desk, tmp_path):
     from PySide6.QtCore import QMimeData, QPointF, QUrl
     from PySide6.QtGui import QDragEnterEvent, QDropEvent
 
     asked = []
-    monkeypatch.setattr(desk.window.models.desk, "import_folder", asked.append)
+    desk.window.explore.models.import_requested.connect(asked.append)
     for path, welcome in ((tmp_path, True), (tmp_path / "text.txt", False)):
         mime = QMimeData()
         mime.setUrls([QUrl.fromLocalFile(str(path))])
