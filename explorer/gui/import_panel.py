@@ -98,7 +98,8 @@ class ImportPanel(QFrame):
         """Go, and give the keyboard back."""
         if self.isHidden():
             return
-        inside = self.isAncestorOf(QApplication.focusWidget())
+        focus = QApplication.focusWidget()
+        inside = focus is not None and self.isAncestorOf(focus)
         before, self._before = self._before, None
         if inside:  # before it hides: Qt would pass the keyboard on to what is next
             there = before is not None and before.isVisible() and before.isEnabled()
