@@ -152,12 +152,13 @@ class Review(Showing):
     def judge_tries(self, try_ids: Collection[int], verdict: Judgement) -> list[Command]:
         """Give tries of the hunt a verdict wherever they are, as one decision.
 
-        Those that have it already, or were lost to a crash, are left out. Raises
+        Those that have it already, were lost to a crash or are damaged are left out. Raises
         :class:`VerdictError` where none is left, and as :meth:`judge`.
         """
         self._check_writable()
         hunt = self._screen.opened
-        chosen = [c for c in (hunt.of_tries(try_ids) if hunt else ()) if c.end != "crash"]
+        whole = (c for c in (hunt.of_tries(try_ids) if hunt else ()) if not c.damage)
+        chosen = [c for c in whole if c.end != "crash"]
         if hunt is None or not chosen:
             raise VerdictError("There is nothing to judge among these tries; choose others.")
         fresh = [c for c in chosen if not c.writing and hunt.verdict(c) != verdict]
@@ -436,8 +437,8 @@ def _judgeable(candidate: Candidate | None, lane: int) -> Candidate:
         )
     if candidate.damage:
         raise VerdictError(
-            f"Try {candidate.index} is damaged ({candidate.damage}), so there is nothing whole to"
-            " judge; generate again."
+            f"Try {candidate.index + 1} is damaged ({candidate.damage}), so there is nothing whole"
+            " to judge; generate again."
         )
     if candidate.end == "crash":
         raise VerdictError(

@@ -109,12 +109,15 @@ def test_a_damaged_try_says_so_in_its_lane_and_in_the_list_of_tries(kept):
     assert words.count(f"This try is damaged: {LACKS_TEXT}.") == 2
     window.controller.show_try(6, 1)
     desk.tick()
-    assert desk.review.seat(1).damage == LACKS_TEXT
-    assert desk.lanes[1]._state.text() == f"damaged: {LACKS_TEXT}"
+    lane = desk.review.lane_of(6)
+    assert desk.review.seat(lane).damage == LACKS_TEXT
+    assert desk.lanes[lane]._state.text() == f"damaged: {LACKS_TEXT}"
     before = desk.review.counts
-    window.controller.judge(1, "kept")
+    window.controller.judge(lane, "kept")
     assert desk.review.counts == before
     assert "is damaged" in window.status.news.text()
+    window.controller.judge_tries([5, 6], "kept")
+    assert desk.review.counts == before
 
 
 def test_a_damaged_hunt_is_marked_in_the_history_and_tells_no_settings(kept):
