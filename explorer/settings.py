@@ -22,6 +22,8 @@ from explorer.recipe import Recipe
 ThemeMode = Literal["system", "light", "dark"]
 DeviceWish = str
 """``auto``, ``cpu``, ``cuda`` (the first GPU that can be used) or ``cuda:N``; see is_device."""
+HintName = Literal["prompt", "generate", "keys"]
+"""What a hint of the first start is about."""
 
 TEXT_PX = (10.0, 28.0)
 """Smallest and largest size of prompt and machine text."""
@@ -62,6 +64,8 @@ class Settings:
     collection: int | None = None
     collection_shown: bool = True
     """Whether the collection stands beside the lanes where there is room for it."""
+    hints: tuple[HintName, ...] = ()
+    """The hints of the first start that are still to be shown."""
     geometry: str = ""
     """Window place and state, as Qt gives it, in hexadecimal."""
     splitter: tuple[int, ...] = ()
@@ -100,7 +104,8 @@ class Settings:
         known = [field.name for field in fields(cls) if field.name in values]
         wrong = [name for name in known if not _fits(name, values[name])]
         read: dict[str, Any] = {name: values[name] for name in known if name not in wrong}
-        read["splitter"] = tuple(read.get("splitter", ()))
+        for name in ("splitter", "hints"):
+            read[name] = tuple(read.get(name, ()))
         settings = cls(**read)
         if not wrong:
             return settings, ""
@@ -152,6 +157,10 @@ def _fits(name: str, value: Any) -> bool:
             if not isinstance(value, list) or len(value) > 3:
                 return False
             return all(_is_whole(x) and 0 <= x <= _WIDEST for x in value)
+        case "hints":
+            if not isinstance(value, list) or len(value) > len(get_args(HintName)):
+                return False
+            return all(each in get_args(HintName) for each in value)
         case "recipe":
             return isinstance(value, str) and len(value) <= _LONGEST and _is_recipe(value)
         case _:

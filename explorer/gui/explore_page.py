@@ -18,6 +18,7 @@ from explorer.gui.clipboard import copy
 from explorer.gui.collection_panel import CollectionPanel
 from explorer.gui.controller import Controller
 from explorer.gui.guard import guarded
+from explorer.gui.hints import Hints
 from explorer.gui.lane_text import lead_in
 from explorer.gui.lanes_view import LanesView
 from explorer.gui.ledger_strip import LedgerStrip
@@ -78,6 +79,11 @@ class ExplorePage(QSplitter):
             self.prompt, lambda: controller.loaded, lambda: self.recipe.recipe().max_tokens, self
         )
         self._restore()
+        self.hints = Hints(
+            memory,
+            {"prompt": self.prompt.hint, "generate": self.recipe.hint, "keys": self.lanes.hint},
+            self,
+        )
         self._connect()
         self.lanes.set_judging(self._review.reason)
         controller.keep_into(collection.collection())
@@ -324,6 +330,8 @@ class ExplorePage(QSplitter):
     @Slot()
     def _show_counts(self) -> None:
         review = self._review
+        if review.can_undo:  # a verdict was given
+            self.hints.done("keys")
         self.strip.show_ledger(review.counts, review.rate, review.newest_cost, review.prompt_tries)
         # What a kept try cost, and which verdict comes next for undo, changes beside their lanes.
         self._paint([seat.lane for seat in review.seats if seat.verdict])
@@ -364,6 +372,7 @@ class ExplorePage(QSplitter):
 
     @Slot(str)
     def _on_prompt_edited(self, text: str) -> None:
+        self.hints.done("prompt")
         self._memory.change(prompt=text, control_tokens=self.prompt.control.isChecked())
         self._forget_refusal()
 
@@ -395,6 +404,8 @@ class ExplorePage(QSplitter):
 
     @Slot(bool)
     def _on_running(self, running: bool) -> None:
+        if running:
+            self.hints.done("generate")
         self.recipe.set_generating(running)
 
 

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui import theme
 from explorer.gui.guard import guarded
+from explorer.gui.hints import Hint
 from explorer.gui.lane import Lane
 
 MOST_LANES = 8
@@ -55,6 +56,11 @@ class LanesView(QStackedWidget):
         self._why_not = ""
         self._columns = 0
         self._title, self._advice = QLabel(), QLabel()
+        self.hint = Hint(
+            "Then read and judge: A keeps a try, X rejects it, Space skips it. The numbers choose"
+            " a lane, and Ctrl+Z takes a verdict back.",
+            "the keys",
+        )
         self.addWidget(self._make_empty_page())
         self._page = QWidget()
         self._grid = QGridLayout(self._page)
@@ -199,6 +205,8 @@ class LanesView(QStackedWidget):
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
             label.setWordWrap(True)
             column.addWidget(label)
+        self.hint.words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        column.addWidget(self.hint)
         column.addStretch(3)
         return page
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from explorer.settings import Settings
+from explorer.settings import HintName, Settings
 
 DELAY_MS = 400
 
@@ -21,12 +22,15 @@ class Memory(QObject):
     """Settings cannot be saved, said once."""
 
     def __init__(self, path: Path, parent: QObject | None = None) -> None:
-        """Read the settings at ``path``."""
+        """Read the settings at ``path``; where there are none, it is the first start."""
         super().__init__(parent)
         self._path = path
         self._said = ""
+        first = not os.path.lexists(path)
         self.settings, self.problem = Settings.read(path)
         """The present settings, and a sentence about what of the file could not be read."""
+        if first:
+            self.settings = replace(self.settings, hints=get_args(HintName))
         if self.problem:
             self._put_aside()
         self._timer = QTimer(self)

@@ -38,6 +38,7 @@ from explorer.gui.chips import Chip, Chips
 from explorer.gui.controls import Fold, label
 from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
+from explorer.gui.hints import Hint
 from explorer.gui.presets import PromptGroup, PromptPreset
 from explorer.gui.theme import LINE_HEIGHT, UNIT, set_role
 
@@ -201,6 +202,7 @@ class PromptPanel(QWidget):
         self.room = label("", "muted", name="Room left in the context")
         self.room.setWordWrap(True)
         self.room.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.hint = Hint("Presets has texts to begin with.", "the prompt")
         self.chips = Chips("How names of special tokens are read")
         self.control = QCheckBox()
         self.control.setToolTip(
@@ -267,6 +269,7 @@ class PromptPanel(QWidget):
         column.addLayout(head)
         column.addWidget(self.editor, 1)
         column.addLayout(foot)
+        column.addWidget(self.hint)
         column.addWidget(self._advice)
         self.setTabOrder(self.editor, self.presets)
 

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from explorer.gui.controls import Choice, Fold, Labelled, label
 from explorer.gui.flow import Flow
 from explorer.gui.guard import guarded
+from explorer.gui.hints import Hint
 from explorer.gui.key_button import KeyButton
 from explorer.gui.number_fields import Decimal, Number
 from explorer.gui.presets import RECIPE_PRESETS, preset_name
@@ -204,6 +205,7 @@ class RecipePanel(QWidget):
     def set_note(self, text: str) -> None:
         """Say in one line what Generate will do: go on with this hunt, or start one."""
         self.note.setText(text)
+        self.note.setVisible(bool(text))
         self.note.setToolTip(text)
 
     # Building
@@ -268,6 +270,8 @@ class RecipePanel(QWidget):
             "The tries so far stay in the history."
         )
         self.note = label("", "muted", wrap=True, name="What Generate will do")
+        self.note.hide()
+        self.hint = Hint("Fills the lanes with tries.", "Generate", keeps_room=False)
 
     def _arrange(self) -> None:
         fields = QWidget()
@@ -307,6 +311,7 @@ class RecipePanel(QWidget):
         self._buttons.addWidget(self.generate)
         self._buttons.addWidget(self.stop)
         foot = Flow()
+        foot.add(self.hint, 1)
         foot.add(self.note, 1)
         foot.addStretch()
         foot.add(self.new_hunt)
