@@ -271,7 +271,7 @@ class RecipePanel(QWidget):
         )
         self.note = label("", "muted", wrap=True, name="What Generate will do")
         self.note.hide()
-        self.hint = Hint("Fills the lanes with tries.", "Generate", keeps_room=False)
+        self.hint = Hint("Fills the lanes.", "Generate", keeps_room=False)
 
     def _arrange(self) -> None:
         fields = QWidget()

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from tests.gui.controls_of import nameless
+from tests.gui.cut_text import cut_texts
 from tests.gui.settling import settle
 
 
@@ -64,15 +65,24 @@ def test_a_button_closes_one_for_good_and_takes_no_focus(desk, name):
     assert shown(desk) == left
 
 
-def test_nothing_moves_when_they_go(desk):
+@pytest.mark.layout
+@pytest.mark.parametrize("window", [(900, 640), (1280, 800)], ids=str)
+@pytest.mark.parametrize("size", [10.0, 14.5, 28.0])
+def test_no_word_of_them_is_cut_and_nothing_moves_when_they_go(desk, size, window):
+    desk.window.memory.change(text_px=size)
+    desk.window.looks._apply()
+    desk.window.resize(*window)
     settle(desk.window)
     before = places(desk)
+    assert cut_texts(desk.window) == []
     for hint in hints(desk).values():
         assert hint.isVisible()
         hint.close_button.click()
     settle(desk.window)
     assert shown(desk) == []
     assert places(desk) == before
+    desk.window.memory.change(text_px=14.5)  # the style outlives the window
+    desk.window.looks._apply()
 
 
 @pytest.mark.parametrize("text", [json.dumps({"theme": "dark"}), "not JSON"])
