@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QObject, Signal, Slot
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication
 
 from explorer.gui.controller import Controller
 from explorer.gui.key_button import KeyButton
@@ -52,9 +52,11 @@ class Stopping(QObject):
             app.focusChanged.connect(self._on_focus)
         self.show_words()
 
-    @Slot(QWidget, QWidget)
-    def _on_focus(self, _before: QWidget | None, now: QWidget | None) -> None:
-        # A window that goes passes the focus on from one of its parts to the next.
+    @Slot()
+    def _on_focus(self) -> None:
+        # A window that goes passes the focus on from one of its parts to the next; the part that
+        # had it is half gone by then, so it is not asked for.
+        now = QApplication.focusWidget()
         if now is not None and now.window().isVisible():
             self.show_words()
 
