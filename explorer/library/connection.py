@@ -27,6 +27,8 @@ from explorer.errors import (
 Connection = sqlite3.Connection
 Cursor = sqlite3.Cursor
 DatabaseError = sqlite3.DatabaseError
+READ_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What reading a damaged file raises: Python's module fails over a message that is no text, too."""
 OperationalError = sqlite3.OperationalError
 Row = sqlite3.Row
 Value = str | int | float | bytes | None
@@ -134,6 +136,8 @@ def explained(path: Path) -> Iterator[None]:
         if found in _UNUSABLE:
             raise unusable(path, str(error)) from error
         raise
+    except UnicodeDecodeError as error:  # of a message that names what is no text
+        raise damaged(path, "its table of contents cannot be read") from error
 
 
 @contextlib.contextmanager

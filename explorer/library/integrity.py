@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from explorer.library import migrations
-from explorer.library.connection import Connection, DatabaseError, damaged, empty
+from explorer.library.connection import READ_ERRORS, Connection, damaged, empty
 
 NEWEST: Final = 200
 """So many of the newest rows of each table are read at an opening."""
@@ -143,7 +143,7 @@ def culprit(connection: Connection) -> str:
         for problem in (*structure(connection), *light(connection)):
             return problem
         (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    except DatabaseError as error:
+    except READ_ERRORS as error:
         return str(error)
     return "" if said == "ok" else str(said)
 
@@ -161,7 +161,7 @@ def full(connection: Connection) -> list[str]:
             orphans[table, parent] = orphans.get((table, parent), 0) + 1
         for (table, parent), number in orphans.items():
             problems.append(f"{number:,} rows of “{table}” point at no row of “{parent}”")
-    except DatabaseError as error:
+    except READ_ERRORS as error:
         problems.append(f"SQLite says: {error}")
     problems += _rows(connection)
     return problems
@@ -193,7 +193,7 @@ def _guarded(table: str, problems: Iterator[str]) -> Iterator[str]:
     """Yield the problems, and one more where the table cannot be read to its end."""
     try:
         yield from problems
-    except DatabaseError as error:
+    except READ_ERRORS as error:
         yield f"“{table}” cannot be read to its end ({error})"
 
 
@@ -203,7 +203,7 @@ def _since(connection: Connection, table: str, newest: int | None) -> int:
         return -(2**63)
     try:
         (last,) = connection.execute(f"SELECT max(rowid) FROM {table}").fetchone()
-    except DatabaseError:
+    except READ_ERRORS:
         return -(2**63)
     return (last or 0) - newest
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from explorer.library.connection import Connection, DatabaseError
+from explorer.library.connection import READ_ERRORS, Connection
 from explorer.recipe import Recipe
 
 LOST: Final = "(lost with a damaged part of the library)"
@@ -180,7 +180,7 @@ def _count_on(target: Connection) -> None:
 
 def numbers_go_on(source: Connection, target: Connection) -> None:
     """Give no number again that the source has given, also to what it has deleted."""
-    with contextlib.suppress(DatabaseError):
+    with contextlib.suppress(*READ_ERRORS):
         for name, last in source.execute("SELECT name, seq FROM sqlite_sequence").fetchall():
             if isinstance(last, int) and isinstance(name, str):
                 target.execute(

@@ -20,8 +20,8 @@ from explorer.errors import LibraryDamagedError, LibraryError
 from explorer.library import integrity, migrations
 from explorer.library.connection import (
     COMMAND_SECONDS,
+    READ_ERRORS,
     Connection,
-    DatabaseError,
     connect,
     explained,
 )
@@ -100,7 +100,7 @@ def _reading(path: Path) -> Iterator[Connection]:
 def _is_readable(connection: Connection) -> bool:
     try:
         return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-    except DatabaseError:
+    except READ_ERRORS:
         return False
 
 
@@ -150,7 +150,7 @@ def _table(source: Connection, target: Connection, table: str) -> Rows:
     columns = target.execute(f"PRAGMA table_info({table})").fetchall()
     try:
         known = {name for name, _ in integrity.columns_of(source, table)}
-    except DatabaseError:
+    except READ_ERRORS:
         known = set()
     columns = [column for column in columns if column[1] in known]
     if not columns:
@@ -171,7 +171,7 @@ def _table(source: Connection, target: Connection, table: str) -> Rows:
             mended |= not sound
         try:
             target.execute(sql, (row[0], *values))
-        except DatabaseError:
+        except READ_ERRORS:
             rows.lost += 1
             continue
         rows.saved += 1
@@ -221,7 +221,7 @@ def _read(source: Connection, table: str, names: Sequence[str], rows: Rows) -> I
             for row in source.execute(f"{question} ORDER BY rowid", (first, last)):
                 yield row
                 first = min(row[0] + 1, last)
-        except DatabaseError:
+        except READ_ERRORS:
             if first >= last:
                 failures += 1
                 rows.lost += 1
@@ -241,14 +241,14 @@ def _bounds(source: Connection, table: str) -> tuple[int, int]:
                 f"SELECT rowid FROM {table} NOT INDEXED ORDER BY rowid {order} LIMIT 1"
             ).fetchone()
             bounds.append(found[0] if found else 0)
-        except DatabaseError:
+        except READ_ERRORS:
             bounds.append(None)
     first = bounds[0] if bounds[0] is not None else 0
     if bounds[1] is not None:
         last = bounds[1]
     else:
         last = 0
-        with contextlib.suppress(DatabaseError):
+        with contextlib.suppress(*READ_ERRORS):
             counted = source.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
             last = max((row[0] for row in counted if isinstance(row[0], int)), default=0)
         last = min(max(last, first), GREATEST) + _MOST_FAILURES
