@@ -64,6 +64,8 @@ def heed_requests() -> None:
     """In a child: ignore Ctrl+C, and end a moment after any other request to."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":
+        # Ignored by now, and no longer blocked, so that none is left pending.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         Thread(target=_end_on_request, name="requests", daemon=True).start()
 
 

@@ -202,8 +202,8 @@ def drive(root: Path, log: Path, picture: Path | None) -> None:
             desktop.focus(TITLE)
             quit_program(desktop, program)
     text = exported.read_text(encoding="utf-8")
-    assert '"caption": "machine-written, 2 tries (1 rejected' in text, text
-    print("Kept, quit, started again, found and exported with its 2 tries", flush=True)
+    assert '"caption": "machine-written, 5 tries (1 rejected' in text, text
+    print("Kept, quit, started again, found and exported with its 5 tries", flush=True)
 
 
 def searched(root: Path, log: Path) -> None:

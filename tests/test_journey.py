@@ -1,6 +1,6 @@
 """The main job in the real program: keys in, pictures and files out, nothing replaced.
 
-Import a model, type, stream, reject two, keep one, quit, start again, find it with 3 tries, export
+Import a model, type, stream, reject two, keep one, quit, start again, find it with 6 tries, export
 it. A second journey kills the whole program in the middle of a decision, three times.
 """
 
@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from explorer.review import GLANCE_S
 from tests.desktop import ROOT, Desktop, missing_tools, wait_for
 from tests.hub_server import HubServer, Serving
 from tests.tiny import make_tiny
@@ -86,11 +87,17 @@ def generate(desktop: Desktop, data: Path, prompt: str) -> None:
     wait_for("four tries", lambda: count(data, "select count(*) from tries") >= 4)
 
 
+def judge(desktop: Desktop, key: str) -> None:
+    """Press a key that judges, not sooner than anybody can have seen what has just come."""
+    time.sleep(2 * GLANCE_S)
+    desktop.key(key)
+
+
 def reject(desktop: Desktop, data: Path) -> None:
     """Reject the chosen lane; return when the verdict and the next try in its place are on disk."""
     tries = count(data, "select count(*) from tries")
     rejected = count(data, "select count(*) from verdicts where verdict = 'rejected'")
-    desktop.key("x")
+    judge(desktop, "x")
     wait_for(
         "the verdict and the next try",
         lambda: (
@@ -124,14 +131,14 @@ def test_prompt_stream_reject_keep_quit_find_export(desktop: Desktop, tmp_path: 
         desktop.key("ctrl+o")
         desktop.focus("Import")
         desktop.type(str(tiny))
-        desktop.key("Return")
-        wait_for("the model", lambda: in_use(data, "tiny-gpt2"), 120)
+        desktop.key("Return")  # what is imported ...
+        press_until(desktop, "Return", lambda: in_use(data, "tiny-gpt2"))  # ... and its name
         generate(desktop, data, "Once upon a time")
         assert rows(data, "select name from models") == [("tiny-gpt2",)]
         assert rows(data, "select text from prompts") == [("Once upon a time",)]
         reject(desktop, data)
         reject(desktop, data)
-        desktop.key("a")
+        judge(desktop, "a")
         wait_for("the sample", lambda: count(data, "select count(*) from samples") == 1)
         quit_program(desktop, program)
     with desktop.program(data, log=log) as program:
@@ -146,10 +153,10 @@ def test_prompt_stream_reject_keep_quit_find_export(desktop: Desktop, tmp_path: 
         quit_program(desktop, program)
     lines = [json.loads(line) for line in exported.read_text().splitlines()]
     assert len(lines) == 1
-    assert lines[0]["tries"] == 3
-    assert lines[0]["rejected"] == 2
+    assert lines[0]["tries"] == 6  # four lanes, and the two that came for the rejected ones
+    assert (lines[0]["rejected"], lines[0]["passed_over"]) == (2, 3)
     assert lines[0]["prompt"] == "Once upon a time"
-    assert lines[0]["caption"].startswith("machine-written, 3 tries (2 rejected")
+    assert lines[0]["caption"].startswith("machine-written, 6 tries (2 rejected")
     clean(log)
 
 
