@@ -81,12 +81,16 @@ def sleeper() -> Iterator[Job]:
     job.cancel()
 
 
-def has_pending(pid: int) -> bool:
-    """Return whether a signal still waits for the process to take it."""
+def may_still_act(pid: int) -> bool:
+    """Return whether a signal was sent that the process has not taken and does not block."""
     status = Path(f"/proc/{pid}/status")
     lines = status.read_text().splitlines() if status.exists() else []
-    waiting = (line.split()[1] for line in lines if line.startswith(("SigPnd", "ShdPnd")))
-    return any(int(mask, 16) for mask in waiting)
+    masks = {line.split(":")[0]: int(line.split()[1], 16) for line in lines if line[:6] in _MASKS}
+    waiting = masks.get("SigPnd", 0) | masks.get("ShdPnd", 0)
+    return bool(waiting & ~masks.get("SigBlk", 0))
+
+
+_MASKS = ("SigPnd", "ShdPnd", "SigBlk")
 
 
 def is_alive(pid: int) -> bool:
@@ -168,7 +172,7 @@ def test_ctrl_c_in_the_terminal_is_left_to_the_parent(sleeper: Job) -> None:
     events_of(sleeper, until_progress=True)
     os.kill(sleeper.pid, signal.SIGINT)
     deadline = time.monotonic() + PATIENCE
-    while has_pending(sleeper.pid):
+    while may_still_act(sleeper.pid):
         assert time.monotonic() < deadline
     assert sleeper.poll() == []
     assert is_alive(sleeper.pid)
