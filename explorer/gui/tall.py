@@ -46,16 +46,18 @@ class Tall(QScrollArea):
         self._column = Column(role)
         self.lines = self._column.lines
         self.setWidget(self._column)
-        self.verticalScrollBar().rangeChanged.connect(self.updateGeometry)
 
     def sizeHint(self) -> QSize:
         """Ask for what the column would like."""
         return self._column.sizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        """Insist on the width of the words, beside the bar if there is one; any height will do."""
-        bar = self.verticalScrollBar()
-        beside = bar.sizeHint().width() if bar.maximum() > 0 else 0
+        """Insist on the width of the words beside a bar; any height will do.
+
+        Whether the bar is there depends on the width, so the width must not depend on the bar:
+        lines below the column that break in less width would make it come and go without an end.
+        """
+        beside = self.verticalScrollBar().sizeHint().width()
         return QSize(self._column.minimumSizeHint().width() + beside, 0)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

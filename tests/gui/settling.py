@@ -11,26 +11,30 @@ _MOST = 200
 
 def settle(window: QWidget) -> None:
     """Let layouts, styles and timers without an interval do their work until nothing moves."""
-    still, before = 0, None
+    still = 0
+    before: dict[int, tuple[object, ...]] = {}
+    moved: set[tuple[int, tuple[object, ...]]] = set()
     for _ in range(_MOST):
         QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
         QApplication.processEvents()
         now = _looks(window)
-        still = still + 1 if now == before else 0
+        moved = set(now.items()) ^ set(before.items())
+        still = 0 if moved else still + 1
         if still == _ROUNDS:
             return
         before = now
-    raise AssertionError(f"{type(window).__name__} does not come to rest")
+    kinds = ", ".join(sorted({type_name for _, (type_name, *_) in moved}))
+    raise AssertionError(f"{type(window).__name__} does not come to rest, in {kinds}")
 
 
-def _looks(window: QWidget) -> list[tuple[object, ...]]:
-    widgets = [window, *window.findChildren(QWidget)]
-    return [
-        (
-            id(each),
+def _looks(window: QWidget) -> dict[int, tuple[object, ...]]:
+    """Return what can be seen of every widget, by its identity."""
+    return {
+        id(each): (
+            type(each).__name__,
             each.isVisible(),
             each.geometry().getRect(),
             each.text() if isinstance(each, QLabel) else "",
         )
-        for each in widgets
-    ]
+        for each in [window, *window.findChildren(QWidget)]
+    }
