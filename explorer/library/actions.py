@@ -239,7 +239,7 @@ class Actions:
             return None
         database = self._database
         newest: int = database.value(
-            "SELECT max(id) FROM actions WHERE id = ?1 OR target = ?1", (target,)
+            "SELECT max(id) FROM actions WHERE id = :action OR target = :action", {"action": target}
         )
         kind: Kind = database.value("SELECT kind FROM actions WHERE id = ?", (target,))
         what, hunts, prompt = self._described(target, kind)
@@ -289,12 +289,12 @@ class Actions:
             "SELECT DISTINCT tries.id, idx, hunt_id, verdict FROM ("
             "SELECT try_id, CASE verdict WHEN 'undone' THEN"
             " (SELECT verdict FROM verdicts AS other WHERE other.id = verdicts.undoes)"
-            " ELSE verdict END AS verdict FROM verdicts WHERE action = ?1"
-            " UNION ALL SELECT try_id, '' FROM annotations WHERE action = ?1"
-            " UNION ALL SELECT try_id, '' FROM placements WHERE action = ?1"
-            " AND NOT EXISTS (SELECT 1 FROM verdicts WHERE action = ?1)"
+            " ELSE verdict END AS verdict FROM verdicts WHERE action = :action"
+            " UNION ALL SELECT try_id, '' FROM annotations WHERE action = :action"
+            " UNION ALL SELECT try_id, '' FROM placements WHERE action = :action"
+            " AND NOT EXISTS (SELECT 1 FROM verdicts WHERE action = :action)"
             ") JOIN tries ON tries.id = try_id ORDER BY verdict = 'kept' DESC, tries.id",
-            (action,),
+            {"action": action},
         )
         named = database.row(
             "SELECT coalesce(was, now) AS old, coalesce(now, was) AS new FROM renamings"

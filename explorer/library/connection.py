@@ -12,7 +12,7 @@ import errno
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,9 @@ READ_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 OperationalError = sqlite3.OperationalError
 Row = sqlite3.Row
 Value = str | int | float | bytes | None
+Parameters = Sequence[Value] | Mapping[str, Value]
+"""In the order of the question marks, or by name where one stands twice: Python 3.12.0 to 3.12.3
+takes a numbered question mark for a name, and warns."""
 
 WINDOW_SECONDS: Final = 0.15
 """The longest that a window's thread waits for another program's lock."""

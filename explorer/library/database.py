@@ -12,7 +12,7 @@ is opened stands in :mod:`explorer.library.opening`, what can go wrong with SQLi
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +30,8 @@ from explorer.library.connection import (
     Connection,
     Cursor,
     DatabaseError,
+    Parameters,
     Row,
-    Value,
     closed_on_error,
     damaged,
     empty,
@@ -247,7 +247,7 @@ class Database:
         finally:
             self._connection.execute("ROLLBACK")
 
-    def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
+    def execute(self, sql: str, parameters: Parameters = ()) -> int:
         """Run one statement and return the id of the row it inserted (0 where it inserted none).
 
         Raises :class:`LibraryReadOnlyError` with the reason where nothing can be written.
@@ -255,17 +255,17 @@ class Database:
         self._require_writable()
         return self._run(sql, parameters).lastrowid or 0
 
-    def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Run one query and return all its rows; columns by name or position."""
         with self._explained():
             return self._connection.execute(sql, parameters).fetchall()
 
-    def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+    def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """Run one query and return its first row, or None."""
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
-    def value(self, sql: str, parameters: Sequence[Value] = ()) -> Any:
+    def value(self, sql: str, parameters: Parameters = ()) -> Any:
         """Run one query and return the first column of its first row, or None."""
         found = self.row(sql, parameters)
         return found[0] if found else None
@@ -351,7 +351,7 @@ class Database:
         if self.check_place():
             raise LibraryLostError(self._lost)
 
-    def _run(self, sql: str, parameters: Sequence[Value] = ()) -> Cursor:
+    def _run(self, sql: str, parameters: Parameters = ()) -> Cursor:
         with self._explained():
             return self._connection.execute(sql, parameters)
 

@@ -36,26 +36,27 @@ _TYPES: Final = {
 """By declared type: what may be stored."""
 
 _RULES: Final = (
-    ("ends without a text", "SELECT count(*) FROM ends WHERE try_id > ?1 AND tokens"
-     " AND try_id NOT IN (SELECT try_id FROM completions WHERE try_id > ?1)", "ends"),
+    ("ends without a text", "SELECT count(*) FROM ends WHERE try_id > :since AND tokens"
+     " AND try_id NOT IN (SELECT try_id FROM completions WHERE try_id > :since)", "ends"),
     ("texts whose tokens are not as many as counted",
-     "SELECT count(*) FROM completions JOIN ends USING (try_id) WHERE try_id > ?1"
+     "SELECT count(*) FROM completions JOIN ends USING (try_id) WHERE try_id > :since"
      " AND (length(ids) <> 4 * tokens OR length(logprobs) <> 4 * tokens)", "ends"),
     ("prompts whose tokens cannot be read",
-     "SELECT count(*) FROM prompts WHERE id > ?1 AND length(ids) % 4", "prompts"),
+     "SELECT count(*) FROM prompts WHERE id > :since AND length(ids) % 4", "prompts"),
     ("recipes that cannot be read",
-     "SELECT count(*) FROM hunts WHERE id > ?1 AND NOT json_valid(recipe)", "hunts"),
+     "SELECT count(*) FROM hunts WHERE id > :since AND NOT json_valid(recipe)", "hunts"),
     ("seeds that cannot be read",
-     "SELECT count(*) FROM hunts WHERE id > ?1 AND (seed = '' OR seed GLOB '*[^0-9]*')", "hunts"),
+     "SELECT count(*) FROM hunts WHERE id > :since"
+     " AND (seed = '' OR seed GLOB '*[^0-9]*')", "hunts"),
     ("versions that cannot be read",
-     "SELECT count(*) FROM tries WHERE id > ?1 AND NOT json_valid(versions_json)", "tries"),
+     "SELECT count(*) FROM tries WHERE id > :since AND NOT json_valid(versions_json)", "tries"),
     ("models that cannot be read",
-     "SELECT count(*) FROM models WHERE id > ?1 AND NOT json_valid(manifest_json)", "models"),
+     "SELECT count(*) FROM models WHERE id > :since AND NOT json_valid(manifest_json)", "models"),
     ("hunts whose next number was given already",
-     "SELECT count(*) FROM hunts WHERE id > ?1"
+     "SELECT count(*) FROM hunts WHERE id > :since"
      " AND next_index <= (SELECT max(idx) FROM tries WHERE hunt_id = hunts.id)", "hunts"),
 )  # fmt: skip
-"""What rows must be beyond their types: what is wrong, a count of those behind ?1, whose ids."""
+"""What rows must be beyond their types: what is wrong, a count of those :since, whose ids."""
 
 
 def expected(version: int) -> Schema:
@@ -211,7 +212,9 @@ def _since(connection: Connection, table: str, newest: int | None) -> int:
 def _rule(
     connection: Connection, what: str, question: str, table: str, newest: int | None
 ) -> Iterator[str]:
-    (number,) = connection.execute(question, (_since(connection, table, newest),)).fetchone()
+    (number,) = connection.execute(
+        question, {"since": _since(connection, table, newest)}
+    ).fetchone()
     if number:
         yield f"{number:,} {what}"
 

@@ -123,11 +123,15 @@ class Samples:
             row[0]
             for row in self._database.rows(
                 "SELECT try_id FROM samples JOIN standing USING (try_id)"
-                " WHERE collection_id = ?1 AND removed_at IS NULL AND verdict = 'kept'"
-                " AND (?2 IS NULL OR (added_at, try_id) <"
-                " (SELECT added_at, try_id FROM samples WHERE try_id = ?2))"
-                " ORDER BY added_at DESC, try_id DESC LIMIT ?3",
-                (collection_id, after, -1 if limit is None else limit),
+                " WHERE collection_id = :collection AND removed_at IS NULL AND verdict = 'kept'"
+                " AND (:after IS NULL OR (added_at, try_id) <"
+                " (SELECT added_at, try_id FROM samples WHERE try_id = :after))"
+                " ORDER BY added_at DESC, try_id DESC LIMIT :limit",
+                {
+                    "collection": collection_id,
+                    "after": after,
+                    "limit": -1 if limit is None else limit,
+                },
             )
         ]
 

@@ -1,6 +1,7 @@
 """Opening a library, in every state that one is found in; transactions; the lock."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -331,3 +332,9 @@ def test_the_reason_for_reading_only_is_the_one_given(desk: Desk, path: Path) ->
         pytest.raises(LibraryReadOnlyError, match="Another window"),
     ):
         Desk(database).hunt()
+
+
+def test_no_statement_numbers_its_question_marks() -> None:
+    files = sorted((ROOT / "explorer").rglob("*.py"))
+    assert ROOT / "explorer" / "library" / "database.py" in files
+    assert [file.name for file in files if re.search(r"\?[1-9]", file.read_text("utf-8"))] == []
