@@ -155,7 +155,7 @@ class HistoryPage(QWidget):
         grid.setHorizontalSpacing(GAP)
         grid.setVerticalSpacing(UNIT)
         grid.setColumnStretch(1, 1)
-        for row, name in enumerate(("Recipe", "Model", "Seed", "Begun", "Last used")):
+        for row, name in enumerate(("Read as", "Recipe", "Model", "Seed", "Begun", "Last used")):
             value = label("", "label", wrap=True, name=name)
             value.setAlignment(Qt.AlignmentFlag.AlignTop)
             self._facts[name] = value
@@ -220,6 +220,7 @@ class HistoryPage(QWidget):
         self.tally.setText(" · ".join(filter(None, (tries, counts(summary.counts)))))
         self.tally.setVisible(not summary.uncounted)
         texts = {
+            "Read as": _tokens(summary),
             "Recipe": f"{hunt.recipe.describe()} · max tokens {hunt.recipe.max_tokens:,}",
             "Model": f"{hunt.model.name}, {hunt.model.build}",
             "Seed": f"{hunt.seed} ({'fixed' if hunt.seed_fixed else 'drawn'})",
@@ -227,7 +228,7 @@ class HistoryPage(QWidget):
             "Last used": local_time(summary.last_used_at),
         }
         if hunt.damage:  # what is not there would be told as the usual settings
-            texts |= dict.fromkeys(("Recipe", "Model", "Seed"), "—")
+            texts |= dict.fromkeys(("Read as", "Recipe", "Model", "Seed"), "—")
         for name, text in texts.items():
             self._facts[name].setText(text)
 
@@ -306,6 +307,10 @@ def what_deletion_takes(summary: HuntSummary) -> str:
     )
 
 
+def _tokens(summary: HuntSummary) -> str:
+    return number_of(len(summary.hunt.prompt_ids), "token")
+
+
 def _captioned(summary: HuntSummary) -> str:
     """Return the prompt of a hunt, what came of it, and its settings, to be copied."""
     hunt, amount = summary.hunt, number_of(summary.counts.tries, "try", "tries")
@@ -319,6 +324,7 @@ def _captioned(summary: HuntSummary) -> str:
 def _card(summary: HuntSummary) -> Card:
     hunt, values = summary.hunt, summary.counts
     rest = (
+        f"prompt of {_tokens(summary)}" if summary.ambiguous else "",
         counts(values),
         "" if hunt.damage else hunt.recipe.describe(),
         "" if hunt.damage else f"{hunt.model.name} {hunt.model.build}",

@@ -33,6 +33,9 @@ class HuntSummary:
     """When its newest try began, or it did where it has none."""
     uncounted: bool = False
     """Whether its tries and verdicts cannot be counted, because a row of them is damaged."""
+    ambiguous: bool = False
+    """Whether this model read the same prompt as other tokens too: a special token's name in it was
+    meant as letters there, or as the token."""
 
     @property
     def sentence(self) -> str:
@@ -94,7 +97,22 @@ class History:
         except LibraryDamagedError:
             uncounted = True
         used = last_used if isinstance(last_used, str) else ""
-        return HuntSummary(hunt, counts, used, uncounted)
+        return HuntSummary(hunt, counts, used, uncounted, self._is_ambiguous(hunt_id))
+
+    def _is_ambiguous(self, hunt_id: int) -> bool:
+        return bool(
+            self._database.value(
+                "SELECT EXISTS (SELECT 1 FROM hunts"
+                " JOIN prompts ON prompts.id = hunts.prompt_id"
+                " JOIN models ON models.id = hunts.model_id"
+                " JOIN prompts AS others ON others.text_sha256 = prompts.text_sha256"
+                " JOIN hunts AS theirs ON theirs.prompt_id = others.id"
+                " JOIN models AS their_models ON their_models.id = theirs.model_id"
+                " WHERE hunts.id = ? AND others.id <> prompts.id"
+                " AND their_models.name = models.name)",
+                (hunt_id,),
+            )
+        )
 
     def has_prompt(self, text: str) -> bool:
         """Return whether a hunt has this prompt."""

@@ -30,9 +30,14 @@ class Shelf:
         self.history = History(self.database)
         self.words = Search(self.database)
 
-    def hunt(self, prompt: str = "Once upon a time", recipe: Recipe | None = None) -> Hunt:
-        """Begin a new hunt."""
-        ids = tuple(prompt.encode())
+    def hunt(
+        self,
+        prompt: str = "Once upon a time",
+        recipe: Recipe | None = None,
+        ids: tuple[int, ...] | None = None,
+    ) -> Hunt:
+        """Begin a new hunt; without ``ids`` each byte of the prompt is a token."""
+        ids = tuple(prompt.encode()) if ids is None else ids
         return self.ledger.open_hunt(prompt, ids, MODEL, recipe or Recipe(), new=True)
 
     def attempt(self, hunt: Hunt, text: str, verdict: str = "") -> int:

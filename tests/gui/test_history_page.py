@@ -45,6 +45,20 @@ def test_hunts_are_newest_first_with_their_counts(page, hunts):
     assert page.amount.text() == "2 hunts"
 
 
+def test_hunts_that_read_one_prompt_as_different_tokens_look_different(page, shelf):
+    for ids in (None, (7,), (7,)):
+        shelf.hunt("<|user|>", ids=ids)
+    other = shelf.hunt("another prompt")
+    page.refresh()
+    unlike, token, again, letters = cards(page)
+    assert "prompt of" not in unlike.rest
+    assert token.rest.startswith("prompt of 1 token · ")
+    assert again.rest.startswith("prompt of 1 token · ")
+    assert letters.rest.startswith("prompt of 8 tokens · ")
+    page.list.choose(other.id)
+    assert page._facts["Read as"].text() == "14 tokens"
+
+
 def test_the_chosen_hunt_is_shown_in_full_and_reopened(page, hunts, qtbot):
     page.list.choose(hunts[0])
     assert page.prompt.text() == "A miller had three daughters."
