@@ -108,7 +108,7 @@ class Store:
         """Return the model of this name, or the one in this folder (a model folder or a GPT-2).
 
         Raises :class:`ModelError` that names the installed models, and :class:`CheckpointError` for
-        a folder whose files cannot be read.
+        a folder whose files cannot be read, or a file that is no part of a GPT-2.
         """
         models = self.list()
         for model in models:
@@ -119,9 +119,10 @@ class Store:
         if folder and os.path.isdir(folder):
             return self._by_path(Path(folder).resolve(), models)
         if folder and os.path.isfile(folder):
+            folder_of(Path(folder))  # says what else to do of a file that cannot be imported
             raise UnknownModelError(
-                f"{shown(str(name_or_dir))} is a file; name its folder, or import it with models "
-                "import and use the model's name."
+                f"{shown(str(name_or_dir))} is a file, and here goes the name or the folder of a "
+                "model; import the file with models import, then use the name that it has there."
             )
         names = ", ".join(model.name for model in models) or "none"
         raise UnknownModelError(
