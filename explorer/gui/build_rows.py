@@ -71,7 +71,7 @@ class _BuildRow:
         self, build: Build | None, quality: str, need: Need | None, used: bool, damaged: bool
     ) -> None:
         there = build is not None
-        words = "✕ damaged" if damaged else size(build.bytes) if build else "not made"
+        words = "✕ damaged" if damaged else size(build.bytes) if build else "not converted"
         self.amount.setText(words)
         set_role(self.amount, "note", "rejected" if damaged else "muted")
         # A figure stays in one line with its name.
@@ -132,7 +132,7 @@ class BuildRows(QWidget):
             row.show(builds.get(name), said, need, name == used, name in damaged)
 
     def allow(self, *, use: bool, make: bool, used: str = "", why_not: str = "") -> None:
-        """Allow what can be done just now; the build in use stays. ``why_not`` is for Make."""
+        """Allow what can be done just now; the build in use stays. ``why_not`` is for Convert."""
         for name, row in self.rows.items():
             row.use.setEnabled(use and name != used)
             row.make.setEnabled(make)

@@ -198,7 +198,7 @@ class CataloguePanel(QFrame):
         repository, revision = self._wanted()
         entry = self._entries.get(repository)
         listed = entry is not None and revision in ("", entry.revision)
-        then = f"Then the {self.builds.currentData()} build is made from it."
+        then = f"Then it is converted into the {self.builds.currentData()} build."
         there = self._installed()
         if not repository:
             words = "Choose a model, or type the id of a repository, such as distilbert/distilgpt2."

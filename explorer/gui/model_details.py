@@ -153,7 +153,9 @@ class ModelDetails(QFrame):
         self.problem = label("", "label", wrap=True)
         self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.not_made = label(
-            "It is made for this machine when it is used for the first time.", "muted", wrap=True
+            "It is converted for this machine when it is used for the first time.",
+            "muted",
+            wrap=True,
         )
         self.facts = ModelFacts()
         self.builds = BuildRows()
@@ -305,7 +307,7 @@ class ModelDetails(QFrame):
         if made is not None:
             self._ask(
                 build,
-                f"This deletes the {build} build, {size(made.bytes)}. It can be made again from"
+                f"This deletes the {build} build, {size(made.bytes)}. It can be converted again from"
                 " the model's source, which stays.",
             )
 

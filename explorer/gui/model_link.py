@@ -130,7 +130,7 @@ class ModelLink(QObject):
         if coming and self._controller.loaded is None:
             self._page.show_state(
                 "Getting the model ready",
-                "It is made for this machine once and then kept.\n"
+                "It is converted for this machine once and then kept.\n"
                 "You can write the prompt in the meantime.",
             )
 

@@ -231,7 +231,7 @@ class ModelPicker(QFrame):
         made = model.manifest.builds if model and model.manifest else {}
         self.builds.clear()
         for name in BUILD_NAMES if model else ():
-            self.builds.addItem(name if name in made else f"{name}, to be made", name)
+            self.builds.addItem(name if name in made else f"{name}, to be converted", name)
             note = precision_words(name, made.get(name), self._quality.get(name, ""))
             self.builds.setItemData(self.builds.count() - 1, note, Qt.ItemDataRole.ToolTipRole)
             self.builds.setItemData(self.builds.count() - 1, name, SHORT_WORDS)

@@ -75,7 +75,7 @@ def parameters(count: int) -> str:
 def precision_words(name: str, build: Build | None, quality: str) -> str:
     """Return what a build is, how large it is, and what its precision costs, a line each."""
     there = f"{size(build.bytes)} on disk" if build and build.bytes else "is here"
-    lines = (PRECISIONS[name], there if build else "made when it is chosen", quality)
+    lines = (PRECISIONS[name], there if build else "converted when it is chosen", quality)
     return "\n".join(filter(None, lines))
 
 

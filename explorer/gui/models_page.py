@@ -268,7 +268,7 @@ class ModelsPage(QWidget):
             name if model.has(name) and name != bad else f"{name} ✕ damaged" for name in there
         )
         first = BUNDLED if model.bundled else origin(source)
-        notes = (builds or "nothing made yet", first, source.get("licence", ""))
+        notes = (builds or "nothing converted yet", first, source.get("licence", ""))
         return Row(
             model.name,
             model.name,

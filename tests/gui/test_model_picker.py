@@ -53,10 +53,10 @@ def test_models_are_shown_with_their_size_and_builds(picker):
     assert picker.current() == ("demo", "cpu-int8")
     builds = [picker.builds.itemText(row) for row in range(picker.builds.count())]
     assert builds == [
-        "cpu-fp32, to be made",
+        "cpu-fp32, to be converted",
         "cpu-int8",
-        "cpu-int4, to be made",
-        "cuda-fp16, to be made",
+        "cpu-int4, to be converted",
+        "cuda-fp16, to be converted",
     ]
 
 
@@ -110,7 +110,7 @@ def test_each_build_says_what_it_is_and_what_it_costs(picker):
     assert notes[1].splitlines() == ["8 bits a weight, for the CPU", "168 MB on disk"]
     assert notes[2].splitlines() == [
         "4 bits a weight, for the CPU: the smallest",
-        "made when it is chosen",
+        "converted when it is chosen",
         "Text clearly worse than fp32",
     ]
 

@@ -191,7 +191,7 @@ def test_a_build_says_its_size_its_quality_and_whether_it_fits(page):
     assert row.use.isVisible()
     assert not row.make.isVisible()
     missing = page.details.builds.rows["cpu-int4"]
-    assert missing.amount.text() == "not made"
+    assert missing.amount.text() == "not converted"
     assert missing.make.isVisible()
     assert not missing.need.isVisible()
 
@@ -294,7 +294,7 @@ def test_one_build_goes_and_its_question_says_that_it_can_come_back(page, qtbot,
     page.list.choose("gpt2")
     press(qtbot, page.details.builds.rows["cpu-fp32"].remove)
     assert "168 MB" in page.details.question.words.text()
-    assert "can be made again" in page.details.question.words.text()
+    assert "can be converted again" in page.details.question.words.text()
     press(qtbot, page.details.question.act_button)
     assert works.asked() == [("remove_build", "gpt2", "cpu-fp32")]
     assert page.list.hasFocus()
