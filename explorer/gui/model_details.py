@@ -307,8 +307,8 @@ class ModelDetails(QFrame):
         if made is not None:
             self._ask(
                 build,
-                f"This deletes the {build} build, {size(made.bytes)}. It can be converted again from"
-                " the model's source, which stays.",
+                f"This deletes the {build} build, {size(made.bytes)}. It can be converted again"
+                " from the model's source, which stays.",
             )
 
     def _ask(self, build: str, words: str) -> None:

@@ -182,7 +182,8 @@ def test_a_file_is_imported_and_said_to_be_the_one(run: Run, source: Path, tmp_p
     assert line(out, "ema").endswith(f"from {source}, {chosen.name}")
     code, _, err = run("generate", "--model", str(chosen), "--prompt", "a", "--count", "1")
     assert code == 2
-    assert "is a file" in err and "models import" in err
+    assert "is a file" in err
+    assert "models import" in err
     notes = source / "notes.txt"
     notes.write_text("hello")
     code, _, err = run("generate", "--model", str(notes), "--prompt", "a", "--count", "1")
