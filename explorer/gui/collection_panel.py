@@ -259,12 +259,12 @@ class CollectionPanel(QWidget):
             group.addAction(action)
             action.triggered.connect(self._on_collection_chosen)
         self.menu.addSeparator()
-        self.menu.addAction("New collection …", self._on_new)
+        self.menu.addAction("New collection…", self._on_new)
         if self._current is not None:
-            self.menu.addAction("Rename …", self._on_rename)
-            self.menu.addAction("Delete …", self._on_delete)
+            self.menu.addAction("Rename…", self._on_rename)
+            self.menu.addAction("Delete…", self._on_delete)
             self.menu.addSeparator()
-            self.menu.addAction("Export …", self._on_export)
+            self.menu.addAction("Export…", self._on_export)
 
     def _on_collection_chosen(self) -> None:
         action = self.sender()

@@ -72,7 +72,7 @@ class ExportDialog(QDialog):
         self.formats = QButtonGroup(self)
         self.file = QLineEdit()
         self.file.setAccessibleName("File")
-        self.browse = QPushButton("Choose …")
+        self.browse = QPushButton("Choose…")
         self.browse.setAccessibleName("Choose the file")
         self.browse.setAutoDefault(False)
         self.promise = label(

@@ -11,13 +11,13 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 from explorer.gui.controls import Choice, label, noted_button
 from explorer.gui.question import Question
 from explorer.gui.theme import PADDING, UNIT
-from explorer.gui.wording import number_of
+from explorer.gui.wording import day, number_of
 from explorer.library.backups import MOST, MOST_BYTES, OF_FREE, Backup
 
 RULE = (
     "A backup is made on each day that the program is used, checked, and kept beside the library:"
-    f" at most {MOST} of them, together at most {MOST_BYTES // 10**9} GB or one part in {OF_FREE}"
-    " of what is free. Deleting a hunt rewrites them."
+    f" at most {MOST} of them, together at most {MOST_BYTES // 10**9} GB or {100 // OF_FREE} % of"
+    " what is free. Deleting a hunt rewrites them."
 )
 
 
@@ -40,12 +40,12 @@ class LibraryCard(QFrame):
         self.news.hide()
         self.check = noted_button("Check now", "Check the whole library")
         self.back_up = noted_button("Back up now", "Make the backup of today")
-        self.salvage = noted_button("Salvage …", "Write what can be read into a new library")
+        self.salvage = noted_button("Salvage…", "Write what can be read into a new library")
         self.save = noted_button("Save as a new library", "Save everything as a new library")
         self.save.hide()
         self.choice = Choice("Backup to restore")
-        self.choice.setMinimumContentsLength(len("30 September 2026"))
-        self.restore = noted_button("Restore …", "Put this backup in the place of the library")
+        self.choice.setMinimumContentsLength(len("30 Sep 2026"))
+        self.restore = noted_button("Restore…", "Put this backup in the place of the library")
         self.question = Question("Go on", "Go on", "Leave the library as it is")
         self._asked = ""
         self._backups: Sequence[Backup] = ()
@@ -79,12 +79,12 @@ class LibraryCard(QFrame):
         self._backups = made
         size = f"{sum(each.bytes for each in made) / 1e6:,.1f} MB"
         self.made.setText(
-            f"{number_of(len(made), 'backup')}, the newest of {made[0].day:%d %B %Y}, {size}."
+            f"{number_of(len(made), 'backup')}, the newest of {day(made[0].day)}, {size}."
             if made
             else "There is no backup yet."
         )
         self.choice.clear()
-        self.choice.addItems([f"{each.day:%d %B %Y}" for each in made])
+        self.choice.addItems([day(each.day) for each in made])
         self.choice.setEnabled(bool(made))
         self.restore.setEnabled(bool(made))
 

@@ -18,6 +18,7 @@ from explorer.errors import ExplorerError
 from explorer.gui.library_card import LibraryCard
 from explorer.gui.library_work import Errand, Sheet
 from explorer.gui.main_window import MainWindow
+from explorer.gui.wording import day
 from explorer.library import backups, care_jobs
 from explorer.library.access import Opened, open_or_stand_in
 from explorer.library.database import Database
@@ -244,7 +245,7 @@ class LibraryCare(QObject):
         ways: list[Action] = []
         if made := backups.backups(self._library):
             newest = made[0]
-            words = f"Restore the backup of {newest.day:%d %B}"
+            words = f"Restore the backup of {day(newest.day)}"
             ways.append((words, lambda: self.restore(newest.path)))
         if self._library.exists():
             ways.append(("Salvage what can be read", self.salvage))
