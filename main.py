@@ -3,7 +3,7 @@
 if __name__ == "__main__":
     try:
         # First of all, Ctrl+C: whatever is loaded from here on takes its time.
-        from explorer import interrupt
+        from explorer.system import interrupt
 
         interrupt.end_at_once()
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ Nothing else is imported here before Ctrl+C is taken care of.
 
 import sys
 
-from explorer import interrupt
+from explorer.system import interrupt
 
 TYPE_CHECKING = False  # typing is large, and Ctrl+C may come while it is imported
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     interrupt.end_at_once()
     try:
         from explorer import cli
-        from explorer.commands.console import prepare_streams
+        from explorer.commands.terminal import prepare_streams
 
         prepare_streams()
         try:
@@ -49,8 +49,8 @@ def _window(args: "cli.Arguments") -> int:
     try:
         from explorer import app  # Qt is loaded only where a window opens
     except ImportError as error:
-        from explorer import display
-        from explorer.errors import ExplorerError
+        from explorer.core.errors import ExplorerError
+        from explorer.system import display
 
         if problem := display.library_problem(str(error)):
             raise ExplorerError(problem) from error

@@ -27,41 +27,41 @@ from typing import cast
 from PySide6.QtCore import QLibraryInfo, QTimer, qVersion
 from PySide6.QtWidgets import QApplication
 
-from explorer import crash, display
-from explorer.engine import device
-from explorer.engine.memory import fit, free_memory, home
-from explorer.engine.pool import EnginePool
-from explorer.errors import ExplorerError
-from explorer.gui import guard, theme
-from explorer.gui.controller import Controller
-from explorer.gui.engine_link import EngineLink
-from explorer.gui.leaving import Leaving
-from explorer.gui.library_care import LibraryCare
-from explorer.gui.loading import Engine
-from explorer.gui.main_window import MainWindow
-from explorer.gui.memory import Memory
-from explorer.gui.model_desk import ModelDesk
-from explorer.gui.model_words import Insight, Need
-from explorer.gui.presets import PromptGroup, read_prompts
-from explorer.gui.shelf import Shelf
-from explorer.library.access import Opened, open_or_stand_in, stand_in
-from explorer.library.collections_ import Collections
-from explorer.library.database import MEMORY, Database
-from explorer.library.export import Format, export
+from explorer.core.errors import ExplorerError
+from explorer.core.manifest import BUILD_NAMES, Manifest
+from explorer.engine.hardware import device
+from explorer.engine.memory_estimate import fit, free_memory, home
+from explorer.engine.process.engine_pool import EnginePool
+from explorer.gui.engine_loop import Controller
+from explorer.gui.explore.presets import PromptGroup, read_prompts
+from explorer.gui.library_access import Shelf
+from explorer.gui.model_parts.model_jobs import ModelDesk
+from explorer.gui.model_parts.model_words import Insight, Need
+from explorer.gui.settings_store import Memory
+from explorer.gui.style import guard, theme
+from explorer.gui.window.engine_wiring import EngineLink
+from explorer.gui.window.leaving import Leaving
+from explorer.gui.window.library_care import LibraryCare
+from explorer.gui.window.main_window import MainWindow
+from explorer.library.collection import Collections
+from explorer.library.export.collection_file import Format, export
 from explorer.library.history import History
 from explorer.library.ledger import Ledger
 from explorer.library.samples import Samples
 from explorer.library.search import Search
-from explorer.manifest import BUILD_NAMES, Manifest
-from explorer.paths import APP_NAME, Paths
-from explorer.review import Review
-from explorer.studies import quality
-from explorer.studies import scratch as study_builds
-from explorer.studies.fitting import needed
-from explorer.version import version
-from explorer.weights.catalogue import FILE_NAME as CATALOGUE_FILE
-from explorer.weights.catalogue import CatalogueEntry, read_catalogue
-from explorer.weights.store import Store
+from explorer.library.storage.access import Opened, open_or_stand_in, stand_in
+from explorer.library.storage.database import MEMORY, Database
+from explorer.loading.model_loader import Engine
+from explorer.review.review import Review
+from explorer.studies.quality import measure
+from explorer.studies.quality import temporary_builds as study_builds
+from explorer.studies.speed.expected_build import needed
+from explorer.system import crash, display
+from explorer.system.paths import APP_NAME, Paths
+from explorer.system.version import version
+from explorer.weights.hub.catalogue import FILE_NAME as CATALOGUE_FILE
+from explorer.weights.hub.catalogue import CatalogueEntry, read_catalogue
+from explorer.weights.store.store import Store
 
 LOG_BYTES = 1_000_000
 
@@ -271,11 +271,11 @@ def memory_need(remembered: Memory, manifest: Manifest, build: str) -> Need | No
 def quality_words(folder: Path) -> dict[str, str]:
     """Return by build what its precision costs, as measured on the model or on the demo."""
     # Without the sizes: they stand beside these words.
-    found = {name: replace(each, bytes=0) for name, each in quality.read_quality(folder).items()}
+    found = {name: replace(each, bytes=0) for name, each in measure.read_quality(folder).items()}
     words = {}
     for name in BUILD_NAMES:
         with contextlib.suppress(OSError, ExplorerError):  # a hint is not worth a window
-            said = quality.describe(name, found).partition(": ")[2]
+            said = measure.describe(name, found).partition(": ")[2]
             words[name] = said[:1].upper() + said[1:]
     return words
 

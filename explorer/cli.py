@@ -21,13 +21,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from explorer import interrupt
 from explorer.commands import library_options
-from explorer.errors import ExplorerError
-from explorer.paths import APP_NAME, Paths
-from explorer.recipe import EndOfText, Recipe, TopPRule
-from explorer.settings import is_device
-from explorer.version import version
+from explorer.core.errors import ExplorerError
+from explorer.core.recipe import EndOfText, Recipe, TopPRule
+from explorer.system import interrupt
+from explorer.system.paths import APP_NAME, Paths
+from explorer.system.settings import is_device
+from explorer.system.version import version
 
 Arguments = argparse.Namespace
 
@@ -111,10 +111,10 @@ def run(args: Arguments) -> int:
     command: Callable[[Arguments, Paths], int]
     match args.command:
         case "self-test":
-            from explorer import selftest
+            from explorer import self_test
 
             interrupt.raise_again()
-            return selftest.run()
+            return self_test.run()
         case "generate":
             from explorer.commands import generate
 

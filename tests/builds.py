@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from explorer.manifest import Build, DeviceClass, Manifest, Precision
-from explorer.weights.graph import write_graph
-from explorer.weights.nodes import Read
-from explorer.weights.plan import GraphSpec, Packing
+from explorer.core.manifest import Build, DeviceClass, Manifest, Precision
+from explorer.weights.builds.graph import write_graph
+from explorer.weights.builds.graph_nodes import Read
+from explorer.weights.builds.packing import GraphSpec, Packing
 
 
 def reader(source: Path) -> Read:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from explorer.core.recipe import Recipe
 from explorer.engine.messages import Command, Drop, End, Ended, Event, Key, Start, Steps, Stop
-from explorer.library.database import Database
 from explorer.library.ledger import Ledger, ModelRef
-from explorer.recipe import Recipe
-from explorer.review import Review
+from explorer.library.storage.database import Database
+from explorer.review.review import Review
 
 MODEL = ModelRef("fingerprint-int8", "demo", "cpu-int8", "{}")
 OTHER_BUILD = ModelRef("fingerprint-fp32", "demo", "cpu-fp32", "{}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from explorer.library.database import Database
+from explorer.library.storage.database import Database
 
 Judgements = dict[int, tuple[int, str]]
 """By try: the verdict row that stands, and what it says."""

@@ -12,12 +12,12 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from explorer import app as window_app
-from explorer.engine.device import Facts
-from explorer.errors import ModelError
-from explorer.gui import model_words
-from explorer.library.database import Database
-from explorer.paths import Paths
-from explorer.settings import Settings
+from explorer.core.errors import ModelError
+from explorer.engine.hardware.device import Facts
+from explorer.gui.model_parts import model_words
+from explorer.library.storage.database import Database
+from explorer.system.paths import Paths
+from explorer.system.settings import Settings
 from tests.gui.conftest import demo
 from tests.gui.scripted_engine import ScriptedEngine
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_tidied_up_stops_nothing(paths, monkeypatch):
     def refuse(_):
         raise ModelError("The disk is full.")
 
-    monkeypatch.setattr("explorer.studies.scratch._clear", refuse)
+    monkeypatch.setattr("explorer.studies.quality.temporary_builds._clear", refuse)
     (paths.cache / "studies").mkdir(parents=True)
     window_app.tidy(paths)
 
@@ -381,7 +381,7 @@ def test_memory_is_asked_of_the_device_that_would_run_the_build(
 
 def test_a_build_for_a_gpu_says_why_none_can_run_it(paths, monkeypatch):
     monkeypatch.setattr(
-        "explorer.engine.device.look", lambda provider, load=None: Facts("Linux", provider)
+        "explorer.engine.hardware.device.look", lambda provider, load=None: Facts("Linux", provider)
     )
     memory = window_app.Memory(paths.settings)
     manifest = demo("cuda-fp16").manifest

@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 import pytest
 from safetensors import safe_open
 
-from explorer.weights.config import read_config
-from explorer.weights.source import Source
+from explorer.weights.formats.config import read_config
+from explorer.weights.formats.untrusted_folder import Source
 from tests.benchmarks.shapes import Shape, write_shape
 from tests.builds import make_builds
 from tests.tiny import make_tiny

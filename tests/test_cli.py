@@ -12,18 +12,18 @@ import pytest
 
 from explorer.__main__ import main
 from explorer.cli import FORMATS
-from explorer.commands.console import Progress
-from explorer.commands.opening import choose_build
-from explorer.engine.device import Facts, Gpu
-from explorer.engine.tokens import Tokens
-from explorer.errors import DeviceError, InputError
-from explorer.library.collections_ import Collections
-from explorer.library.counting import Counts
-from explorer.library.database import Database
-from explorer.library.export import NAMES
+from explorer.commands.open_model import choose_build
+from explorer.commands.terminal import Progress
+from explorer.core.counting import Counts
+from explorer.core.errors import DeviceError, InputError
+from explorer.engine.hardware.device import Facts, Gpu
+from explorer.engine.text.tokens import Tokens
+from explorer.library.collection import Collections
+from explorer.library.export.collection_file import NAMES
 from explorer.library.history import History
 from explorer.library.ledger import Hunt, Ledger
-from explorer.paths import Paths
+from explorer.library.storage.database import Database
+from explorer.system.paths import Paths
 from tests.engine.cuda_stand_in import plug_in
 from tests.tiny import make_tiny
 
@@ -166,7 +166,7 @@ def test_a_comma_in_a_number_is_refused_in_every_language(run: Run, option: str,
 def test_a_text_without_an_end_is_refused_before_anything_is_computed(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, option: str
 ) -> None:
-    monkeypatch.setattr("explorer.commands.console.TEXT_LIMIT", 3_000_000)
+    monkeypatch.setattr("explorer.commands.terminal.TEXT_LIMIT", 3_000_000)
     writer = None
     name = place if place.startswith("/") else "-" if place == "stdin" else str(tmp_path / place)
     if place == "pipe":
@@ -721,14 +721,14 @@ def test_the_gpu_that_was_named_is_the_one_that_runs(
 ) -> None:
     gpus = (Gpu("First", (9, 0)), Gpu("Second", (9, 0)))
     found = Facts("Linux", True, "580.65.06", gpus)
-    monkeypatch.setattr("explorer.engine.device.look", lambda provider: found)
+    monkeypatch.setattr("explorer.engine.hardware.device.look", lambda provider: found)
     asked: list[tuple[str, str]] = []
 
     def refuse(name: str, build: str, device: str, paths: Paths) -> None:
         asked.append((build, device))
         raise DeviceError("The scripted GPU does not run.")
 
-    monkeypatch.setattr("explorer.commands.opening._open", refuse)
+    monkeypatch.setattr("explorer.commands.open_model._open", refuse)
     code, out, err = run("generate", "--model", "tiny", "--prompt", "a", "--device", wish)
     assert (code, out) == (1, "")
     if wish == "cuda:1":  # no other device takes its place

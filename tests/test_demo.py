@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.paths import Paths
-from explorer.weights.checkpoint import Checkpoint, open_checkpoint
+from explorer.system.paths import Paths
+from explorer.weights.checkpoints.checkpoint import Checkpoint, open_checkpoint
 
 FOLDER = Paths.default().bundled_models / "demo"
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtGui import QFontDatabase, QFontInfo
 from PySide6.QtWidgets import QApplication
 
-from explorer.gui import theme
+from explorer.gui.style import theme
 from tests import fonts
 
 pytestmark = pytest.mark.skipif(

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from explorer.review import GLANCE_S
+from explorer.review.review import GLANCE_S
 from tests.desktop import ROOT, Desktop, missing_tools, wait_for
 from tests.hub_server import HubServer, Serving
 from tests.tiny import make_tiny

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from explorer.engine.child import open_model
+from explorer.core.recipe import Recipe
 from explorer.engine.messages import Crashed, Load, Ready, Start, Steps
-from explorer.engine.process import EngineProcess
-from explorer.library.database import Database
+from explorer.engine.process.engine_main import open_model
+from explorer.engine.process.engine_process import EngineProcess
 from explorer.library.ledger import Ledger, ModelRef
-from explorer.paths import Paths
-from explorer.recipe import Recipe
-from explorer.review import Review
-from explorer.weights.store import Store
+from explorer.library.storage.database import Database
+from explorer.review.review import Review
+from explorer.system.paths import Paths
+from explorer.weights.store.store import Store
 from tests.tiny import make_tiny
 
 PATIENCE = 60

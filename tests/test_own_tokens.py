@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from explorer.core.manifest import Manifest
+from explorer.core.recipe import EndOfText, Recipe
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Ended, Start, Steps
-from explorer.engine.score import score
+from explorer.engine.scoring import score
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.manifest import Manifest
-from explorer.recipe import EndOfText, Recipe
-from explorer.studies import scratch
-from explorer.studies.verify import verify
-from explorer.weights.convert import convert
-from explorer.weights.store import Store
+from explorer.engine.text.tokens import Tokens
+from explorer.studies.quality import temporary_builds
+from explorer.studies.quality.verify import verify
+from explorer.weights.builds.convert import convert
+from explorer.weights.store.store import Store
 from tests.studies.places import make_places
 from tests.tiny import make_tiny
 
@@ -141,7 +141,9 @@ def test_a_model_imported_before_is_sound_and_goes_on_as_it_was(tmp_path: Path) 
     Store(paths).ensure("before", "cpu-fp32")
     found = verify(quiet, paths, "before")
     assert found.ok, found.findings
-    with scratch.complete(paths, Store(paths).find("before"), ["cpu-int4"], quiet) as folders:
+    with temporary_builds.complete(
+        paths, Store(paths).find("before"), ["cpu-int4"], quiet
+    ) as folders:
         assert Manifest.read(folders["cpu-int4"]).fingerprint == values["fingerprint"]
     manifest = Manifest.read(model)
     assert manifest.fingerprint == values["fingerprint"]

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from explorer.__main__ import main
-from explorer.engine.prompt_text import cut, prompt_ids
-from explorer.engine.tokens import Tokens
-from explorer.errors import PromptError
-from explorer.manifest import Manifest
-from explorer.paths import Paths
-from explorer.studies.verify import verify
-from explorer.weights.convert import TOKENIZER_FILE, add_build
-from explorer.weights.store import Installed, Store
+from explorer.core.errors import PromptError
+from explorer.core.manifest import Manifest
+from explorer.engine.text.prompt_text import cut, prompt_ids
+from explorer.engine.text.tokens import Tokens
+from explorer.studies.quality.verify import verify
+from explorer.system.paths import Paths
+from explorer.weights.builds.convert import TOKENIZER_FILE, add_build
+from explorer.weights.store.store import Installed, Store
 from tests.tiny import END_OF_TEXT, make_tiny
 
 END, START = 298, 299

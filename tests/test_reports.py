@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from explorer.core.errors import CheckpointError
+from explorer.core.recipe import Recipe
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Start, Steps
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.errors import CheckpointError
-from explorer.paths import Paths
-from explorer.recipe import Recipe
-from explorer.weights.store import Store
+from explorer.engine.text.tokens import Tokens
+from explorer.system.paths import Paths
+from explorer.weights.store.store import Store
 
 REPORTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "reports"
 FOLDERS = sorted(path.parent.name for path in REPORTS.glob("*/expected.json"))

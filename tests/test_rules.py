@@ -10,18 +10,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from explorer.core.counting import Cost, Counts
+from explorer.core.errors import LibraryError
+from explorer.core.recipe import Recipe
 from explorer.engine.messages import Crashed, Drop, Start
 from explorer.engine.sampling import uniforms
-from explorer.errors import LibraryError
-from explorer.library.collections_ import Collections
-from explorer.library.counting import Cost, Counts
-from explorer.library.database import Database
-from explorer.library.export import export
+from explorer.library.collection import Collections
+from explorer.library.export.collection_file import export
 from explorer.library.history import History
 from explorer.library.ledger import Ledger
 from explorer.library.samples import Samples
-from explorer.recipe import Recipe
-from explorer.review import Review
+from explorer.library.storage.database import Database
+from explorer.review.review import Review
 from tests.engine.one_draw import draw_one
 from tests.hunting import IDS, MODEL, OTHER_BUILD, PROMPT, Desk
 

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from PySide6.QtWidgets import QApplication
 from explorer import app
-from explorer.paths import Paths
+from explorer.system.paths import Paths
 from tests.gui.scripted_engine import ScriptedEngine
 application = QApplication([])
 program = app.start(Paths.default(Path(sys.argv[1])), application, ScriptedEngine())
@@ -45,13 +45,13 @@ def loaded_by(program: str, *words: str) -> set[str]:
 
 def test_the_window_is_imported_without_what_only_others_need():
     modules = loaded_by("import sys, explorer.app\nprint(*sys.modules)")
-    assert "explorer.gui.main_window" in modules
+    assert "explorer.gui.window.main_window" in modules
     assert not modules & set(LATER)
 
 
 def test_the_window_is_shown_and_looks_for_its_models_without_it_too(tmp_path):
     modules = loaded_by(SHOWN, str(tmp_path))
-    assert "explorer.weights.store" in modules
+    assert "explorer.weights.store.store" in modules
     # A device is described with the versions of its libraries, which the mail parser reads.
     assert not modules & set(LATER) - {"email"}
 
@@ -62,5 +62,5 @@ def test_a_command_that_looks_after_models_needs_no_library_that_writes_them(tmp
         "assert main(['--data-dir', sys.argv[1], 'models', 'list']) == 0\nprint(*sys.modules)",
         str(tmp_path),
     )
-    assert "explorer.weights.store" in modules
+    assert "explorer.weights.store.store" in modules
     assert not modules & {"onnx", "huggingface_hub", "PySide6"}

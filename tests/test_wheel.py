@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from explorer.gui.docs_dialog import PAGES
+from explorer.gui.help.docs_dialog import PAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -150,7 +150,8 @@ def test_it_is_the_installed_program_that_runs(
     scripts: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     words = (
-        "import explorer; from explorer.paths import Paths; from explorer.version import version;"
+        "import explorer; from explorer.system.paths import Paths;"
+        "from explorer.system.version import version;"
         "print(explorer.__file__, Paths.default().bundled_models, version(), sep='\\n')"
     )
     python = scripts / ("python.exe" if WINDOWS else "python")

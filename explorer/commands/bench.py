@@ -14,13 +14,12 @@ from contextlib import closing, suppress
 from time import perf_counter
 from typing import Any
 
-from explorer.commands.opening import Model, open_model
-from explorer.engine import device, memory
-from explorer.errors import InputError, OutOfMemoryError
-from explorer.paths import Paths
-from explorer.recipe import Recipe
-from explorer.studies import limits
-from explorer.studies.speed import (
+from explorer.commands.open_model import Model, open_model
+from explorer.core.errors import InputError, OutOfMemoryError
+from explorer.core.recipe import Recipe
+from explorer.engine import memory_estimate
+from explorer.engine.hardware import device
+from explorer.engine.throughput import (
     PROMPT,
     ROUNDS,
     STEPS,
@@ -28,6 +27,8 @@ from explorer.studies.speed import (
     random_prompt,
     tokens_a_second,
 )
+from explorer.studies.speed import memory_bound
+from explorer.system.paths import Paths
 
 PROMPT_ROUNDS, LONG_ROUNDS = 5, 3
 
@@ -58,12 +59,12 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         # To measure takes some memory, and without it the rest can be measured all the same.
         with suppress(MemoryError, OutOfMemoryError):
             bandwidth = (
-                limits.read_bandwidth(device.physical_cores())
+                memory_bound.read_bandwidth(device.physical_cores())
                 if on_cpu
                 else model.session.copy_bandwidth()
             )
         if bandwidth is not None:
-            weights = limits.weight_bytes(manifest, build)
+            weights = memory_bound.weight_bytes(manifest, build)
             print(
                 f"memory {'reads' if on_cpu else 'moves'} {bandwidth / 1e9:,.1f} GB/s here; "
                 f"a step reads {weights / 1e6:.1f} MB of weights"
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
             rate / _allowed(model, lanes, size, bandwidth) for lanes, rate in first.items()
         )
     gpu = device.decide("auto", device.look(provider=True)).device == "cuda"
-    print(f"\n{limits.faster(manifest, build, first, reached, gpu=gpu)}")
+    print(f"\n{memory_bound.faster(manifest, build, first, reached, gpu=gpu)}")
     if args.json:
         figures |= {f"lanes{lanes}": round(rate, 1) for lanes, rate in first.items()}
         figures |= model.describe() | {
@@ -142,14 +143,18 @@ def _steps(model: Model, prompt: int) -> int:
 def _needed(model: Model, lanes: int, prompt: int) -> int:
     """Return the bytes that so many lanes need once they have written behind a prompt."""
     session, length = model.session, prompt + WARM_UP + _steps(model, prompt)
-    return memory.estimate(session.manifest, session.build.name, lanes, length).total
+    return memory_estimate.estimate(session.manifest, session.build.name, lanes, length).total
 
 
 def _allowed(model: Model, lanes: int, prompt: int, bandwidth: float) -> float:
     """Return how many tokens a second memory allows, half-way through what is written."""
     position = prompt + WARM_UP + _steps(model, prompt) // 2
     session = model.session
-    return lanes * bandwidth / limits.step_bytes(session.manifest, session.build, lanes, position)
+    return (
+        lanes
+        * bandwidth
+        / memory_bound.step_bytes(session.manifest, session.build, lanes, position)
+    )
 
 
 def prompt_milliseconds(model: Model, size: int) -> float:

@@ -6,13 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from explorer.library.collections_ import Collections
-from explorer.library.connection import COMMAND_SECONDS
-from explorer.library.database import Database, utc_now
-from explorer.library.export import chunks, export
+from explorer.library.collection import Collections
+from explorer.library.export.collection_file import chunks, export
 from explorer.library.samples import Samples
-from explorer.output_file import is_stdout
-from explorer.paths import Paths
+from explorer.library.storage.connection import COMMAND_SECONDS
+from explorer.library.storage.database import Database, utc_now
+from explorer.system.output_file import is_stdout
+from explorer.system.paths import Paths
 
 
 def run(args: argparse.Namespace, paths: Paths) -> int:

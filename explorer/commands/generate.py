@@ -17,17 +17,17 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from explorer.commands.candidate import Candidate
-from explorer.commands.console import Interruption, read_prompt
-from explorer.commands.opening import Model, open_model
+from explorer.commands.open_model import Model, open_model
 from explorer.commands.prompt import prepare
 from explorer.commands.record import Record
+from explorer.commands.terminal import Interruption, read_prompt
+from explorer.core.errors import EngineError, RecipeError
+from explorer.core.recipe import Recipe
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Ended, Event, Refused, Start, Steps, Stop
-from explorer.errors import EngineError, RecipeError
-from explorer.library.documents import visible
-from explorer.library.records import SEED_LIMIT
-from explorer.paths import Paths
-from explorer.recipe import Recipe
+from explorer.library.export.documents import visible
+from explorer.library.rows import SEED_LIMIT
+from explorer.system.paths import Paths
 
 DEFAULT_LANES = 4
 

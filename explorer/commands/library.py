@@ -10,14 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from explorer.commands.console import Progress
-from explorer.errors import InputError, LibraryError
-from explorer.library import backups, rescue
-from explorer.library.care_jobs import problems_of
-from explorer.library.connection import COMMAND_SECONDS, connect, opened
-from explorer.library.copying import copy_whole, require_free, written_beside
-from explorer.library.salvage import salvage
-from explorer.paths import Paths
+from explorer.commands.terminal import Progress
+from explorer.core.errors import InputError, LibraryError
+from explorer.library.storage import backups, rescue
+from explorer.library.storage.care_jobs import problems_of
+from explorer.library.storage.connection import COMMAND_SECONDS, connect, opened
+from explorer.library.storage.copying import copy_whole, require_free, written_beside
+from explorer.library.storage.salvage import salvage
+from explorer.system.paths import Paths
 
 
 def run(args: argparse.Namespace, paths: Paths) -> int:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from explorer.commands.console import Progress
-from explorer.commands.opening import choose_build
-from explorer.errors import InputError
-from explorer.manifest import Manifest
-from explorer.paths import Paths
-from explorer.weights.downloads import (
-    Unfinished,
-    discard_download,
-    find_repository,
-    unfinished,
-)
-from explorer.weights.meter import amount, size
-from explorer.weights.store import Installed, Store
+from explorer.commands.open_model import choose_build
+from explorer.commands.terminal import Progress
+from explorer.core.errors import InputError
+from explorer.core.manifest import Manifest
+from explorer.system.paths import Paths
+from explorer.weights.hub.downloads import Unfinished, discard_download, find_repository, unfinished
+from explorer.weights.hub.transfer_rate import amount, size
+from explorer.weights.store.store import Installed, Store
 
 
 def run(args: argparse.Namespace, paths: Paths) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from explorer.commands.console import Progress, read_text
-from explorer.commands.opening import choose_build
-from explorer.paths import Paths
-from explorer.studies.heldout import HeldOut
-from explorer.studies.quality import Quality, as_json, measure, verdict
-from explorer.weights.store import Store
+from explorer.commands.open_model import choose_build
+from explorer.commands.terminal import Progress, read_text
+from explorer.studies.quality.held_out_text import HeldOut
+from explorer.studies.quality.measure import Quality, as_json, measure, verdict
+from explorer.system.paths import Paths
+from explorer.weights.store.store import Store
 
 
 def run(args: argparse.Namespace, paths: Paths) -> int:

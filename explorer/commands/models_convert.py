@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import time
 
-from explorer.commands.console import Progress
-from explorer.commands.opening import choose_build
-from explorer.manifest import Manifest
-from explorer.paths import Paths
-from explorer.studies.remake import make_build
-from explorer.weights.store import Store
+from explorer.commands.open_model import choose_build
+from explorer.commands.terminal import Progress
+from explorer.core.manifest import Manifest
+from explorer.studies.quality.remake import make_build
+from explorer.system.paths import Paths
+from explorer.weights.store.store import Store
 
 
 def run(args: argparse.Namespace, paths: Paths) -> int:

@@ -9,20 +9,20 @@ import argparse
 import sys
 import time
 
-from explorer.commands.console import Progress
-from explorer.commands.opening import choose_build
-from explorer.errors import DownloadError
-from explorer.interrupt import INTERRUPTED
-from explorer.jobs import Done, Failed, Job
-from explorer.jobs import Progress as Step
-from explorer.paths import APP_NAME, Paths
-from explorer.weights.catalogue import FILE_NAME as CATALOGUE_FILE
-from explorer.weights.catalogue import read_catalogue
-from explorer.weights.downloads import Unfinished, download_model, find_repository, unfinished
-from explorer.weights.hub import check_revision
-from explorer.weights.meter import amount
-from explorer.weights.names import check_name
-from explorer.weights.store import Installed, Store
+from explorer.commands.open_model import choose_build
+from explorer.commands.terminal import Progress
+from explorer.core.errors import DownloadError
+from explorer.jobs.job import Done, Failed, Job
+from explorer.jobs.job import Progress as Step
+from explorer.system.interrupt import INTERRUPTED
+from explorer.system.paths import APP_NAME, Paths
+from explorer.weights.hub.catalogue import FILE_NAME as CATALOGUE_FILE
+from explorer.weights.hub.catalogue import read_catalogue
+from explorer.weights.hub.downloads import Unfinished, download_model, find_repository, unfinished
+from explorer.weights.hub.hub import check_revision
+from explorer.weights.hub.transfer_rate import amount
+from explorer.weights.store.model_names import check_name
+from explorer.weights.store.store import Installed, Store
 
 _POLL_SECONDS = 0.05
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from explorer.commands.console import Progress
-from explorer.paths import Paths
-from explorer.studies.verify import verify
+from explorer.commands.terminal import Progress
+from explorer.studies.quality.verify import verify
+from explorer.system.paths import Paths
 
 
 def run(args: argparse.Namespace, paths: Paths) -> int:

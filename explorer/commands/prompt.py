@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from explorer.engine.prompt_text import End, cut, loose_spaces, prompt_ids, room
-from explorer.engine.text_parts import parts
-from explorer.engine.tokens import Tokens
-from explorer.errors import PromptTooLongError
+from explorer.core.errors import PromptTooLongError
+from explorer.engine.text.prompt_text import End, cut, loose_spaces, prompt_ids, room
+from explorer.engine.text.text_parts import parts
+from explorer.engine.text.tokens import Tokens
 
 
 def prepare(

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from explorer.commands.candidate import Candidate
-from explorer.commands.opening import Model
+from explorer.commands.open_model import Model
+from explorer.core.errors import LibraryReadOnlyError
+from explorer.core.recipe import Recipe
 from explorer.engine.messages import Key
-from explorer.errors import LibraryReadOnlyError
-from explorer.library.connection import COMMAND_SECONDS
-from explorer.library.database import Database
 from explorer.library.ledger import Ledger
-from explorer.library.records import ModelRef, TryEnd
-from explorer.paths import Paths
-from explorer.recipe import Recipe
+from explorer.library.rows import ModelRef, TryEnd
+from explorer.library.storage.connection import COMMAND_SECONDS
+from explorer.library.storage.database import Database
+from explorer.system.paths import Paths
 
 
 class Record:

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 
-from explorer.commands.console import read_text
-from explorer.commands.opening import open_model
+from explorer.commands.open_model import open_model
 from explorer.commands.prompt import warn_of_no_control_tokens
-from explorer.engine.score import Scores, score_windows
-from explorer.errors import InputError
-from explorer.paths import Paths
+from explorer.commands.terminal import read_text
+from explorer.core.errors import InputError
+from explorer.engine.scoring import Scores, score_windows
+from explorer.system.paths import Paths
 
 
 def run(args: argparse.Namespace, paths: Paths) -> int:

@@ -21,6 +21,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.core.errors import (
+    EngineError,
+    ExplorerError,
+    InterruptedPrefillError,
+    PromptError,
+    PromptTooLongError,
+    RecipeError,
+)
 from explorer.engine import sampling
 from explorer.engine.messages import (
     CHUNK,
@@ -39,20 +47,12 @@ from explorer.engine.messages import (
     Steps,
     Stop,
 )
-from explorer.engine.prompts import Prompt, Prompts
-from explorer.errors import (
-    EngineError,
-    ExplorerError,
-    InterruptedPrefillError,
-    PromptError,
-    PromptTooLongError,
-    RecipeError,
-)
+from explorer.engine.prompt_cache import Prompt, Prompts
 
 if TYPE_CHECKING:
     from explorer.engine.buffers import Cache, Output
     from explorer.engine.session import Session
-    from explorer.engine.tokens import TextDecoder, Tokens
+    from explorer.engine.text.tokens import TextDecoder, Tokens
 
 _FIRST_ROWS = 4
 """Rows of the cache at first; it doubles when more are needed."""

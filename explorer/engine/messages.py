@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.recipe import Recipe
-from explorer.settings import DeviceWish
+from explorer.core.recipe import Recipe
+from explorer.system.settings import DeviceWish
 
 MAX_LANES = 16
 

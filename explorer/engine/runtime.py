@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import explorer.engine.telemetry  # noqa: F401  first: onnxruntime reports while it is loaded
+import explorer.engine.no_telemetry  # noqa: F401  first: onnxruntime reports while it is loaded
 
 # isort: split
 import numpy as np
@@ -18,12 +18,13 @@ import onnxruntime as ort
 from numpy.typing import DTypeLike
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from explorer.engine import device as devices
-from explorer.engine import huge_pages, memory
+from explorer.core.errors import DeviceError, ModelError
+from explorer.core.manifest import Build
+from explorer.engine import memory_estimate
 from explorer.engine.buffers import Place
-from explorer.errors import DeviceError, ModelError
-from explorer.manifest import Build
-from explorer.settings import DeviceWish
+from explorer.engine.hardware import device as devices
+from explorer.engine.hardware import huge_pages
+from explorer.system.settings import DeviceWish
 
 VERSION: str = ort.__version__
 
@@ -82,7 +83,7 @@ def open_graph(graph: Path, device: str, index: int, threads: int, *, capture: b
     ort.disable_telemetry_events()  # on Windows, where only this is heard
     options = ort.SessionOptions()
     # The graph is written in its fused form. Higher levels would take time, and put together what
-    # is quicker and more exact apart (weights/nodes.py).
+    # is quicker and more exact apart (weights/builds/graph_nodes.py).
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -130,7 +131,7 @@ def _open_cuda(graph: Path, index: int, options: Any, captures: Sequence[str]) -
             session = _on_cuda(graph, options, provider)
         except _ORT_ERRORS as error:
             failure += f"\n{error}"
-            if memory.is_shortage(str(error)):
+            if memory_estimate.is_shortage(str(error)):
                 break
             continue
         # A provider that cannot load is left out silently; only this list tells.

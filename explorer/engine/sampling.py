@@ -1,6 +1,6 @@
 """Drawing one token a row: pure functions on logits.
 
-What a :class:`~explorer.recipe.Recipe` means is written there; here is how it is computed.
+What a :class:`~explorer.core.recipe.Recipe` means is written there; here is how it is computed.
 Candidates stand in descending order of logit, ties by lower id. A draw is a *position* in that
 order: the first whose cumulative weight exceeds ``uniform * total`` (inverse CDF, float64). Only
 values are sorted; the id is looked up last.
@@ -24,9 +24,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.core.recipe import Recipe
+from explorer.engine.full_vocabulary import draw_whole
 from explorer.engine.messages import ALTERNATIVES
-from explorer.engine.whole import draw_whole
-from explorer.recipe import Recipe
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -1,6 +1,6 @@
 """One build of a model, open on one device: prompts, steps and copies of rows.
 
-The graph (explorer/weights/graph.py) reads a prompt and makes steps. Here its buffers are bound
+The graph (``weights.builds.graph``) reads a prompt and makes steps. Here its buffers are bound
 once for every number of rows, so that a step writes a few integers, runs, and finds its results
 where they always are. Past and present keys and values are the same memory, in the caller's
 :class:`Cache`.
@@ -26,20 +26,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.engine import device as devices
-from explorer.engine import memory, runtime, system_memory
-from explorer.engine.buffers import Arrays, Cache, Output, Place
-from explorer.engine.build_folder import find_build, graph_file, read_sizes
-from explorer.engine.messages import CHUNK
-from explorer.errors import (
+from explorer.core.errors import (
     DeviceError,
     EngineError,
     InterruptedPrefillError,
     ModelError,
     OutOfMemoryError,
 )
-from explorer.manifest import Build, Manifest
-from explorer.settings import DeviceWish
+from explorer.core.manifest import Build, Manifest
+from explorer.engine import memory_estimate, runtime
+from explorer.engine.buffers import Arrays, Cache, Output, Place
+from explorer.engine.build_files import find_build, graph_file, read_sizes
+from explorer.engine.hardware import device as devices
+from explorer.engine.hardware import system_memory
+from explorer.engine.messages import CHUNK
+from explorer.system.settings import DeviceWish
 
 _STOP_INTERVAL = 0.02
 """Seconds between two looks at whether the prompt that is being read should stop."""
@@ -355,13 +356,15 @@ class Session:
 
     def _explained(self, error: Exception, rows: int) -> Exception:
         """Return what to raise for an error of the runtime, met with so many rows."""
-        if isinstance(error, MemoryError) or memory.is_shortage(str(error)):
+        if isinstance(error, MemoryError) or memory_estimate.is_shortage(str(error)):
             place = f"{self._place.name}:{self._place.index}"
             here = self.device == "cpu"
-            free = system_memory.left_to_this_process() if here else memory.free_memory(place)
+            free = (
+                system_memory.left_to_this_process() if here else memory_estimate.free_memory(place)
+            )
             return OutOfMemoryError(
                 f"There is not enough memory: "
-                f"{memory.shortage(self.manifest, self.build.name, rows, free)}."
+                f"{memory_estimate.shortage(self.manifest, self.build.name, rows, free)}."
             )
         if isinstance(error, ModelError | DeviceError):
             return error

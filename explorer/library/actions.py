@@ -16,11 +16,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from explorer.errors import LibraryError
-from explorer.library.connection import Row
-from explorer.library.database import Database, clean, utc_now
+from explorer.core.errors import LibraryError
 from explorer.library.families import family
-from explorer.library.records import Verdict, VerdictName
+from explorer.library.rows import Verdict, VerdictName
+from explorer.library.storage.connection import Row
+from explorer.library.storage.database import Database, clean, utc_now
 
 Kind = Literal[
     "decision",

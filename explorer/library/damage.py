@@ -12,9 +12,9 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
-from explorer.errors import LibraryDamagedError, RecipeError
-from explorer.library.connection import Row
-from explorer.recipe import Recipe
+from explorer.core.errors import LibraryDamagedError, RecipeError
+from explorer.core.recipe import Recipe
+from explorer.library.storage.connection import Row
 
 UNREADABLE: Final = "its row in the library cannot be read"
 """The damage of a row that SQLite itself does not hand out."""

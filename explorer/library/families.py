@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from explorer.library.database import Database
+from explorer.library.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)

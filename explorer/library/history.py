@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from explorer.errors import LibraryDamagedError, LibraryError
-from explorer.library.backups import bytes_of_copies
-from explorer.library.connection import COMMAND_SECONDS
-from explorer.library.counting import Counts
-from explorer.library.database import Database, clean, utc_now
+from explorer.core.counting import Counts
+from explorer.core.errors import LibraryDamagedError, LibraryError
+from explorer.library.hunt_figures import Tallies
 from explorer.library.ledger import Ledger
-from explorer.library.records import Hunt
-from explorer.library.tallies import Tallies
+from explorer.library.rows import Hunt
+from explorer.library.storage.backups import bytes_of_copies
+from explorer.library.storage.connection import COMMAND_SECONDS
+from explorer.library.storage.database import Database, clean, utc_now
 
 QUICK_BYTES: Final = 8_000_000
 """Up to this size a library is rewritten in less than a quarter of a second."""

@@ -1,12 +1,12 @@
 """Tries and verdicts: the record that makes a count honest.
 
 Everything here only adds rows (RULES 3-7); what stands, what is unjudged and how many tries a keep
-took are derived from them by :mod:`explorer.library.counting`. Every method is one transaction,
+took are derived from them by :mod:`explorer.core.counting`. Every method is one transaction,
 or joins the caller's: several ends and a verdict written inside ``with ledger.transaction():`` are
 on disk together or not at all.
 
 The ledger knows how to write a decision down, not whether it should be made: that is
-:mod:`explorer.review`.
+:mod:`explorer.review.review`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from explorer.errors import LibraryDamagedError, LibraryError, RecipeError
+from explorer.core.counting import Figures, Removal, ShownTry, figures
+from explorer.core.errors import LibraryDamagedError, LibraryError, RecipeError
+from explorer.core.recipe import Recipe
 from explorer.library.actions import VERDICT_COLUMNS, Actions, Reversal
-from explorer.library.counting import Figures, Removal, ShownTry, figures
 from explorer.library.damage import UNREADABLE, require_types
-from explorer.library.database import Database, clean, utc_now
 from explorer.library.families import family
-from explorer.library.records import (
+from explorer.library.rows import (
     HUNT_COLUMNS,
     SEED_LIMIT,
     WHOLE_HUNTS,
@@ -44,7 +44,7 @@ from explorer.library.records import (
     unreadable_hunt,
     verdict_from_row,
 )
-from explorer.recipe import Recipe
+from explorer.library.storage.database import Database, clean, utc_now
 
 __all__ = [
     "SEED_LIMIT",

@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.errors import LibraryDamagedError, LibraryError
+from explorer.core.counting import Cost
+from explorer.core.errors import LibraryDamagedError, LibraryError
 from explorer.library.actions import Actions
-from explorer.library.connection import Row
-from explorer.library.counting import Cost
 from explorer.library.damage import UNREADABLE, Fields
-from explorer.library.database import Database, utc_now
+from explorer.library.hunt_figures import Tallies
 from explorer.library.ledger import Ledger
-from explorer.library.records import Hunt, Try, try_from_row
-from explorer.library.tallies import Tallies
+from explorer.library.rows import Hunt, Try, try_from_row
+from explorer.library.storage.connection import Row
+from explorer.library.storage.database import Database, utc_now
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from explorer.errors import LibraryDamagedError
-from explorer.library.database import Database
+from explorer.core.errors import LibraryDamagedError
+from explorer.library.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)

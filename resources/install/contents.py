@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from explorer.licences import Licence
+from explorer.system.licences import Licence
 
 LARGEST_CPU_BUILD = 350e6
 """Bytes, unpacked, on Linux."""

@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import icons  # noqa: E402  a script beside this one
 import manpage  # noqa: E402
 
-from explorer.version import version  # noqa: E402
+from explorer.system.version import version  # noqa: E402
 
 NAME = "sample-explorer"
 IDENTIFIER = "io.github.sample_explorer.SampleExplorer"

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from explorer import cli
-from explorer.version import version
+from explorer.system.version import version
 
 _FILES = """.SH FILES
 .TP

@@ -6,7 +6,7 @@ PyInstaller's own preparations come after this and before main.py, and take thei
 import os
 
 try:
-    from explorer import interrupt
+    from explorer.system import interrupt
 
     interrupt.end_at_once()
 except KeyboardInterrupt:

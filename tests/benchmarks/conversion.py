@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from explorer.manifest import BUILD_NAMES
+from explorer.core.manifest import BUILD_NAMES
 from tests.benchmarks.shapes import SHAPES
 
 _CHILD = """

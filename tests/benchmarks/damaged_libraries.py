@@ -26,12 +26,12 @@ from PySide6.QtWidgets import QApplication
 
 from explorer import app as window_app
 from explorer import cli
-from explorer.errors import LibraryDamagedError
-from explorer.library.salvage import salvage
-from explorer.paths import Paths
+from explorer.core.errors import LibraryDamagedError
+from explorer.library.storage.salvage import salvage
+from explorer.system.paths import Paths
 from tests.gui.scripted_engine import ScriptedEngine
-from tests.library.mutations import Mutation, mutations, sample_library
 from tests.library.reading import full_check, read_all
+from tests.library.storage.mutations import Mutation, mutations, sample_library
 
 
 def main() -> int:

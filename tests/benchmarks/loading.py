@@ -19,10 +19,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.manifest import Manifest
-from explorer.studies.fitting import expected_build
-from explorer.weights.checkpoint import open_checkpoint
-from explorer.weights.convert import TOKENIZER_FILE, graph_spec
+from explorer.core.manifest import Manifest
+from explorer.studies.speed.expected_build import expected_build
+from explorer.weights.builds.convert import TOKENIZER_FILE, graph_spec
+from explorer.weights.checkpoints.checkpoint import open_checkpoint
 from tests.benchmarks.shapes import SHAPES
 
 _BUILDS = ("cpu-fp32", "cpu-int8", "cpu-int4")
@@ -33,8 +33,8 @@ _CHILD = """
 import json, sys, time
 from pathlib import Path
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.studies.speed import tokens_a_second
+from explorer.engine.text.tokens import Tokens
+from explorer.engine.throughput import tokens_a_second
 def memory(entry):
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(entry)) * 1024

@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
-from explorer.engine.child import Outbox
+from explorer.core.recipe import Recipe
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Ended, Start, Steps
+from explorer.engine.process.engine_main import Outbox
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.recipe import Recipe
+from explorer.engine.text.tokens import Tokens
 from tests.benchmarks.memory import resident
 from tests.benchmarks.models import add_model, opened
 

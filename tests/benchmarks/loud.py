@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.paths import Paths
-from explorer.studies import heldout
-from explorer.studies.divergence import compare
-from explorer.studies.heldout import HeldOut, shipped
-from explorer.weights import smoothing
-from explorer.weights.checkpoint import open_checkpoint
-from explorer.weights.convert import convert
+from explorer.engine.text.tokens import Tokens
+from explorer.studies.quality import held_out_text
+from explorer.studies.quality.divergence import compare
+from explorer.studies.quality.held_out_text import HeldOut, shipped
+from explorer.system.paths import Paths
+from explorer.weights.builds import smoothing
+from explorer.weights.builds.convert import convert
+from explorer.weights.checkpoints.checkpoint import open_checkpoint
 from tests.loud import make_loud
 
 _CHANNELS = 3
@@ -62,7 +62,7 @@ def _rows(folder: Path, arguments: argparse.Namespace, by: float) -> list[list[s
         target = folder / f"made-{worth}"
         convert(source, target, ["cpu-fp32", *found], "loud", lambda *_: None, copy_source=False)
         exact = Session(target, "cpu-fp32", "cpu", 0)
-        windows = heldout.windows(text, tokens, exact.manifest.context)
+        windows = held_out_text.windows(text, tokens, exact.manifest.context)
         for build, cells in found.items():
             session = Session(target, build, "cpu", 0)
             cells.append(f"{compare(exact, session, windows).kl.mean():.2g}")

@@ -19,8 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from explorer.engine import memory
-from explorer.manifest import Manifest
+from explorer.core.manifest import Manifest
+from explorer.engine import memory_estimate
 
 DRAWN = 8
 CASES = ((1, 200), (8, 200), (1, 0), (8, 0))
@@ -39,10 +39,10 @@ def resident() -> dict[str, int]:
 
 def measure(folder: Path, build: str, lanes: int, length: int) -> None:
     """Open a build, run ``lanes`` texts, and print what is resident as one line of JSON."""
-    from explorer.engine.child import open_model
+    from explorer.core.recipe import Recipe
     from explorer.engine.lanes import Lanes
     from explorer.engine.messages import Load, Start
-    from explorer.recipe import Recipe
+    from explorer.engine.process.engine_main import open_model
 
     session, tokens = open_model(Load(folder, build, "cpu"))
     loaded = resident()
@@ -83,7 +83,7 @@ def row(folder: Path, manifest: Manifest, build: str, lanes: int, length: int) -
     case = ["--case", str(lanes), str(length)]
     done = subprocess.run([*command, *case], capture_output=True, text=True, check=False)
     tokens = length or manifest.context
-    needed = memory.estimate(manifest, build, lanes, tokens).total
+    needed = memory_estimate.estimate(manifest, build, lanes, tokens).total
     head = f"| {manifest.name} | {build} | {lanes} | {tokens} | {needed / 1e6:,.0f} |"
     if done.returncode:
         return f"{head} ended with {done.returncode} | | | |"

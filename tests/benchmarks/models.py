@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from explorer.engine.session import Session
-from explorer.engine.tokens import FILE_NAME, Tokens
+from explorer.engine.text.tokens import FILE_NAME, Tokens
 from tests.builds import make_builds
 from tests.tiny import make_tiny, random_weights, write_tokenizer, write_weights
 

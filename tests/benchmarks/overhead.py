@@ -22,13 +22,13 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from explorer.engine.child import Outbox
+from explorer.core.recipe import Recipe
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Start
+from explorer.engine.process.engine_main import Outbox
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.recipe import Recipe
-from explorer.studies.speed import random_prompt
+from explorer.engine.text.tokens import Tokens
+from explorer.engine.throughput import random_prompt
 from tests.benchmarks.models import add_model, opened
 
 BLOCK = 8

@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.paths import Paths
-from explorer.studies import heldout
-from explorer.studies.divergence import compare
-from explorer.studies.heldout import HeldOut, shipped
-from explorer.weights.plan import COLUMNS, Packing, Storage
+from explorer.engine.text.tokens import Tokens
+from explorer.studies.quality import held_out_text
+from explorer.studies.quality.divergence import compare
+from explorer.studies.quality.held_out_text import HeldOut, shipped
+from explorer.system.paths import Paths
+from explorer.weights.builds.packing import COLUMNS, Packing, Storage
 from tests.builds import make_builds
 from tests.tiny import random_weights, write_weights
 
@@ -158,8 +158,8 @@ def _quality(
         if path
         else shipped(Paths.default().resources)
     )
-    windows = heldout.windows(text, tokens, sessions["fp32"].manifest.context)
-    bits = math.log(2) * heldout.size_in_bytes(windows, tokens)
+    windows = held_out_text.windows(text, tokens, sessions["fp32"].manifest.context)
+    bits = math.log(2) * held_out_text.size_in_bytes(windows, tokens)
     found = {
         name: compare(sessions["fp32"], session, windows) for name, session in sessions.items()
     }

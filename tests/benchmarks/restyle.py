@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from explorer import app as window_app  # noqa: E402
-from explorer.paths import Paths  # noqa: E402
+from explorer.system.paths import Paths  # noqa: E402
 from tests.gui.conftest import demo  # noqa: E402
 from tests.gui.scripted_engine import ScriptedEngine  # noqa: E402
 

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explorer.weights.checkpoint import HEAD, expected_shapes
-from explorer.weights.config import Config
+from explorer.weights.checkpoints.checkpoint import HEAD, expected_shapes
+from explorer.weights.formats.config import Config
 
 VOCABULARY = 50257
 CONTEXT = 1024

@@ -29,15 +29,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from explorer import app as window_app  # noqa: E402
+from explorer.core.manifest import Build, Manifest  # noqa: E402
+from explorer.core.recipe import Recipe  # noqa: E402
 from explorer.engine.messages import Load, Start, Steps  # noqa: E402
-from explorer.engine.process import EngineProcess  # noqa: E402
-from explorer.engine.tokens import Tokens  # noqa: E402
-from explorer.gui.loading import Loaded  # noqa: E402
-from explorer.manifest import Build, Manifest  # noqa: E402
-from explorer.paths import Paths  # noqa: E402
-from explorer.recipe import Recipe  # noqa: E402
-from explorer.settings import Settings  # noqa: E402
-from explorer.weights.store import Store  # noqa: E402
+from explorer.engine.process.engine_process import EngineProcess  # noqa: E402
+from explorer.engine.text.tokens import Tokens  # noqa: E402
+from explorer.loading.model_loader import Loaded  # noqa: E402
+from explorer.system.paths import Paths  # noqa: E402
+from explorer.system.settings import Settings  # noqa: E402
+from explorer.weights.store.store import Store  # noqa: E402
 from tests.gui.scripted_engine import ScriptedEngine  # noqa: E402
 
 ROUNDS = 5

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from explorer import cli
-from explorer.library.backups import backups
+from explorer.library.storage.backups import backups
 from tests.library.desk import Desk
-from tests.library.test_backups import texts
-from tests.library.test_integrity import change
+from tests.library.storage.test_backups import texts
+from tests.library.storage.test_integrity import change
 
 
 @pytest.fixture

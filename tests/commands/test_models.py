@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from explorer.__main__ import main
-from explorer.paths import Paths
-from explorer.weights.meter import size
+from explorer.system.paths import Paths
+from explorer.weights.hub.transfer_rate import size
 from tests.tiny import make_tiny
 
 Run = Callable[..., tuple[int, str, str]]

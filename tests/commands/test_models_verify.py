@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from explorer.__main__ import main
-from explorer.paths import Paths
-from explorer.studies.quality import read_quality
+from explorer.studies.quality.measure import read_quality
+from explorer.system.paths import Paths
 from tests.tiny import TEXT, make_tiny
 
 Run = Callable[..., tuple[int, str, str]]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from explorer.__main__ import main
-from explorer.engine.tokens import Tokens
-from explorer.library.database import Database
+from explorer.engine.text.tokens import Tokens
 from explorer.library.history import History
-from explorer.paths import Paths
+from explorer.library.storage.database import Database
+from explorer.system.paths import Paths
 from tests.tiny import make_tiny
 
 Run = Callable[..., tuple[int, str, str]]

@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from explorer.core.errors import EngineError, InterruptedPrefillError, ModelError
 from explorer.engine.messages import Load
-from explorer.errors import EngineError, InterruptedPrefillError, ModelError
 
 _STATES = 509
 _MASK = 2**64 - 1
@@ -140,12 +140,12 @@ class FakeSession:
         self.closed = True
 
 
-# For the engine process: opens what the build's name says (see explorer.engine.child.Opener).
+# For the engine process: opens what the build's name says (see engine_main.Opener).
 
 
 def open_fake(load: Load):
     """Open a fake session; the build ``slow`` takes its time, ``missing`` is not there."""
-    from explorer.engine.tokens import Tokens
+    from explorer.engine.text.tokens import Tokens
     from tests.tiny import make_tiny
 
     if load.build == "missing":

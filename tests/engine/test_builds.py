@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from explorer.core.recipe import Recipe
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Ended, Start, Steps, Stop
-from explorer.engine.score import score
+from explorer.engine.scoring import score
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.recipe import Recipe
+from explorer.engine.text.tokens import Tokens
 from tests.builds import make_builds
 from tests.engine.test_lanes import Record
 from tests.reference import load_reference, log_softmax

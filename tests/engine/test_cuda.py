@@ -6,15 +6,15 @@ import weakref
 import numpy as np
 import pytest
 
+from explorer.core.errors import DeviceError, OutOfMemoryError
+from explorer.core.recipe import Recipe
 from explorer.engine import runtime as module
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Start, Steps
-from explorer.engine.score import score
+from explorer.engine.scoring import score
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.errors import DeviceError, OutOfMemoryError
-from explorer.recipe import Recipe
-from explorer.studies import parity
+from explorer.engine.text.tokens import Tokens
+from explorer.studies.quality import parity
 from tests.builds import make_builds
 from tests.engine.cuda_stand_in import NAME, CudaSession, plug_in
 from tests.reference import load_reference, log_softmax

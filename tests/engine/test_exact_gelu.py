@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from explorer.core.errors import CheckpointError
+from explorer.core.recipe import Recipe
 from explorer.engine.lanes import Lanes
 from explorer.engine.messages import Start
 from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.errors import CheckpointError
-from explorer.recipe import Recipe
-from explorer.weights.checkpoint import open_checkpoint
-from explorer.weights.convert import convert
+from explorer.engine.text.tokens import Tokens
+from explorer.weights.builds.convert import convert
+from explorer.weights.checkpoints.checkpoint import open_checkpoint
 from tests.engine.test_lanes import Record
 from tests.reference import load_reference, log_softmax
 from tests.tiny import make_tiny

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from explorer.core.errors import EngineError, OutOfMemoryError, PromptError, RecipeError
+from explorer.core.recipe import Recipe
 from explorer.engine.lanes import CHUNK, Lanes
 from explorer.engine.messages import (
     Drop,
@@ -22,9 +24,7 @@ from explorer.engine.messages import (
     Stop,
 )
 from explorer.engine.sampling import uniforms
-from explorer.engine.tokens import Tokens
-from explorer.errors import EngineError, OutOfMemoryError, PromptError, RecipeError
-from explorer.recipe import Recipe
+from explorer.engine.text.tokens import Tokens
 from tests.engine.fake_session import FakeSession
 from tests.tiny import make_tiny
 

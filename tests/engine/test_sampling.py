@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from explorer.core.recipe import Recipe
 from explorer.engine import sampling
 from explorer.engine.sampling import Settings, draw, rank, uniforms
-from explorer.recipe import Recipe
 from tests.engine.one_draw import Draw, draw_one
 
 # The definition, as slow and plain as it can be.

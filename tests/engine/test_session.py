@@ -15,22 +15,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.engine import memory
-from explorer.engine import runtime as module
-from explorer.engine.lanes import Lanes
-from explorer.engine.messages import Start, Steps
-from explorer.engine.session import Session
-from explorer.engine.tokens import Tokens
-from explorer.errors import (
+from explorer.core.errors import (
     DeviceError,
     EngineError,
     InterruptedPrefillError,
     ModelError,
     OutOfMemoryError,
 )
-from explorer.manifest import Manifest
-from explorer.recipe import Recipe
-from explorer.weights.plan import Packing, Storage
+from explorer.core.manifest import Manifest
+from explorer.core.recipe import Recipe
+from explorer.engine import memory_estimate
+from explorer.engine import runtime as module
+from explorer.engine.lanes import Lanes
+from explorer.engine.messages import Start, Steps
+from explorer.engine.session import Session
+from explorer.engine.text.tokens import Tokens
+from explorer.weights.builds.packing import Packing, Storage
 from tests.builds import make_builds, reader, spec_of
 from tests.reference import load_reference, log_softmax
 from tests.tiny import make_tiny
@@ -264,7 +264,7 @@ def test_a_build_in_an_earlier_packing_runs_as_it_is(tmp_path, build, storage, b
     output = session.prefill(session.cache(1), ids.tolist(), rows="all")
     found = all_logits(output) - output.logsumexp[:, None]
     assert 0 < (np.exp(exact) * (exact - found)).sum(axis=1).mean() < bound
-    assert memory.estimate(session.manifest, build, 4).total > 0
+    assert memory_estimate.estimate(session.manifest, build, 4).total > 0
 
 
 def test_a_build_without_probabilities_draws_the_same(tmp_path):

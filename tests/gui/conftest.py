@@ -10,11 +10,11 @@ from PySide6.QtCore import QDir
 from PySide6.QtWidgets import QApplication
 
 from explorer import app as window_app
-from explorer.engine.tokens import Tokens
-from explorer.gui.loading import Loaded
-from explorer.gui.main_window import MainWindow
-from explorer.manifest import Build, Manifest
-from explorer.paths import Paths
+from explorer.core.manifest import Build, Manifest
+from explorer.engine.text.tokens import Tokens
+from explorer.gui.window.main_window import MainWindow
+from explorer.loading.model_loader import Loaded
+from explorer.system.paths import Paths
 from tests.gui.scripted_engine import ScriptedEngine
 from tests.gui.shelf import Shelf
 

@@ -22,8 +22,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from explorer.gui.controls import SHORT_WORDS, Choice
-from explorer.gui.elided import Elided
+from explorer.gui.widgets.controls import SHORT_WORDS, Choice
+from explorer.gui.widgets.labels import Elided
 
 _ELLIPSIS = "…"
 

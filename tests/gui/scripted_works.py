@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from explorer.gui.model_tasks import Works
-from explorer.jobs import Done, Event, Failed, Progress
-from explorer.weights.downloads import Unfinished
+from explorer.gui.model_parts.model_tasks import Works
+from explorer.jobs.job import Done, Event, Failed, Progress
+from explorer.weights.hub.downloads import Unfinished
 
 
 @dataclass

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from PySide6.QtTest import QAbstractItemModelTester
 
-from explorer.gui.card_model import CARD, Card
-from explorer.library.collections_ import Collections
-from explorer.library.database import Database
+from explorer.core.recipe import Recipe
+from explorer.gui.cards.card_model import CARD, Card
+from explorer.library.collection import Collections
 from explorer.library.history import History
 from explorer.library.ledger import Ledger, ModelRef, TryEnd
-from explorer.library.records import Hunt
+from explorer.library.rows import Hunt
 from explorer.library.samples import Samples
 from explorer.library.search import Search
-from explorer.recipe import Recipe
+from explorer.library.storage.database import Database
 
 MODEL = ModelRef("ab12" * 16, "demo", "cpu-int8", "{}")
 

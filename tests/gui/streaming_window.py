@@ -14,7 +14,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from explorer import app
-from explorer.paths import Paths
+from explorer.system.paths import Paths
 from tests.gui.conftest import demo
 from tests.gui.scripted_engine import ScriptedEngine
 

@@ -3,12 +3,12 @@
 import pytest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
-from explorer.gui import theme
-from explorer.gui.elided import Elided
-from explorer.gui.main_window import SMALLEST
-from explorer.gui.rail import PAGES
-from explorer.seats import NATURAL_ENDS
-from explorer.settings import TEXT_PX, Settings
+from explorer.gui.style import theme
+from explorer.gui.widgets.labels import Elided
+from explorer.gui.window.main_window import SMALLEST
+from explorer.gui.window.navigation import PAGES
+from explorer.review.lane_stacks import NATURAL_ENDS
+from explorer.system.settings import TEXT_PX, Settings
 from tests.gui.cut_text import cut_texts
 from tests.gui.scripted_engine import Script
 from tests.gui.settling import settle

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from explorer.gui.card_model import CARD
-from explorer.gui.main_window import HISTORY
+from explorer.gui.cards.card_model import CARD
+from explorer.gui.window.main_window import HISTORY
 
 LACKS_TEXT = "its text is missing from the library"
 

@@ -7,10 +7,10 @@ from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
-from explorer.engine.device import Option
-from explorer.gui.main_window import COLLECTION, EXPLORE, HISTORY, MODELS, SETTINGS
+from explorer.engine.hardware.device import Option
+from explorer.gui.window.main_window import COLLECTION, EXPLORE, HISTORY, MODELS, SETTINGS
+from tests.gui.models.test_models_page import DEMO, GPT2
 from tests.gui.scripted_works import ScriptedWorks
-from tests.gui.test_models_page import DEMO, GPT2
 
 AROUND = 16
 """Pixels around a widget that may show its focus, such as the frame of a lane."""

@@ -6,10 +6,10 @@ import pytest
 from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QApplication, QWidget
 
-from explorer.gui.main_window import COLLECTION, EXPLORE, HISTORY, MODELS, SMALLEST
+from explorer.gui.window.main_window import COLLECTION, EXPLORE, HISTORY, MODELS, SMALLEST
 from tests.gui.conftest import demo
+from tests.gui.models.test_models_page import HUB, manifest
 from tests.gui.scripted_works import Bare, ScriptedWorks
-from tests.gui.test_models_page import HUB, manifest
 
 pytestmark = pytest.mark.layout
 

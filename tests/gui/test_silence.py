@@ -12,12 +12,12 @@ from PySide6.QtWidgets import QApplication, QPushButton
 
 from explorer import app as window_app
 from explorer.engine.messages import Drop, Restart, Stop
-from explorer.engine.pool import EnginePool
-from explorer.gui import controller as controllers
-from explorer.gui.engine_link import RESTART, SILENT
-from explorer.paths import Paths
+from explorer.engine.process.engine_pool import EnginePool
+from explorer.gui import engine_loop as controllers
+from explorer.gui.window.engine_wiring import RESTART, SILENT
+from explorer.system.paths import Paths
 from tests.engine.fake_session import open_fake
-from tests.engine.test_process import gone
+from tests.engine.process.test_engine_process import gone
 from tests.gui.conftest import demo
 
 

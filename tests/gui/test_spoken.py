@@ -3,7 +3,7 @@
 import pytest
 from PySide6.QtWidgets import QLabel
 
-from explorer.gui.controls import label
+from explorer.gui.widgets.controls import label
 
 
 @pytest.mark.parametrize("wrap", [False, True])

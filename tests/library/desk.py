@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from explorer.library.collections_ import Collections
-from explorer.library.database import Database
+from explorer.core.recipe import Recipe
+from explorer.library.collection import Collections
 from explorer.library.history import History
 from explorer.library.ledger import End, Hunt, Ledger, ModelRef, TryEnd, VerdictName
 from explorer.library.samples import Samples
-from explorer.recipe import Recipe
+from explorer.library.storage.database import Database
 
 MODEL = ModelRef(
     "f1ab" * 16, "demo", "cpu-int8", json.dumps({"vocabulary": 257, "end_of_text": 256})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.errors import ExplorerError
-from explorer.library.access import open_or_stand_in
-from explorer.library.care_jobs import problems_of
-from explorer.library.export import chunks
+from explorer.core.errors import ExplorerError
+from explorer.library.export.collection_file import chunks
 from explorer.library.search import Search
+from explorer.library.storage.access import open_or_stand_in
+from explorer.library.storage.care_jobs import problems_of
 from tests.library.desk import Desk
 
 

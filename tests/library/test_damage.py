@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from explorer.errors import LibraryDamagedError
-from explorer.library.export import chunks, export
+from explorer.core.errors import LibraryDamagedError
+from explorer.core.recipe import Recipe
+from explorer.library.export.collection_file import chunks, export
 from explorer.library.search import Search
-from explorer.recipe import Recipe
 from tests.library.desk import FIRST, MODEL, Desk
 
 TEXT, END, HUNT, PROMPT, TRY = (

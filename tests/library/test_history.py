@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from explorer.errors import LibraryError
-from explorer.library.counting import Counts
-from explorer.library.database import Database
+from explorer.core.counting import Counts
+from explorer.core.errors import LibraryError
+from explorer.library.storage.database import Database
 from tests.library.desk import MODEL, Desk, ended
 
 SECRET = "the quick brown confession"

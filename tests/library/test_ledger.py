@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from explorer.errors import LibraryError, RecipeError
-from explorer.library.counting import standing
+from explorer.core.counting import standing
+from explorer.core.errors import LibraryError, RecipeError
+from explorer.core.recipe import Recipe
 from explorer.library.ledger import ModelRef, TryEnd
-from explorer.recipe import Recipe
 from tests.library.desk import FIRST, MODEL, Desk, ended
 
 OTHER_MODEL = ModelRef("another", "demo", "cpu-int4", "{}")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from explorer.errors import InputError, LibraryError
-from explorer.library.collections_ import MAX_NAME
-from explorer.library.counting import Cost
-from explorer.recipe import Recipe
+from explorer.core.counting import Cost
+from explorer.core.errors import InputError, LibraryError
+from explorer.core.recipe import Recipe
+from explorer.library.collection import MAX_NAME
 from tests.library.desk import FIRST, MODEL, Desk
 
 

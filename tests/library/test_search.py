@@ -1,11 +1,11 @@
 import pytest
 
-from explorer.library.collections_ import Collections
-from explorer.library.database import Database
+from explorer.core.recipe import Recipe
+from explorer.library.collection import Collections
 from explorer.library.ledger import Ledger, ModelRef, TryEnd
 from explorer.library.samples import Samples
 from explorer.library.search import Needle, Search
-from explorer.recipe import Recipe
+from explorer.library.storage.database import Database
 
 
 @pytest.fixture

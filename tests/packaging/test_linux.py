@@ -71,7 +71,7 @@ def test_an_exported_collection_is_known_by_its_first_line(share, tmp_path, form
 
 
 def test_the_export_writes_what_the_file_type_is_known_by():
-    source = (ROOT / "explorer/library/export.py").read_text()
+    source = (ROOT / "explorer/library/export/collection_file.py").read_text()
     order = [source.index(f'"{key}": ') for key in ("id", "ended", "length", "text")]
     assert order == sorted(order)
     assert order[-1] < source.index('"machine_written": True')

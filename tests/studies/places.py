@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from explorer.paths import Paths
-from explorer.weights.store import Store
+from explorer.system.paths import Paths
+from explorer.weights.store.store import Store
 from tests.tiny import make_tiny
 
 BUILDS = ("cpu-fp32", "cpu-int8", "cpu-int4")

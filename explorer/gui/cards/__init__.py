@@ -1,0 +1,1 @@
+"""Long lists as cards, with a filter above them."""

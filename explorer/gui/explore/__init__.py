@@ -1,0 +1,1 @@
+"""The page on which a person hunts: prompt, recipe, lanes, the hunt's figures."""

@@ -1,0 +1,73 @@
+"""What Stop would stop, in words: on the button, which ends all tries, and in the menu.
+
+Esc and the entry of the menu end the lane that has the focus if it streams, else all of them; the
+button shows Esc only while both mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtWidgets import QApplication
+
+from explorer.gui.engine_loop import Controller
+from explorer.gui.explore.lanes_view import LanesView
+from explorer.gui.widgets.key_button import KeyButton
+
+_NUMBERS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
+
+
+def words_for(lanes: Sequence[int]) -> str:
+    """Return what stopping these lanes, counted from 0, is called."""
+    if len(lanes) == 1:
+        return f"Stop lane {lanes[0] + 1}"
+    if len(lanes) == 2:
+        return "Stop both"
+    return f"Stop all {_NUMBERS.get(len(lanes), len(lanes))}" if lanes else "Stop"
+
+
+class Stopping(QObject):
+    """Keeps the words of the button and of the menu true."""
+
+    changed = Signal(str)
+    """What Esc stops."""
+
+    def __init__(
+        self, controller: Controller, lanes: LanesView, button: KeyButton, parent: QObject
+    ) -> None:
+        """Follow what streams and where the focus is."""
+        super().__init__(parent)
+        self._controller, self._lanes, self._button = controller, lanes, button
+        for signal in (
+            controller.running_changed,
+            controller.counts_changed,
+            controller.hunt_changed,
+            controller.lanes_changed,
+            lanes.lane_chosen,
+        ):
+            signal.connect(self.show_words)
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            app.focusChanged.connect(self._on_focus)
+        self.show_words()
+
+    @Slot()
+    def _on_focus(self) -> None:
+        # A window that goes passes the focus on from one of its parts to the next; the part that
+        # had it is half gone by then, so it is not asked for.
+        now = QApplication.focusWidget()
+        if now is not None and now.window().isVisible():
+            self.show_words()
+
+    @Slot()
+    def show_words(self) -> None:
+        """Say it anew."""
+        lanes, controller = self._lanes, self._controller
+        # The review has as many lanes as the hunt began with; the screen may differ until the next.
+        streaming = [n for n in range(controller.review.lanes) if controller.streams(n)]
+        one = lanes.has_focus() and lanes.chosen in streaming
+        everything = words_for(streaming)
+        self._button.set_words(everything)
+        self._button.show_keys(not one or len(streaming) == 1)
+        self.changed.emit(words_for([lanes.chosen]) if one else everything)

@@ -1,0 +1,1 @@
+"""Fields that are typed into: numbers in every locale, quiet under the mouse wheel."""

@@ -1,0 +1,1 @@
+"""About, keys, and the documentation that ships."""

@@ -1,0 +1,1 @@
+"""What several pages show of models: the picker, importing, and what goes on with them."""

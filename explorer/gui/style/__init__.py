@@ -1,0 +1,1 @@
+"""The look: colours, sizes, the stylesheet; and the wall between Qt and our errors."""

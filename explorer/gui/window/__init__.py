@@ -1,0 +1,1 @@
+"""The window itself: pages, menus, status bar, and the wiring between them."""

@@ -1,0 +1,117 @@
+"""Connects what the controller says of memory, devices and idle time with where it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QObject, QTimer, Slot
+
+from explorer.engine.hardware import device
+from explorer.engine.hardware.device import Option
+from explorer.gui.engine_loop import Controller
+from explorer.gui.explore.recipe_panel import RecipePanel
+from explorer.gui.model_parts.model_picker import ModelPicker
+from explorer.gui.settings.settings_page import SettingsPage
+from explorer.gui.settings_store import Memory
+from explorer.gui.widgets.notices import Notices
+from explorer.gui.window.status_bar import Status
+from explorer.loading.memory_advice import Doubt, Way
+
+SILENT = {
+    "engine": "The engine has not answered for some seconds, because it was stopped or its driver"
+    " hangs: restart it, or wait; what the lanes show stays.",
+    "load": "The engine that loads the model has not answered for some seconds, because it was"
+    " stopped or its driver hangs: restart it, cancel the load, or wait.",
+}
+RESTART = "Restart the engine"
+
+
+class EngineLink(QObject):
+    """Warns before a load, mends sentences that are over, and keeps the settings page truthful."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        memory: Memory,
+        notices: Notices,
+        picker: ModelPicker,
+        recipe: RecipePanel,
+        status: Status,
+        settings: SettingsPage,
+        options: Callable[[], Sequence[Option]] = device.options,
+    ) -> None:
+        """Connect them; ``options`` is asked for the devices when the page is first wanted."""
+        super().__init__(notices)
+        loading = self._loading = controller.loading
+        self._controller = controller
+        self._memory, self._notices = memory, notices
+        self._picker, self._recipe, self._settings = picker, recipe, settings
+        self._options = options
+        self._doubt = self._silent = ""
+        loading.lanes = memory.settings.lanes
+        loading.unload_seconds = 60.0 * memory.settings.unload_minutes
+        settings.set_unload(memory.settings.unload_minutes)
+        settings.unload_changed.connect(self._on_unload)
+        recipe.lanes_changed.connect(self._on_lanes)
+        loading.doubted.connect(self._on_doubted)
+        loading.ran_out.connect(self._on_ran_out)
+        loading.silence_changed.connect(self._on_silence)
+        loading.notice_changed.connect(notices.replace)
+        loading.asleep_changed.connect(status.show_asleep)
+        loading.engine_ready.connect(self._on_engine_ready)
+        # After the first picture: asking the driver may take a moment.
+        QTimer.singleShot(0, self, self._list_devices)
+
+    @Slot()
+    def _list_devices(self) -> None:
+        self._settings.set_options(self._options())
+
+    @Slot(object)
+    def _on_engine_ready(self, ready: object) -> None:
+        if ready is not None:
+            self._list_devices()  # what is free has changed
+
+    @Slot(int)
+    def _on_unload(self, minutes: int) -> None:
+        self._memory.change(unload_minutes=minutes)
+        self._loading.unload_seconds = 60.0 * minutes
+
+    @Slot(int)
+    def _on_lanes(self, lanes: int) -> None:
+        self._loading.set_lanes(lanes)
+
+    @Slot(object)
+    def _on_doubted(self, found: Doubt | None) -> None:
+        self._notices.dismiss(self._doubt)
+        self._doubt = found.sentence if found is not None else ""
+        if found is not None:
+            self._say(found)
+
+    @Slot(str)
+    def _on_silence(self, silent: str) -> None:
+        self._notices.dismiss(self._silent)
+        self._silent = SILENT.get(silent, "")
+        self._notices.say(self._silent, [(RESTART, self._controller.restart_engine)])
+
+    @Slot(object)
+    def _on_ran_out(self, found: Doubt) -> None:
+        self._say(found)
+        if self._picker.problem.text() == found.sentence:
+            self._picker.set_problem("")  # it stands above the lanes, with its ways out
+
+    def _say(self, found: Doubt) -> None:
+        actions = [(way.label, self._action(way, found)) for way in found.ways]
+        self._notices.say(found.sentence, actions)
+
+    def _action(self, way: Way, found: Doubt) -> Callable[[], object]:
+        if way.kind == "build":
+            return lambda: self._picker.model_chosen.emit(found.model, str(way.value))
+        if way.kind == "lanes":
+            return lambda: self._take_lanes(int(way.value), found)
+        return self._loading.load_anyway
+
+    def _take_lanes(self, lanes: int, found: Doubt) -> None:
+        self._recipe.set_lanes(lanes)
+        if self._loading.loaded is None and self._loading.held is None:
+            # An engine that was given up starts again with a model that is chosen.
+            self._picker.model_chosen.emit(found.model, found.build)

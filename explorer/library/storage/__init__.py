@@ -1,0 +1,1 @@
+"""The library as a file: opened, written whole, checked, backed up, salvaged."""

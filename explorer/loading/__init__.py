@@ -1,0 +1,1 @@
+"""Which model is in use, which is coming, and whether memory will do."""

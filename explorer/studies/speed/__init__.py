@@ -1,0 +1,1 @@
+"""How fast a build is here, and what of it fits."""

@@ -1,0 +1,1 @@
+"""A checkpoint becomes builds: packed, written node by node, converted whole or not at all."""

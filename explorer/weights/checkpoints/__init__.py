@@ -1,0 +1,1 @@
+"""Somebody's GPT-2, in any of three layouts, as named tensors."""

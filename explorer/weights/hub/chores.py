@@ -1,0 +1,67 @@
+"""Smaller work for a job (``explorer.jobs.job``): looking, discarding, removing.
+
+Each takes the progress function first, so that the window can run it in a child process: deleting
+gigabytes, waiting for another conversion to let go, and asking a server all take their time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from explorer.core.errors import DownloadError
+from explorer.system.paths import Paths
+from explorer.weights.builds.convert import Progress
+from explorer.weights.hub.downloads import PATIENCE, discard_download
+from explorer.weights.hub.file_selection import needed_files
+from explorer.weights.hub.hub import ask, check_repository, check_revision
+from explorer.weights.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a download of a repository would fetch."""
+
+    repository: str
+    revision: str
+    """The commit, 40 hex digits."""
+    licence: str
+    """As the repository states it; empty where it does not."""
+    files: int
+    bytes: int
+
+
+def preview_download(
+    progress: Progress, _paths: Paths, repository: str, revision: str = ""
+) -> Preview:
+    """Ask the hub what would be fetched; nothing is.
+
+    Raises :class:`InputError` for what can be no repository or revision, and
+    :class:`DownloadError` where there is none of this name or no GPT-2 in it.
+    """
+    name = check_repository(repository)
+    wanted = check_revision(revision) if revision else None
+    progress(0.0, f"Asking the hub about {name}")
+    found = ask(name, wanted, PATIENCE)
+    files = needed_files(found)
+    if not files:
+        raise DownloadError(f"{name} holds no GPT-2 that can be read.")
+    size = sum(file.size for file in files)
+    return Preview(name, found.revision, found.licence, len(files), size)
+
+
+def discard(progress: Progress, paths: Paths, repository: str) -> None:
+    """Delete what an unfinished download has fetched."""
+    progress(0.0, "Deleting what was fetched")
+    discard_download(paths, repository)
+
+
+def remove_model(progress: Progress, paths: Paths, name: str) -> None:
+    """Delete an imported model: :meth:`Store.remove`."""
+    progress(0.0, "Deleting its files")
+    Store(paths).remove(name)
+
+
+def remove_build(progress: Progress, paths: Paths, name: str, build: str) -> None:
+    """Delete one build of a model: :meth:`Store.remove_build`."""
+    progress(0.0, "Deleting its files")
+    Store(paths).remove_build(name, build)

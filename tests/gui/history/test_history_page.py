@@ -1,0 +1,154 @@
+import pytest
+
+from explorer.core.recipe import Recipe
+from explorer.gui.history.history_page import EMPTY, UNCONDITIONAL, HistoryPage
+from tests.gui.controls_of import nameless
+from tests.gui.shelf import Shelf, cards, shown
+
+
+@pytest.fixture
+def page(shelf, qtbot):
+    return shown(HistoryPage(shelf.history, shelf.words), qtbot, 1000, 700)
+
+
+@pytest.fixture
+def hunts(shelf, page):
+    first = shelf.hunt("A miller had three daughters.")
+    shelf.keep("a keep", 2, first)
+    shelf.attempt(first, "unjudged")
+    second = shelf.hunt("", Recipe(top_k=0, temperature=0.8))
+    shelf.attempt(second, "skipped", "skipped")
+    page.refresh()
+    return first.id, second.id
+
+
+def test_every_control_has_a_name(page, hunts):
+    assert nameless(page) == []
+
+
+def test_an_empty_history_says_what_belongs_there(page):
+    page.refresh()
+    assert page.list.nothing.text() == EMPTY
+    assert not page.detail.isVisible()
+
+
+def test_hunts_are_newest_first_with_their_counts(page, hunts):
+    second, first = cards(page)
+    assert (second.words, second.human, second.lead) == (UNCONDITIONAL, False, "1 try")
+    assert second.rest.startswith("1 skipped · top-k off · T 0.8 · demo cpu-int8 · ")
+    assert (first.words, first.human, first.lead) == (
+        "A miller had three daughters.",
+        True,
+        "4 tries",
+    )
+    assert first.rest.startswith("1 kept · 2 rejected · 1 unjudged · k 40 · T 1.0")
+    assert page.amount.text() == "2 hunts"
+
+
+def test_hunts_that_read_one_prompt_as_different_tokens_look_different(page, shelf):
+    for ids in (None, (7,), (7,)):
+        shelf.hunt("<|user|>", ids=ids)
+    other = shelf.hunt("another prompt")
+    page.refresh()
+    unlike, token, again, letters = cards(page)
+    assert "prompt of" not in unlike.rest
+    assert token.rest.startswith("prompt of 1 token · ")
+    assert again.rest.startswith("prompt of 1 token · ")
+    assert letters.rest.startswith("prompt of 8 tokens · ")
+    page.list.choose(other.id)
+    assert page._facts["Read as"].text() == "14 tokens"
+
+
+def test_the_chosen_hunt_is_shown_in_full_and_reopened(page, hunts, qtbot):
+    page.list.choose(hunts[0])
+    assert page.prompt.text() == "A miller had three daughters."
+    assert page.tally.text() == "4 tries · 1 kept · 2 rejected · 1 unjudged"
+    with qtbot.waitSignal(page.reopen) as reopened:
+        page.reopen_button.click()
+    assert reopened.args == [hunts[0]]
+
+
+def test_deleting_asks_first_and_names_what_goes_and_what_stays(page, hunts, shelf):
+    page.list.choose(hunts[0])
+    page.delete_button.click()
+    words = page.question.words.text()
+    for part in (
+        "the 4 texts",
+        "1 kept sample",
+        "prompt",
+        "What stays",
+        "1 kept · 2 rejected · 1 unjudged",
+        "cannot be undone",
+    ):
+        assert part in words
+    page.question.spare_button.click()
+    assert not page.question.isVisible()
+    assert len(shelf.history.ids()) == 2
+
+
+def test_a_confirmed_deletion_leaves_the_counts(page, hunts, shelf, qtbot):
+    page.list.choose(hunts[0])
+    page.delete_button.click()
+    with qtbot.waitSignal(page.deleted) as deleted:
+        page.question.act_button.click()
+    assert deleted.args == [hunts[0], "A miller had three daughters."]
+    assert shelf.history.ids() == [hunts[1]]
+    assert page.remains.text() == "Deleted for good: 1 hunt with 4 tries; their counts remain."
+    assert page.list.current() == hunts[1]
+
+
+def test_a_second_enter_does_not_delete(page, hunts, shelf, qtbot):
+    page.activateWindow()
+    page.list.choose(hunts[0])
+    page.delete_button.click()
+    qtbot.waitUntil(page.question.spare_button.hasFocus)
+    page.focusWidget().click()
+    assert len(shelf.history.ids()) == 2
+
+
+def test_choosing_another_hunt_forgets_the_question(page, hunts):
+    page.list.choose(hunts[0])
+    page.delete_button.click()
+    page.list.choose(hunts[1])
+    assert not page.question.isVisible()
+
+
+def test_a_streaming_hunt_cannot_be_deleted(page, hunts):
+    page.list.choose(hunts[0])
+    page.delete_button.click()
+    page.set_running(hunts[0])
+    assert not page.delete_button.isEnabled()
+    assert not page.question.isVisible()
+    assert "stop it first" in page.delete_button.toolTip()
+    page.set_running(None)
+    assert page.delete_button.isEnabled()
+
+
+def test_a_refresh_keeps_the_choice(page, hunts, shelf):
+    page.list.choose(hunts[0])
+    shelf.attempt(shelf.hunt("new"), "text")
+    page.refresh()
+    assert page.list.current() == hunts[0]
+    assert len(cards(page)) == 3
+
+
+def test_the_filter_looks_into_the_prompt(page, hunts, qtbot):
+    page.list.filter.setText("miller")
+    qtbot.waitUntil(lambda: not page.list.filtering())
+    assert list(page.list.model.ids()) == [hunts[0]]
+
+
+def test_a_read_only_library_says_why_it_deletes_nothing(tmp_path, qtbot):
+    shelf = Shelf(tmp_path)
+    shelf.keep("a sample")
+    shelf.close()
+    reading = Shelf(tmp_path, writable=False)
+    page = HistoryPage(reading.history)
+    qtbot.addWidget(page)
+    page.show()
+    page.refresh()
+    page.delete_button.click()
+    with qtbot.waitSignal(page.message):
+        page.question.act_button.click()
+    assert len(cards(page)) == 1
+    reading.close()
