@@ -1,16 +1,14 @@
 """Sample Explorer: see what GPT-2 really writes, and what it cost to find a good sample.
 
-The floors, from the ground up (an arrow only points down, see docs/architecture.md):
+The layers, from the ground up; an arrow only points down (docs/architecture.md):
 
-- ``errors``, ``recipe``, ``paths``, ``manifest``, ``settings``, ``child_process``,
-  ``heartbeat``, ``jobs``,
-  ``lock``, ``interrupt``, ``version``, ``licences``, ``crash``, ``display``: plain values
-  and tools that everybody may use.
-- ``engine``: token ids in, steps out. ``weights``: a checkpoint becomes an ONNX folder.
+- ``core``: values and rules that everything else may use: errors, recipes, counting, words.
+- ``system``: folders, settings, locks, signals. ``jobs``: work in child processes.
+- ``engine``: token ids in, steps out. ``weights``: a checkpoint becomes a folder with a graph.
   ``library``: what was tried and kept. The three do not know each other.
-- ``review``, with ``screen``, ``hunt``, ``seats``, ``refill`` and ``showing``: the rule of keeping,
-  rejecting and counting; it moves between engine and library.
-- ``studies``: what needs engine and weights: whether a model is sound, how good its builds are.
-- ``gui``: shows and forwards; decides nothing.
+- ``review``: keeping, rejecting, undoing; it moves between engine and library.
+- ``studies``: what needs engine and weights: is a model sound, how good and how fast is it.
+- ``loading``: which model is in use, and whether memory will do.
+- ``gui``: shows and forwards; decides nothing. ``commands``: the same without a window.
 - ``app`` (window) and ``cli`` (command line): the only places that wire things together.
 """

@@ -32,14 +32,14 @@ from explorer.core.manifest import BUILD_NAMES, Manifest
 from explorer.engine.hardware import device
 from explorer.engine.memory_estimate import fit, free_memory, home
 from explorer.engine.process.engine_pool import EnginePool
-from explorer.gui.engine_loop import Controller
+from explorer.gui.engine_loop import EngineLoop
 from explorer.gui.explore.presets import PromptGroup, read_prompts
-from explorer.gui.library_access import Shelf
-from explorer.gui.model_parts.model_jobs import ModelDesk
-from explorer.gui.model_parts.model_words import Insight, Need
-from explorer.gui.settings_store import Memory
+from explorer.gui.library_access import LibraryAccess
+from explorer.gui.model_parts.model_jobs import ModelJobs
+from explorer.gui.model_parts.model_words import ModelAdvice, Need
+from explorer.gui.settings_store import SettingsStore
 from explorer.gui.style import guard, theme
-from explorer.gui.window.engine_wiring import EngineLink
+from explorer.gui.window.engine_wiring import EngineWiring
 from explorer.gui.window.leaving import Leaving
 from explorer.gui.window.library_care import LibraryCare
 from explorer.gui.window.main_window import MainWindow
@@ -133,14 +133,16 @@ def start(
 
     ``clock`` gives seconds by which verdicts that follow too soon are told.
     """
-    memory = Memory(paths.settings)
-    look = theme.theme_for(memory.settings.theme, memory.settings.text_px)
+    settings_store = SettingsStore(paths.settings)
+    look = theme.theme_for(settings_store.settings.theme, settings_store.settings.text_px)
     theme.prepare(app, look, paths.resources / "icons")
     paths, borrowed = with_cache(paths)
     opened = open_or_stand_in(paths.library)
     if opened.trouble:
         log.warning("library: %s", opened.trouble)
-    assemble = functools.partial(_assemble, paths, borrowed, app, engine, clock, memory, look)
+    assemble = functools.partial(
+        _assemble, paths, borrowed, app, engine, clock, settings_store, look
+    )
     try:
         return assemble(opened)
     except Exception as error:  # no row, whatever is wrong with it, may keep the window shut
@@ -158,36 +160,36 @@ def _assemble(
     app: QApplication,
     engine: Engine,
     clock: Callable[[], float],
-    memory: Memory,
+    settings_store: SettingsStore,
     look: theme.Theme,
     opened: Opened,
 ) -> Program:
-    troubles = [memory.problem]
+    troubles = [settings_store.problem]
     database = opened.database
     scratch = Database.in_memory() if database.read_only else None
     review = Review(
         Ledger(database),
         scratch=Ledger(scratch) if scratch else None,
-        lanes=memory.settings.lanes,
+        lanes=settings_store.settings.lanes,
         clock=clock,
     )
     samples = Samples(database)
-    shelf = Shelf(
+    library_access = LibraryAccess(
         samples,
         Collections(database),
         History(database),
         Search(database),
         functools.partial(_export, samples, database),
     )
-    controller = Controller(engine, review)
-    release = controller.loading.let_go
-    desk = ModelDesk(paths, lambda: wanted_build(memory), release=release)
-    insight = Insight(functools.partial(memory_need, memory), quality_words)
+    engine_loop = EngineLoop(engine, review)
+    release = engine_loop.loading.release
+    desk = ModelJobs(paths, lambda: wanted_build(settings_store), release=release)
+    insight = ModelAdvice(functools.partial(memory_need, settings_store), quality_words)
     window = MainWindow(
-        controller,
+        engine_loop,
         desk,
-        memory,
-        shelf,
+        settings_store,
+        library_access,
         prompts=_prompts(paths, troubles),
         places=(
             ("Library: tries, verdicts, samples", paths.library),
@@ -202,9 +204,9 @@ def _assemble(
     )
     app.setStyleSheet(theme.stylesheet(look))
     page = window.explore
-    EngineLink(
-        controller,
-        memory,
+    EngineWiring(
+        engine_loop,
+        settings_store,
         page.notices,
         page.models,
         page.recipe,
@@ -213,7 +215,7 @@ def _assemble(
     )
     for trouble in troubles:
         page.notices.say(trouble)
-    care = LibraryCare(window, shelf.history, opened, paths.library)
+    care = LibraryCare(window, library_access.history, opened, paths.library)
     try:
         care.reopen_newest()
     except BaseException:
@@ -251,12 +253,12 @@ def tidy(paths: Paths) -> None:
         study_builds.clean(paths)
 
 
-def wanted_build(memory: Memory) -> str:
+def wanted_build(settings_store: SettingsStore) -> str:
     """Return the build that suits the device which the settings ask for."""
-    return device.suitable_build(memory.settings.device)
+    return device.suitable_build(settings_store.settings.device)
 
 
-def memory_need(remembered: Memory, manifest: Manifest, build: str) -> Need | None:
+def memory_need(remembered: SettingsStore, manifest: Manifest, build: str) -> Need | None:
     """Return what a build, made or not, would take with the present lanes, and what is free."""
     lanes = remembered.settings.lanes
     place = home(build, remembered.settings.device)
@@ -264,7 +266,7 @@ def memory_need(remembered: Memory, manifest: Manifest, build: str) -> Need | No
     estimate = needed(manifest, build, lanes)
     # On a machine without such a device there is nothing that it could fit into.
     verdict = fit(estimate, free) if free is not None else None
-    why = device.decide(place, device.look(provider=True)).reason if device.is_gpu(place) else ""
+    why = device.decide(place, device.probe(provider=True)).reason if device.is_gpu(place) else ""
     return Need(estimate.total, free, verdict, lanes, why.partition(";")[0].rstrip("."))
 
 

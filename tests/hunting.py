@@ -155,14 +155,14 @@ class Desk:
 
     def caption(self, index: int) -> str | None:
         """What is said of a try, by its number from 0."""
-        return next(seat.caption for seat in self.review.tries() if seat.index == index)
+        return next(view.caption for view in self.review.tries() if view.index == index)
 
     def indices(self) -> list[int | None]:
         """What every lane shows, by index."""
-        return [seat.index for seat in self.review.seats]
+        return [view.index for view in self.review.views]
 
     def states(self) -> list[str]:
-        return [seat.verdict or seat.state for seat in self.review.seats]
+        return [view.verdict or view.state for view in self.review.views]
 
     def rows(self, table: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in self.database.rows(f"SELECT * FROM {table}")]

@@ -49,30 +49,30 @@ def window_on(paths, qtbot):
 
 
 def load(window):
-    window.controller.loading.load(demo(), "auto")
-    window.controller.tick()
+    window.engine_loop.loading.load(demo(), "auto")
+    window.engine_loop.tick()
 
 
 def streams_but_judges_nothing(window, engine):
     load(window)
     window.do("generate")
     engine.finish()
-    window.controller.tick()
-    assert [seat.state for seat in window.controller.review.seats] == ["ended"] * 4
+    window.engine_loop.tick()
+    assert [view.state for view in window.engine_loop.review.views] == ["ended"] * 4
     before = window.explore.notices.sentences()
     window.do("keep")
     assert window.explore.notices.sentences() == before
-    assert [seat.verdict for seat in window.controller.review.seats] == [None] * 4
+    assert [view.verdict for view in window.engine_loop.review.views] == [None] * 4
     keep = window.explore.lanes.lanes[0].keep
     assert not keep.isEnabled()
-    assert keep.toolTip() == window.controller.review.reason
+    assert keep.toolTip() == window.engine_loop.review.reason
     assert not window.actions_.by_name["keep"].isEnabled()
 
 
 def test_a_healthy_start_says_nothing(paths, qtbot):
     with window_on(paths, qtbot) as (window, _):
         assert window.explore.notices.sentences() == []
-        assert window.controller.review.writable
+        assert window.engine_loop.review.writable
 
 
 def test_what_killed_conversions_and_studies_left_goes_at_the_start(paths, qtbot):
@@ -127,13 +127,15 @@ def test_settings_that_cannot_be_used_cost_no_start(paths, qtbot, content):
     with window_on(paths, qtbot) as (window, engine):
         (sentence,) = window.explore.notices.sentences()
         assert str(paths.settings) in sentence
-        assert window.memory.settings == replace(Settings(), prompt=window.memory.settings.prompt)
+        assert window.settings_store.settings == replace(
+            Settings(), prompt=window.settings_store.settings.prompt
+        )
         load(window)
         window.do("generate")
         engine.finish()
-        window.controller.tick()
+        window.engine_loop.tick()
         window.do("keep")
-        assert window.controller.review.counts.kept == 1
+        assert window.engine_loop.review.counts.kept == 1
     aside = paths.settings.with_name("settings-unread.json")
     assert aside.read_bytes() == content
     assert aside.name in sentence
@@ -190,7 +192,7 @@ def test_a_second_instance_says_so_and_may_read(paths, qtbot):
         engine.enqueue("kept text")
         first.do("generate")
         engine.finish()
-        first.controller.tick()
+        first.engine_loop.tick()
         first.do("keep")
         with window_on(paths, qtbot) as (second, other):
             (sentence,) = second.explore.notices.sentences()
@@ -205,14 +207,14 @@ def test_a_second_window_does_not_call_what_streams_in_the_first_lost(paths, qtb
         load(first)
         first.do("generate")
         engine.step()
-        first.controller.tick()
+        first.engine_loop.tick()
         with window_on(paths, qtbot) as (second, _):
-            seats = second.controller.review.tries()
-            assert [(seat.state, seat.end) for seat in seats] == [("streaming", None)] * 4
-            assert second.controller.review.counts.lost == 0
+            views = second.engine_loop.review.tries()
+            assert [(view.state, view.end) for view in views] == [("streaming", None)] * 4
+            assert second.engine_loop.review.counts.lost == 0
         engine.finish()
-        first.controller.tick()
-        assert [seat.end for seat in first.controller.review.tries()] == ["max_tokens"] * 4
+        first.engine_loop.tick()
+        assert [view.end for view in first.engine_loop.review.tries()] == ["max_tokens"] * 4
 
 
 def test_a_read_only_disk_streams_and_says_why_nothing_is_judged(sealed, paths, qtbot):
@@ -270,7 +272,7 @@ def test_a_model_that_cannot_be_loaded_leaves_a_sentence(paths, qtbot):
         engine.ready = False
         load(window)
         engine.refuse(None, "weights.bin is missing; remove the model and import it again.")
-        window.controller.tick()
+        window.engine_loop.tick()
         assert "weights.bin is missing" in window.explore.models.problem.text()
         assert not window.explore.recipe.generate.isEnabled()
 
@@ -278,11 +280,11 @@ def test_a_model_that_cannot_be_loaded_leaves_a_sentence(paths, qtbot):
 def test_rule_11_falling_back_to_the_cpu_is_said(paths, qtbot, monkeypatch):
     with window_on(paths, qtbot) as (window, engine):
         opened = []
-        monkeypatch.setattr(window.models.desk, "open", lambda *args: opened.append(args))
+        monkeypatch.setattr(window.models.model_jobs, "open", lambda *args: opened.append(args))
         engine.ready = False
-        window.controller.loading.load(demo("cuda-fp16"), "auto")
+        window.engine_loop.loading.load(demo("cuda-fp16"), "auto")
         engine.refuse(None, "CUDA did not start because libcublas.so.13 is missing.")
-        window.controller.tick()
+        window.engine_loop.tick()
         assert opened == [("demo", "cpu-int8")]
         (sentence,) = window.explore.notices.sentences()
         assert "libcublas.so.13" in sentence
@@ -343,9 +345,9 @@ def test_no_text_of_a_person_reaches_the_log(paths, qtbot):
         window.explore.prompt.set_text("my secret prompt")
         window.do("generate")
         engine.finish()
-        window.controller.tick()
+        window.engine_loop.tick()
         engine.crash()
-        window.controller.tick()
+        window.engine_loop.tick()
     assert "secret" not in log_file.read_text()
     assert "machine words" not in log_file.read_text()
 
@@ -357,7 +359,7 @@ def test_no_text_of_a_person_reaches_the_log(paths, qtbot):
 def test_the_build_suits_the_device_that_is_asked_for(paths, device, build):
     paths.data.mkdir(exist_ok=True)
     Settings(device=device).save(paths.settings)
-    assert window_app.wanted_build(window_app.Memory(paths.settings)) == build
+    assert window_app.wanted_build(window_app.SettingsStore(paths.settings)) == build
 
 
 @pytest.mark.parametrize(
@@ -375,15 +377,16 @@ def test_memory_is_asked_of_the_device_that_would_run_the_build(
     Settings(device=wish).save(paths.settings)
     seen = []
     monkeypatch.setattr(window_app, "free_memory", seen.append)
-    window_app.memory_need(window_app.Memory(paths.settings), demo(build).manifest, build)
+    window_app.memory_need(window_app.SettingsStore(paths.settings), demo(build).manifest, build)
     assert seen == [asked]
 
 
 def test_a_build_for_a_gpu_says_why_none_can_run_it(paths, monkeypatch):
     monkeypatch.setattr(
-        "explorer.engine.hardware.device.look", lambda provider, load=None: Facts("Linux", provider)
+        "explorer.engine.hardware.device.probe",
+        lambda provider, load=None: Facts("Linux", provider),
     )
-    memory = window_app.Memory(paths.settings)
+    memory = window_app.SettingsStore(paths.settings)
     manifest = demo("cuda-fp16").manifest
     words = model_words.memory(window_app.memory_need(memory, manifest, "cuda-fp16"))
     assert words.endswith(" for 4 lanes. No NVIDIA driver was found.")

@@ -721,7 +721,7 @@ def test_the_gpu_that_was_named_is_the_one_that_runs(
 ) -> None:
     gpus = (Gpu("First", (9, 0)), Gpu("Second", (9, 0)))
     found = Facts("Linux", True, "580.65.06", gpus)
-    monkeypatch.setattr("explorer.engine.hardware.device.look", lambda provider: found)
+    monkeypatch.setattr("explorer.engine.hardware.device.probe", lambda provider: found)
     asked: list[tuple[str, str]] = []
 
     def refuse(name: str, build: str, device: str, paths: Paths) -> None:

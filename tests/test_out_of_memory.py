@@ -103,7 +103,7 @@ class Sitting:
                 self.engine.send(*commands)
 
     def streaming(self):
-        return [seat.lane for seat in self.review.seats if seat.state == "streaming"]
+        return [view.lane for view in self.review.views if view.state == "streaming"]
 
     def ends(self):
         """Return why each try ended, by its index; None while it streams."""

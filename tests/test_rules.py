@@ -205,7 +205,7 @@ def test_rule_04_a_reject_while_streaming_is_text_end_and_verdict_at_once(stream
 
 def test_rule_05_the_newest_verdict_that_is_not_undone_stands(streaming):
     streaming.judge(0, "kept")
-    first = streaming.review.seat(0).try_id
+    first = streaming.review.view(0).try_id
     streaming.judge_try(first, "skipped")
     streaming.judge_try(first, "rejected")
     stands = []
@@ -278,7 +278,7 @@ def test_rule_06_a_keep_after_more_tries_counts_those_too(desk):
     desk.do(desk.review.set_policy(False, False))
     desk.generate()
     desk.stream()
-    first, second = (desk.review.seat(lane).try_id for lane in (0, 1))
+    first, second = (desk.review.view(lane).try_id for lane in (0, 1))
     desk.judge(0, "kept")  # goes on: t4
     for _ in range(7):
         desk.stream()
@@ -300,7 +300,7 @@ def test_rule_06_a_keep_after_more_tries_counts_those_too(desk):
 def test_rule_06_a_keep_given_again_counts_what_was_seen_meanwhile(desk, again):
     desk.generate(lanes=1)
     desk.stream()
-    first = desk.review.seat(0).try_id
+    first = desk.review.view(0).try_id
     desk.judge(0, "kept")
     assert in_words(desk, 0) == "first try"
     desk.do(desk.review.undo())
@@ -322,7 +322,7 @@ def test_rule_06_twenty_keeps_taken_back_but_one_are_twenty_tries(desk):
         desk.stream()
         desk.judge(0, "kept")
     desk.do(desk.review.stop())
-    tries = {seat.index: seat.try_id for seat in desk.review.tries() if seat.try_id}
+    tries = {view.index: view.try_id for view in desk.review.tries() if view.try_id}
     for index, try_id in tries.items():
         if index != 7:
             desk.do(desk.review.take_back(try_id))
@@ -343,7 +343,7 @@ def test_rule_06_a_crash_after_a_keep_takes_nothing_from_its_tries(tmp_path):
 def test_rule_06_a_keep_stands_again_from_the_row_that_brought_it_back(desk):
     desk.generate(lanes=8)
     desk.finish()
-    ids = [seat.try_id for seat in desk.review.seats]
+    ids = [view.try_id for view in desk.review.views]
     desk.judge(0, "kept")
     desk.judge_tries([ids[0]], "rejected")
     desk.judge(5, "kept")
@@ -361,13 +361,13 @@ def test_rule_06_taking_samples_out_one_by_one_flatters_nobody(desk):
         desk.judge(0, "kept")
     assert [in_words(desk, n) for n in range(5)] == ["first try"] * 5
     samples = Samples(desk.database)
-    for seat in desk.review.tries():
-        if seat.try_id and seat.index != 1:
-            samples.remove(seat.try_id)
+    for view in desk.review.tries():
+        if view.try_id and view.index != 1:
+            samples.remove(view.try_id)
     desk.review.refresh()
     # Its span reaches to the removal of what was kept before the last try was shown.
     assert in_words(desk, 1) == "one of 4 kept from 4 tries"
-    assert samples.page([seat.try_id for seat in desk.review.tries() if seat.index == 1])[
+    assert samples.page([view.try_id for view in desk.review.tries() if view.index == 1])[
         0
     ].caption == desk.caption(1)
 
@@ -420,16 +420,16 @@ def test_rule_07_an_undone_try_comes_back_on_top_and_the_newer_one_reappears(str
     streaming.judge(1, "rejected")
     streaming.stream(1)
     streaming.do(streaming.review.undo())
-    assert (streaming.review.seat(1).index, streaming.review.seat(1).beneath) == (1, 1)
+    assert (streaming.review.view(1).index, streaming.review.view(1).beneath) == (1, 1)
     streaming.stream(1)  # the newer one goes on underneath
     streaming.judge(1, "rejected")
-    seat = streaming.review.seat(1)
-    assert (seat.index, seat.text, seat.beneath) == (4, "4.1 4.2 ", 0)
+    view = streaming.review.view(1)
+    assert (view.index, view.text, view.beneath) == (4, "4.1 4.2 ", 0)
 
 
 def test_rule_07_the_undo_of_a_lane_takes_that_verdict_back_alone(four):
     four.do(four.review.keep_rest_rejected(2))
-    four.do(four.review.take_back(four.review.seat(0).try_id))
+    four.do(four.review.take_back(four.review.view(0).try_id))
     assert four.states() == ["ended", "rejected", "kept", "rejected"]
     four.do(four.review.undo())  # reversing it gives the verdict again
     assert four.states() == ["rejected", "rejected", "kept", "rejected"]
@@ -444,7 +444,7 @@ def test_rule_07_ctrl_z_is_one_stack_for_everything(four):
     samples, collections = Samples(four.database), Collections(four.database)
     four.judge(0, "kept")
     four.judge(1, "skipped")
-    kept = four.review.seat(0).try_id
+    kept = four.review.view(0).try_id
     other = collections.create("Dragons")
     samples.move(kept, other.id)
     samples.set_note(kept, "good")
@@ -484,7 +484,7 @@ def test_rule_07_ctrl_z_is_one_stack_for_everything(four):
 def test_rule_07_removals_and_moves_are_rows(four):
     samples, collections = Samples(four.database), Collections(four.database)
     four.judge(0, "kept")
-    kept = four.review.seat(0).try_id
+    kept = four.review.view(0).try_id
     other = collections.create("Dragons")
     samples.move(kept, other.id)
     samples.remove(kept)
@@ -527,7 +527,7 @@ def test_rule_08_both_can_be_switched(streaming):
 
 def test_rule_08_the_best_of_four_reads_as_four_tries(streaming):
     streaming.do(streaming.review.keep_rest_rejected(2))
-    assert streaming.review.seat(2).caption == "machine-written, 4 tries (3 rejected)"
+    assert streaming.review.view(2).caption == "machine-written, 4 tries (3 rejected)"
     assert len({row.action for row in streaming.ledger.verdicts(1)}) == 1
     assert streaming.engine.running == {}
 
@@ -578,7 +578,7 @@ def test_rule_09_the_caption_is_the_same_everywhere(desk, tmp_path):
     desk.finish()  # the two that came for the judged ones
     (sample,) = exported(desk, tmp_path / "export.jsonl")
     words = "machine-written, 4 tries (1 rejected; 1 skipped; 1 passed over)"
-    assert desk.review.seat(2).caption == desk.review.newest_cost.caption == words
+    assert desk.review.view(2).caption == desk.review.newest_cost.caption == words
     assert sample["caption"] == words
     expected = {
         "tries": 4, "kept": 1, "rejected": 1, "skipped": 1, "passed_over": 1, "lost": 0,
@@ -789,7 +789,7 @@ def test_rule_15_what_the_screen_shows_is_on_disk_when_the_act_returns(streaming
                 streaming.engine.stream([streaming.key(0)])
                 streaming.review.receive(streaming.engine.poll())
         assert other.verdicts(1) == streaming.ledger.verdicts(1)
-        seen = {seat.try_id: seat for seat in streaming.review.tries() if seat.try_id}
+        seen = {view.try_id: view for view in streaming.review.tries() if view.try_id}
         assert {row.id for row in other.tries(1)} == set(seen)
         for row in other.tries(1):
             assert (row.end.reason if row.end else None) == seen[row.id].end

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace, paths: Paths) -> int:
         reached = max(
             rate / _allowed(model, lanes, size, bandwidth) for lanes, rate in first.items()
         )
-    gpu = device.decide("auto", device.look(provider=True)).device == "cuda"
+    gpu = device.decide("auto", device.probe(provider=True)).device == "cuda"
     print(f"\n{memory_bound.faster(manifest, build, first, reached, gpu=gpu)}")
     if args.json:
         figures |= {f"lanes{lanes}": round(rate, 1) for lanes, rate in first.items()}

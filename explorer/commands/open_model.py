@@ -95,7 +95,7 @@ def choose_build(wish: DeviceWish, precision: str | None) -> str:
 
 def _check_gpu(wish: DeviceWish) -> None:
     """Refuse before a build is made, which takes time and room, what could not run anyway."""
-    choice = device.decide(wish, device.look(provider=True))
+    choice = device.decide(wish, device.probe(provider=True))
     if choice.device != "cuda":
         raise DeviceError(choice.reason)
 

@@ -54,7 +54,7 @@ class Binding(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Device:
     """Where a model runs."""
 
     name: str
@@ -94,7 +94,7 @@ class Arrays:
     hosts: dict[str, NDArray[Any]]
     """The arrays by the names that the graph has for them."""
 
-    def __init__(self, kinds: Mapping[str, tuple[Sequence[int], DTypeLike]], place: Place) -> None:
+    def __init__(self, kinds: Mapping[str, tuple[Sequence[int], DTypeLike]], place: Device) -> None:
         """Make arrays of zeros, each by its (shape, type)."""
         self.hosts, self._offsets = {}, {}
         sizes = {
@@ -146,7 +146,7 @@ class Output:
     top_ids: NDArray[np.int64]  # [R, K]
     logsumexp: NDArray[np.float32]  # [R]
 
-    def __init__(self, rows: int, sizes: Sizes, place: Place) -> None:
+    def __init__(self, rows: int, sizes: Sizes, place: Device) -> None:
         """Make room for ``rows`` rows, all of which are shown."""
         self.rows = rows
         top, columns = (rows, sizes.top), (rows, sizes.columns)
@@ -216,7 +216,7 @@ def _untouched(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
 class Cache:
     """Keys and values of up to ``rows`` sequences; made by ``Session.cache``."""
 
-    def __init__(self, rows: int, sizes: Sizes, place: Place, idle: int = 0) -> None:
+    def __init__(self, rows: int, sizes: Sizes, place: Device, idle: int = 0) -> None:
         """Make a buffer [rows + idle, H, C, D] for the keys and one for the values of each layer.
 
         Sequences are in the first ``rows``; the others are what a step may need beside them.

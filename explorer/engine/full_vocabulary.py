@@ -48,7 +48,7 @@ _SUM_ERROR = 1e-8
 Doubles = NDArray[np.float64]
 
 
-class Room:
+class Scratch:
     """Arrays [V] that one draw after the other fills.
 
     New ones are pages that the system clears first, which may take longer than the draw; and
@@ -62,19 +62,19 @@ class Room:
         self.wide = np.empty(size, np.intp)
 
 
-class _Rooms(threading.local):
+class _Scratches(threading.local):
     """The room of each thread, for the vocabulary that it drew from last."""
 
     def __init__(self) -> None:
-        self._room = Room(0)
+        self._room = Scratch(0)
 
-    def of(self, size: int) -> Room:
+    def of(self, size: int) -> Scratch:
         if len(self._room.fall) != size:
-            self._room = Room(size)
+            self._room = Scratch(size)
         return self._room
 
 
-_rooms = _Rooms()
+_rooms = _Scratches()
 
 
 def draw_whole(
@@ -96,14 +96,16 @@ def draw_whole(
     least, most = _QUICK_TEMPERATURES
     for quick in (True, False) if least <= temperature <= most else (False,):
         shares = probabilities if quick and temperature == 1 else None
-        whole = Whole(logits, temperature, banned, quick=quick, room=room, probabilities=shares)
+        whole = FullVocabularyDraw(
+            logits, temperature, banned, quick=quick, room=room, probabilities=shares
+        )
         drawn = whole.draw(top_p, uniform, openai=openai)
         if drawn is not None:
             return drawn
     raise AssertionError("nothing is left open where nothing is off")
 
 
-class Whole:
+class FullVocabularyDraw:
     """The weights of one row, and as much of their order as a draw needs."""
 
     def __init__(
@@ -113,7 +115,7 @@ class Whole:
         banned: int = -1,
         *,
         quick: bool,
-        room: Room | None = None,
+        room: Scratch | None = None,
         probabilities: NDArray[np.float32] | None = None,
     ) -> None:
         """Weigh the tokens of one row [V] in float32 (``quick``) or float64, and sort coarsely.
@@ -121,7 +123,7 @@ class Whole:
         ``room`` is used until the next one uses it; ``probabilities`` [V] are the weights where the
         temperature is 1.
         """
-        room = room or Room(len(logits))
+        room = room or Scratch(len(logits))
         peak = logits.max()
         self._taken: tuple[float, int] | None = None  # logit and id of the likeliest, if banned
         if banned >= 0 and logits[banned] == peak:

@@ -86,7 +86,7 @@ class _Candidate:
         return "context_full" if self.count == len(self.uniforms) else None
 
 
-class _Crew:
+class _Batch:
     """Candidates that draw together, and what stays the same from step to step."""
 
     def __init__(self, rows: list[_Candidate], end_of_text: int | None) -> None:
@@ -123,7 +123,7 @@ class Lanes:
         self._rows: list[_Candidate | None] = []  # by row; None = free
         self._waiting: list[_Candidate] = []  # for their prompt
         self._prompts = Prompts(session)
-        self._crew = _Crew([], None)  # of the last step
+        self._crew = _Batch([], None)  # of the last step
         self._events: list[Event] = []
 
     @property
@@ -178,9 +178,9 @@ class Lanes:
         :class:`OutOfMemoryError` where a cache cannot be had; all is as it was then.
         """
         parts = []
-        begun = self._seat()
+        begun = self._view()
         if begun:
-            crew = _Crew([candidate for candidate, _ in begun], self._tokens.end_of_text)
+            crew = _Batch([candidate for candidate, _ in begun], self._tokens.end_of_text)
             parts.append(self._draw(crew, _FirstLogits(begun)))
         rows = self._close_ranks()
         if rows:
@@ -191,7 +191,7 @@ class Lanes:
                 np.array([candidate.cached for candidate in rows], np.int64),
             )
             if rows != self._crew.rows:
-                self._crew = _Crew(rows, self._tokens.end_of_text)
+                self._crew = _Batch(rows, self._tokens.end_of_text)
             parts.append(self._draw(self._crew, output))
         ended, self._events = self._events, []
         return [Steps.join(parts), *ended] if parts else ended
@@ -217,7 +217,7 @@ class Lanes:
 
     # From a prompt to a row
 
-    def _seat(self) -> list[tuple[_Candidate, Prompt]]:
+    def _view(self) -> list[tuple[_Candidate, Prompt]]:
         """Give rows to candidates whose prompt is read; read at most one chunk for the others."""
         begun: list[tuple[_Candidate, Prompt]] = []
         budget = CHUNK
@@ -304,7 +304,7 @@ class Lanes:
 
     # From logits to tokens
 
-    def _draw(self, crew: _Crew, output: Output | _FirstLogits) -> Steps:
+    def _draw(self, crew: _Batch, output: Output | _FirstLogits) -> Steps:
         """Draw a token for each of ``crew``, whose rows are those of ``output``."""
         if not np.isfinite(output.logsumexp).all():
             raise EngineError(

@@ -190,7 +190,7 @@ def free_memory(device: str) -> int | None:
     or what is left to this process's container where that is less.
     """
     if device.startswith("cuda"):
-        facts = devices.look(provider=True)
+        facts = devices.probe(provider=True)
         choice = devices.decide(device, facts)
         return facts.gpus[choice.index].free_bytes if choice.device == "cuda" else None
     return system_memory.free()

@@ -21,7 +21,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 from explorer.core.errors import DeviceError, ModelError
 from explorer.core.manifest import Build
 from explorer.engine import memory_estimate
-from explorer.engine.buffers import Place
+from explorer.engine.buffers import Device
 from explorer.engine.hardware import device as devices
 from explorer.engine.hardware import huge_pages
 from explorer.system.settings import DeviceWish
@@ -47,7 +47,7 @@ FAILURES: tuple[type[Exception], ...] = (*_ORT_ERRORS, MemoryError, OSError)
 
 def choose(build: Build, wish: DeviceWish, cores: int) -> tuple[str, int, str, str]:
     """Return (device, index, reason, name) for a build, made for one class of device."""
-    facts = devices.look(_CUDA in ort.get_available_providers())
+    facts = devices.probe(_CUDA in ort.get_available_providers())
     choice = devices.decide(wish, facts)
     if build.device_class == "cuda":
         if choice.device != "cuda":
@@ -170,16 +170,16 @@ def open_copier(device: str, index: int, dtype: np.dtype[Any], count: int) -> An
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def place(device: str, index: int) -> Place:
+def place(device: str, index: int) -> Device:
     """Return where arrays of a graph on this device lie."""
     if device == "cpu":
-        return Place(device)
+        return Device(device)
 
     def make(shape: Sequence[int], dtype: DTypeLike) -> Any:
         kind = np.dtype(dtype).type
         return ort.OrtValue.ortvalue_from_shape_and_type(shape, kind, device, index)
 
-    return Place(device, make, index)
+    return Device(device, make, index)
 
 
 def _why(error: Exception, graph: Path) -> str:

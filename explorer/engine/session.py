@@ -35,7 +35,7 @@ from explorer.core.errors import (
 )
 from explorer.core.manifest import Build, Manifest
 from explorer.engine import memory_estimate, runtime
-from explorer.engine.buffers import Arrays, Cache, Output, Place
+from explorer.engine.buffers import Arrays, Cache, Device, Output
 from explorer.engine.build_files import find_build, graph_file, read_sizes
 from explorer.engine.hardware import device as devices
 from explorer.engine.hardware import system_memory
@@ -62,7 +62,7 @@ class _Call:
         tokens: tuple[int, int],
         output: Output,
         rows: Sequence[int],
-        place: Place,
+        place: Device,
         graph_id: int = -1,
     ) -> None:
         """Bind; ``rows`` of the B*S positions get logits; ``graph_id`` -1 captures nothing."""
@@ -79,7 +79,7 @@ class _Call:
         self.ids, self.positions, self.seqlens, chosen = self._inputs.hosts.values()
         """[B, S], [B, S] and [B]."""
         chosen[:] = rows
-        total = Arrays({"total_sequence_length": ((), np.int32)}, Place("cpu"))
+        total = Arrays({"total_sequence_length": ((), np.int32)}, Device("cpu"))
         (self.total,) = total.hosts.values()
         self._session = session
         self._binding = session.io_binding()

@@ -47,13 +47,13 @@ STOP_S = 1.0
 """How long a stop may take; then a try ends where it stands, whatever the engine does."""
 
 
-class Controller(QObject):
+class EngineLoop(QObject):
     """Runs hunts for the window."""
 
     lanes_changed = Signal(object)
     """The numbers of lanes to repaint."""
     hunt_changed = Signal()
-    """Another hunt is on the screen, or the seats were given out anew."""
+    """Another hunt is on the screen, or the lanes were given out anew."""
     counts_changed = Signal()
     collection_changed = Signal()
     library_changed = Signal()
@@ -175,7 +175,7 @@ class Controller(QObject):
 
     def take_back(self, lane: int) -> None:
         """Take back the verdict that a lane shows, and no other."""
-        if (try_id := self.review.seat(lane).try_id) is not None:
+        if (try_id := self.review.view(lane).try_id) is not None:
             self.take_back_of(try_id)
 
     def take_back_of(self, try_id: int) -> None:
@@ -265,7 +265,7 @@ class Controller(QObject):
 
     def streams(self, lane: int) -> bool:
         """Return whether a try streams, or waits for its first token, in a lane."""
-        return self.review.seat(lane).state in ("waiting", "streaming")
+        return self.review.view(lane).state in ("waiting", "streaming")
 
     # Time
 
@@ -284,7 +284,7 @@ class Controller(QObject):
                 self._retry()
         now = self._clock()
         self._repaint(now)
-        self.loading.doze(now, self.review.running)
+        self.loading.unload_if_idle(now, self.review.running)
         self._pace()
 
     def end_all(self) -> None:
@@ -309,7 +309,7 @@ class Controller(QObject):
         before = self.review.counts
         now = self._clock()
         for event in events:
-            self.loading.take(event)
+            self.loading.handle_event(event)
             match event:
                 case Crashed():
                     self.message.emit(event.message, "crash")
@@ -346,7 +346,7 @@ class Controller(QObject):
             if isinstance(command, Start):
                 self._rates.pop(command.lane, None)
                 self._stopping.pop(command.lane, None)
-                self.loading.wake()
+                self.loading.mark_active()
         if commands:
             self.engine.send(*commands)
         for sentence in self.review.take_news():
@@ -411,7 +411,7 @@ class Controller(QObject):
             self._say_speed(now)
 
     def _say_speed(self, now: float) -> None:
-        streaming = [s for s in self.review.seats if s.state == "streaming"]
+        streaming = [s for s in self.review.views if s.state == "streaming"]
         total = sum(_rate(self._rates.get(s.lane, ()), now) or 0.0 for s in streaming)
         self.speed_changed.emit(total, len(streaming))
 

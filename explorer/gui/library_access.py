@@ -13,7 +13,7 @@ from explorer.library.search import Search
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class LibraryAccess:
     """Where the pages of the window look things up."""
 
     samples: Samples

@@ -15,7 +15,7 @@ from explorer.system.settings import HintName, Settings
 DELAY_MS = 400
 
 
-class Memory(QObject):
+class SettingsStore(QObject):
     """The present settings; :meth:`change` them and they will be saved."""
 
     failed = Signal(str)

@@ -12,7 +12,7 @@ from typing import Final
 
 from explorer.core.counting import Counts
 from explorer.core.errors import LibraryDamagedError, LibraryError
-from explorer.library.hunt_figures import Tallies
+from explorer.library.hunt_figures import HuntFigures
 from explorer.library.ledger import Ledger
 from explorer.library.rows import Hunt
 from explorer.library.storage.backups import bytes_of_copies
@@ -64,7 +64,7 @@ class History:
         """Work on ``database``; ``now`` gives the times that are written."""
         self._database = database
         self._ledger = Ledger(database)
-        self._tallies = Tallies(database)
+        self._tallies = HuntFigures(database)
         self._now = now
 
     def ids(self) -> list[int]:

@@ -9,7 +9,7 @@ from explorer.library.ledger import Ledger
 from explorer.library.storage.database import Database
 
 
-class Tallies:
+class HuntFigures:
     """What the rows of each hunt say about it; the arithmetic is
     :mod:`explorer.core.counting`.
 

@@ -17,7 +17,7 @@ from explorer.core.counting import Cost
 from explorer.core.errors import LibraryDamagedError, LibraryError
 from explorer.library.actions import Actions
 from explorer.library.damage import UNREADABLE, Fields
-from explorer.library.hunt_figures import Tallies
+from explorer.library.hunt_figures import HuntFigures
 from explorer.library.ledger import Ledger
 from explorer.library.rows import Hunt, Try, try_from_row
 from explorer.library.storage.connection import Row
@@ -103,7 +103,7 @@ class Samples:
         """Work on ``database``; ``now`` gives the times that are written."""
         self._database = database
         self._ledger = Ledger(database)
-        self._tallies = Tallies(database)
+        self._tallies = HuntFigures(database)
         self._actions = Actions(database, now)
 
     @property

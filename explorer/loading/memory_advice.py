@@ -22,7 +22,7 @@ _FEWER = (4, 2, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Remedy:
     """Something a person can do about it."""
 
     label: str
@@ -31,17 +31,19 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class MemoryWarning:
     """A model that is tight or too large, in one sentence with the numbers."""
 
     model: str
     build: str
     fit: Fit
     sentence: str
-    ways: tuple[Way, ...]
+    ways: tuple[Remedy, ...]
 
 
-def doubt(manifest: Manifest, build: str, lanes: int, free: int | None) -> Doubt | None:
+def memory_warning(
+    manifest: Manifest, build: str, lanes: int, free: int | None
+) -> MemoryWarning | None:
     """Return what speaks against loading a build for ``lanes``; None where nothing does.
 
     ``free`` are the bytes on its device, None where nobody knows.
@@ -62,13 +64,13 @@ def doubt(manifest: Manifest, build: str, lanes: int, free: int | None) -> Doubt
         better = (way for way in offered if _fit(manifest, build, lanes, way, free) != answer)
         ways += [way for way in (next(better, None),) if way is not None]
     if large:
-        ways.append(Way("Load anyway", "anyway"))
-    return Doubt(manifest.name, build, answer, f"{name} {numbers}: {end}.", tuple(ways))
+        ways.append(Remedy("Load anyway", "anyway"))
+    return MemoryWarning(manifest.name, build, answer, f"{name} {numbers}: {end}.", tuple(ways))
 
 
 def shortage(
     manifest: Manifest, build: str, lanes: int, free: int | None, sentence: str
-) -> Doubt | None:
+) -> MemoryWarning | None:
     """Return what can be done about a build that ran out of memory, as ``sentence`` says.
 
     Of each kind the first way that fits is offered, else the one that needs least: an estimate that
@@ -81,25 +83,25 @@ def shortage(
             ways += [next(fits, way) for way in offered[-1:]]
     except ExplorerError:
         return None
-    return Doubt(manifest.name, build, "too large", sentence, tuple(ways)) if ways else None
+    return MemoryWarning(manifest.name, build, "too large", sentence, tuple(ways)) if ways else None
 
 
-def _smaller(build: str) -> Iterator[Way]:
+def _smaller(build: str) -> Iterator[Remedy]:
     """Yield the builds that need less, the most exact first; instead of a GPU's the CPU's."""
     for smaller in _SMALLER.get(build, ()):
         if build.startswith("cuda"):
-            yield Way("Use the CPU", "build", smaller)
+            yield Remedy("Use the CPU", "build", smaller)
             return
-        yield Way(f"Use {smaller[4:]}", "build", smaller)
+        yield Remedy(f"Use {smaller[4:]}", "build", smaller)
 
 
-def _fewer(build: str, lanes: int) -> Iterator[Way]:
+def _fewer(build: str, lanes: int) -> Iterator[Remedy]:
     """Yield smaller numbers of lanes; none on a GPU, where steps have as many rows in any case."""
     if not build.startswith("cuda"):
-        yield from (Way(number_of(n, "lane"), "lanes", n) for n in _FEWER if n < lanes)
+        yield from (Remedy(number_of(n, "lane"), "lanes", n) for n in _FEWER if n < lanes)
 
 
-def _fit(manifest: Manifest, build: str, lanes: int, way: Way, free: int | None) -> Fit:
+def _fit(manifest: Manifest, build: str, lanes: int, way: Remedy, free: int | None) -> Fit:
     if way.kind == "build":
         # Where the GPU is full the CPU's own memory decides; that is asked when it is chosen.
         return (

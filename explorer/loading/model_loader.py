@@ -6,7 +6,7 @@ One that nobody has used for long is *asleep*: unloaded, and loaded again by the
 the next try. One whose files are to be removed is let go of first, unless it is in use.
 
 Hunts are not known here: what has to happen to them when their model leaves is asked of the
-controller, which hands on what the engine says of models.
+engine loop, which hands on what the engine says of models.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from explorer.engine.process.engine_process import STARTED_AGAIN, STARTS_AGAIN
 from explorer.engine.text.prompt_text import prompt_ids
 from explorer.engine.text.tokens import Tokens
 from explorer.library.rows import ModelRef
-from explorer.loading.memory_advice import Doubt, doubt, shortage
+from explorer.loading.memory_advice import MemoryWarning, memory_warning, shortage
 from explorer.system.settings import DeviceWish
 
 
@@ -118,10 +118,10 @@ class Loading(QObject):
     """(:class:`Loaded`, sentence): a build that could not be opened because of its files."""
     coming_changed = Signal(object)
     """:class:`Loaded` of the model that loads while another one goes on; None when that is over."""
-    doubted = Signal(object)
-    """:class:`Doubt` before a load; None when it no longer stands."""
+    warned = Signal(object)
+    """:class:`MemoryWarning` before a load; None when it no longer stands."""
     ran_out = Signal(object)
-    """:class:`Doubt`: memory ran out, and what can be done about it."""
+    """:class:`MemoryWarning`: memory ran out, and what can be done about it."""
     asleep_changed = Signal(bool)
     """Whether the model is unloaded until the next try starts."""
     silence_changed = Signal(str)
@@ -139,7 +139,7 @@ class Loading(QObject):
         free: Callable[[str], int | None] = memory_estimate.free_memory,
         parent: QObject | None = None,
     ) -> None:
-        """Load nothing yet; ``now`` is the time on the clock of :meth:`doze`.
+        """Load nothing yet; ``now`` is the time on the clock of :meth:`unload_if_idle`.
 
         ``leave`` ends what runs on the model in use and returns whether that was possible; ``free``
         gives the bytes that are free on a device, None where nobody knows.
@@ -156,7 +156,7 @@ class Loading(QObject):
         self.free = free
         self._engine = engine
         self._leave = leave
-        self._held: Wanted | None = None  # until somebody has answered a doubt
+        self._held: Wanted | None = None  # until somebody has answered a warning
         self._wanted: Wanted | None = None  # what was asked of the engine last
         self._former: Loaded | None = None  # what the engine goes back to if that fails
         self._asleep = False
@@ -172,7 +172,7 @@ class Loading(QObject):
 
     @property
     def held(self) -> Loaded | None:
-        """The model that waits for an answer to a doubt."""
+        """The model that waits for an answer to a warning."""
         return self._held.loaded if self._held is not None else None
 
     # What a person asks for
@@ -184,8 +184,8 @@ class Loading(QObject):
         """
         wanted = Wanted(loaded, device, threads)
         self._held = None
-        found = self._doubt(wanted)
-        self.doubted.emit(found)
+        found = self._memory_warning(wanted)
+        self.warned.emit(found)
         if found is not None and found.fit == "too large":
             self._held = wanted
             return
@@ -194,7 +194,7 @@ class Loading(QObject):
     def load_anyway(self) -> None:
         """Load what was held back, whatever the numbers say."""
         wanted, self._held = self._held, None
-        self.doubted.emit(None)
+        self.warned.emit(None)
         if wanted is not None:
             self._begin(wanted)
 
@@ -207,7 +207,7 @@ class Loading(QObject):
     def cancel(self) -> None:
         """Give up the model that is coming; the one before, if there was one, goes on."""
         self._held = None
-        self.doubted.emit(None)
+        self.warned.emit(None)
         if self.coming is None and (self.ready is not None or self.loaded is None):
             return
         self._engine.send(CancelLoad())
@@ -226,7 +226,7 @@ class Loading(QObject):
         self._engine.send(Restart())
         self.asked.emit()
 
-    def let_go(self, folder: Path, build: str = "") -> str:
+    def release(self, folder: Path, build: str = "") -> str:
         """Free a model's files, or those of one build, before they are removed.
 
         When this returns no process holds them. What is in use stays: then a sentence says so, and
@@ -250,7 +250,7 @@ class Loading(QObject):
 
     # What happens meanwhile
 
-    def take(self, event: Event) -> None:
+    def handle_event(self, event: Event) -> None:
         """Take what the engine says of models; other events are none of its affair."""
         match event:
             case Ready():
@@ -289,7 +289,7 @@ class Loading(QObject):
         """Note that somebody has done something; ``now`` is in seconds."""
         self._active = now
 
-    def doze(self, now: float, running: bool) -> None:
+    def unload_if_idle(self, now: float, running: bool) -> None:
         """Unload a model that nobody has used for long; ``running`` whether tries stream."""
         if running or self.coming is not None or self.ready is None or self._asleep:
             self._active = now
@@ -297,7 +297,7 @@ class Loading(QObject):
             self._engine.send(Unload())
             self._set_asleep(True)
 
-    def wake(self) -> None:
+    def mark_active(self) -> None:
         """Note that a try starts: the engine loads a sleeping model by itself."""
         self._set_asleep(False)
 
@@ -335,7 +335,7 @@ class Loading(QObject):
             self._asleep = asleep
             self.asleep_changed.emit(asleep)
 
-    def _doubt(self, wanted: Wanted) -> Doubt | None:
+    def _memory_warning(self, wanted: Wanted) -> MemoryWarning | None:
         loaded = wanted.loaded
         device = memory_estimate.home(loaded.build, wanted.device)
         free = self.free(device)
@@ -348,7 +348,7 @@ class Loading(QObject):
                 held = None
             if held is not None and now.build.startswith("cuda") == device.startswith("cuda"):
                 free += held.total
-        return doubt(loaded.manifest, loaded.build, self.lanes, free)
+        return memory_warning(loaded.manifest, loaded.build, self.lanes, free)
 
     def _offer(self, event: Crashed | Refused, short: Loaded | None, lanes: int) -> None:
         """Offer what can be done where memory was what was missing for a model."""

@@ -18,7 +18,7 @@ from explorer.core.errors import LibraryBusyError, LibraryError
 from explorer.engine.messages import End
 from explorer.library.actions import Reversal
 from explorer.library.ledger import Ledger, Verdict, VerdictName
-from explorer.review.lane_board import Screen
+from explorer.review.lane_board import LaneBoard
 from explorer.review.lane_stacks import Candidate
 from explorer.review.open_hunt import OpenHunt
 from explorer.review.refill import Refill
@@ -30,7 +30,7 @@ class Decision:
 
     opened: OpenHunt
     judged: Sequence[tuple[Candidate, VerdictName]]
-    void: Sequence[Candidate]
+    discard: Sequence[Candidate]
     policy: tuple[bool, bool]
     """How refill was switched: (a keep stops refills, a finished try holds its lane)."""
     collection: int | None
@@ -40,7 +40,7 @@ class Decision:
 class Decisions:
     """Writes what is decided about the hunt on the screen."""
 
-    def __init__(self, ledger: Ledger, screen: Screen, refill: Refill) -> None:
+    def __init__(self, ledger: Ledger, screen: LaneBoard, refill: Refill) -> None:
         """Write into the hunts of ``screen``, and reverse what was done in ``ledger``."""
         self._ledger = ledger
         self._screen = screen
@@ -98,8 +98,8 @@ class Decisions:
         if opened is not None:
             self.reread()
             for candidate in given:
-                screen.seating.unpin(candidate)
-            screen.seating.bring_back(taken)
+                screen.stacks.unpin(candidate)
+            screen.stacks.bring_back(taken)
             screen.launch(fresh)
 
     def reread(self) -> None:
@@ -110,7 +110,7 @@ class Decisions:
 
     def _write(self, decision: Decision) -> None:
         screen, opened = self._screen, decision.opened
-        done = [*(candidate for candidate, _ in decision.judged), *decision.void]
+        done = [*(candidate for candidate, _ in decision.judged), *decision.discard]
         cut: dict[Candidate, tuple[End, float]] = {}
         for candidate, verdict in decision.judged:
             if candidate.running:
@@ -127,15 +127,15 @@ class Decisions:
         screen.written()
         for candidate, end in cut.items():
             opened.close(candidate, *end)
-        for candidate in (*running, *decision.void):
+        for candidate in (*running, *decision.discard):
             screen.drop(candidate)
         for candidate, _ in decision.judged:
             candidate.writing = None
         self.reread()
         for candidate in done:
-            screen.seating.unpin(candidate)
-        for candidate in decision.void:
-            screen.void(candidate)
+            screen.stacks.unpin(candidate)
+        for candidate in decision.discard:
+            screen.discard(candidate)
         screen.launch(fresh)
 
     def _postpone(self, decision: Decision) -> None:

@@ -14,17 +14,17 @@ from explorer.core.recipe import Recipe
 from explorer.library.ledger import Hunt, Ledger
 from explorer.library.samples import captioned
 from explorer.review.decisions import Decisions
-from explorer.review.lane_board import Screen
-from explorer.review.lane_stacks import Seat
+from explorer.review.lane_board import LaneBoard
+from explorer.review.lane_stacks import LaneView
 from explorer.review.open_hunt import OpenHunt
 from explorer.review.refill import Refill
 
 
-class Showing:
+class HuntView:
     """What a window may ask of a review at any time."""
 
     def __init__(
-        self, ledger: Ledger, scratch: Ledger | None, screen: Screen, refill: Refill
+        self, ledger: Ledger, scratch: Ledger | None, screen: LaneBoard, refill: Refill
     ) -> None:
         """Answer from these, which the review changes."""
         self._ledger = ledger
@@ -48,7 +48,7 @@ class Showing:
         """The hunt on the screen."""
         return self._screen.opened.hunt if self._screen.opened else None
 
-    def goes_on(
+    def is_same_hunt(
         self, prompt_ids: Sequence[int], recipe: Recipe, fingerprint: str, seed: int | None
     ) -> bool:
         """Say whether Generate with these goes on with the hunt on the screen (RULES 1).
@@ -56,7 +56,7 @@ class Showing:
         It does not where that hunt is in a library that cannot be written.
         """
         opened = self._to_go_on
-        return bool(opened and opened.goes_on(tuple(prompt_ids), recipe, fingerprint, seed))
+        return bool(opened and opened.is_same_hunt(tuple(prompt_ids), recipe, fingerprint, seed))
 
     @property
     def _taking(self) -> Ledger:
@@ -77,45 +77,45 @@ class Showing:
     @property
     def lanes(self) -> int:
         """How many lanes there are."""
-        return len(self._screen.seating)
+        return len(self._screen.stacks)
 
     @property
-    def seats(self) -> list[Seat]:
+    def views(self) -> list[LaneView]:
         """What every lane shows."""
-        return [self.seat(lane) for lane in range(self.lanes)]
+        return [self.view(lane) for lane in range(self.lanes)]
 
-    def seat(self, lane: int) -> Seat:
+    def view(self, lane: int) -> LaneView:
         """Return what one lane shows."""
-        return self._screen.seat(lane)
+        return self._screen.view(lane)
 
     def lane_of(self, try_id: int) -> int | None:
         """Return the lane that shows a try, or in which it streams; None where there is none."""
-        for seat in self.seats:
-            if seat.try_id == try_id:
-                return seat.lane
+        for view in self.views:
+            if view.try_id == try_id:
+                return view.lane
         running = (c for c in self._screen.running if c.try_id == try_id)
         return next((candidate.lane for candidate in running), None)
 
-    def tries(self) -> list[Seat]:
+    def tries(self) -> list[LaneView]:
         """Return every try of the hunt in order of index, whether it sits in a lane or not."""
         return self._screen.tries()
 
-    def captioned(self, seat: Seat) -> str:
+    def captioned(self, view: LaneView) -> str:
         """Return the text of a try of the hunt with its prompt and an honest caption, to be copied.
 
         One that is not kept says how it stands: there is no "7 tries" for it (RULES 9).
         """
         hunt = self.hunt
-        if hunt is None or seat.index is None or not seat.text:
+        if hunt is None or view.index is None or not view.text:
             return ""
-        standing = "still streaming" if seat.state != "ended" else seat.verdict or "unjudged"
-        standing = "lost to a crash" if seat.end == "crash" else standing
-        standing = "passed over" if seat.passed_over else standing
+        standing = "still streaming" if view.state != "ended" else view.verdict or "unjudged"
+        standing = "lost to a crash" if view.end == "crash" else standing
+        standing = "passed over" if view.passed_over else standing
         so_far = f"{self.counts.tries:,} {'try' if self.counts.tries == 1 else 'tries'}"
-        caption = seat.caption or (
-            f"machine-written, try {seat.index + 1}, {standing}, of a hunt with {so_far} so far"
+        caption = view.caption or (
+            f"machine-written, try {view.index + 1}, {standing}, of a hunt with {so_far} so far"
         )
-        return captioned(hunt, seat.index, caption, seat.text)
+        return captioned(hunt, view.index, caption, view.text)
 
     @property
     def running(self) -> bool:

@@ -1,6 +1,6 @@
 """The hunt on the screen in motion: its lanes, what runs in them, what the engine is told.
 
-The moving parts under :mod:`.review`, which holds the rules. A :class:`Screen` takes in
+The moving parts under :mod:`.review`, which holds the rules. A :class:`LaneBoard` takes in
 tokens, writes what is not on disk yet, seats candidates, and gathers the commands that go out as
 one message.
 """
@@ -12,14 +12,14 @@ from typing import Final
 
 from explorer.core.errors import LibraryBusyError, LibraryError
 from explorer.engine.messages import Command, Drop, End, Key, Steps
-from explorer.review.lane_stacks import NATURAL_ENDS, Candidate, Seat, Seating
+from explorer.review.lane_stacks import NATURAL_ENDS, Candidate, LaneStacks, LaneView
 from explorer.review.open_hunt import OpenHunt, Standing
 
 RETRY_S: Final = 0.5
 """Between two attempts to write while another program holds the library: each may wait a little."""
 
 
-class Screen:
+class LaneBoard:
     """The lanes of the screen and the hunt in them; at first there is none."""
 
     def __init__(self, lanes: int, clock: Callable[[], float]) -> None:
@@ -41,7 +41,7 @@ class Screen:
         """Put a hunt, or none, on the screen, its lanes still empty."""
         self.opened = opened
         self._passing = []
-        self.seating = Seating(lanes, lambda c: opened is not None and opened.is_open(c))
+        self.stacks = LaneStacks(lanes, lambda c: opened is not None and opened.is_open(c))
         self._changed = set(range(lanes))
 
     @property
@@ -52,32 +52,32 @@ class Screen:
 
     # What is seen
 
-    def seat(self, lane: int) -> Seat:
+    def view(self, lane: int) -> LaneView:
         """Return what a lane shows."""
-        candidate = self.seating.visible(lane)
+        candidate = self.stacks.visible(lane)
         if candidate is None:
-            return Seat(lane)
-        beneath = sum(other is not candidate for other in self.seating.open_in(lane))
-        return self.hunt.seat(candidate, lane, beneath)
+            return LaneView(lane)
+        beneath = sum(other is not candidate for other in self.stacks.open_in(lane))
+        return self.hunt.view(candidate, lane, beneath)
 
-    def tries(self) -> list[Seat]:
+    def tries(self) -> list[LaneView]:
         """Return every candidate of the hunt in order of index; lane -1 where it sits in none."""
         if self.opened is None:
             return []
         return [
-            self.opened.seat(candidate, -1 if lane is None else lane)
+            self.opened.view(candidate, -1 if lane is None else lane)
             for _, candidate in sorted(self.opened.candidates.items())
-            for lane in [self.seating.lane_of(candidate)]
+            for lane in [self.stacks.lane_of(candidate)]
         ]
 
     def mark(self, lanes: Iterable[int] | None = None) -> None:
         """Note that these lanes, or all, look different now."""
-        self._changed |= set(range(len(self.seating)) if lanes is None else lanes)
+        self._changed |= set(range(len(self.stacks)) if lanes is None else lanes)
 
     def take_changed(self) -> set[int]:
         """Return the lanes that changed since the last call."""
         changed, self._changed = self._changed, set()
-        return {lane for lane in changed if lane < len(self.seating)}
+        return {lane for lane in changed if lane < len(self.stacks)}
 
     def say(self, sentence: str) -> None:
         """Leave a sentence for the person."""
@@ -117,7 +117,7 @@ class Screen:
         """Put new candidates into their lanes and let the engine start them."""
         for candidate in fresh:
             self.hunt.add(candidate)
-            self.seating.place(candidate)
+            self.stacks.place(candidate)
             self.mark([candidate.lane])
             self._outbox.append(self.hunt.start(candidate))
 
@@ -172,7 +172,7 @@ class Screen:
             candidate.seconds = self.seconds(candidate) if seconds is None else seconds
             self.mark([candidate.lane])
         else:
-            self.void(candidate)
+            self.discard(candidate)
 
     def end_here(self, candidates: Iterable[Candidate]) -> None:
         """End candidates as stopped without waiting for the engine, which forgets them."""
@@ -181,11 +181,11 @@ class Screen:
             self.end(candidate, "stopped")
         self.save(at_once=True)
 
-    def void(self, candidate: Candidate) -> None:
+    def discard(self, candidate: Candidate) -> None:
         """Forget a candidate of which nothing was shown."""
         self.mark([candidate.lane])
-        self.seating.set_aside(candidate)
-        self.hunt.void(candidate)
+        self.stacks.set_aside(candidate)
+        self.hunt.discard(candidate)
 
     def save(self, passing: Collection[Candidate] = (), *, at_once: bool = False) -> None:
         """Write what is not on disk yet; in the lanes of ``passing`` the next try starts.
@@ -208,7 +208,7 @@ class Screen:
             return
         self.written()
         for candidate in self._passing:
-            self.seating.set_aside(candidate)
+            self.stacks.set_aside(candidate)
         self._passing.clear()
         self.launch(fresh)
 
@@ -236,28 +236,26 @@ class Screen:
 
     def resize(self, lanes: int) -> None:
         """Have so many lanes; what streams in one that goes ends as stopped."""
-        gone = self.seating.resize(lanes)
+        gone = self.stacks.resize(lanes)
         self.end_here([candidate for candidate in gone if candidate.running])
         self.mark()
 
     def free_lanes(self) -> tuple[list[int], list[Candidate]]:
         """Return the lanes that Generate fills, and the unjudged tries that move aside for it."""
-        lanes = range(len(self.seating))
-        free = [lane for lane in lanes if not self.seating.open_in(lane)]
+        lanes = range(len(self.stacks))
+        free = [lane for lane in lanes if not self.stacks.open_in(lane)]
         if free or self.running:
             return free, []
-        return list(lanes), [
-            candidate for lane in lanes for candidate in self.seating.open_in(lane)
-        ]
+        return list(lanes), [candidate for lane in lanes for candidate in self.stacks.open_in(lane)]
 
     def freed_by(self, done: Collection[Candidate], stands: Standing) -> list[int]:
         """Return the lanes of ``done`` that have nothing open any more under these verdicts."""
-        lanes = {lane for c in done if (lane := self.seating.lane_of(c)) is not None}
+        lanes = {lane for c in done if (lane := self.stacks.lane_of(c)) is not None}
         return [
             lane
             for lane in sorted(lanes)
             if not any(
                 self.hunt.is_open(c, stands) and (c.shown or c not in done)
-                for c in self.seating.stack(lane)
+                for c in self.stacks.stack(lane)
             )
         ]

@@ -21,7 +21,7 @@ NATURAL_ENDS: Collection[End] = ("end_of_text", "max_tokens", "context_full")
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class LaneView:
     """What a lane shows, or one try of a hunt in a list: a snapshot."""
 
     lane: int
@@ -103,7 +103,7 @@ class Candidate:
         return bool(self.ids) or self.end in NATURAL_ENDS or self.try_id is not None
 
 
-class Seating:
+class LaneStacks:
     """The lanes as stacks; ``is_open`` says which candidates wait for an end or a verdict."""
 
     def __init__(self, lanes: int, is_open: Callable[[Candidate], bool]) -> None:

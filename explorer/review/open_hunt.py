@@ -32,7 +32,7 @@ from explorer.library.ledger import (
     Verdict,
     VerdictName,
 )
-from explorer.review.lane_stacks import Candidate, Seat
+from explorer.review.lane_stacks import Candidate, LaneView
 
 Standing = Mapping[int, Stand]
 """The standing verdict of every try that has one, by try."""
@@ -69,7 +69,7 @@ class OpenHunt:
         """Let every figure be derived anew, after a try began or ended."""
         self._figures: Figures | None = None
 
-    def goes_on(
+    def is_same_hunt(
         self, prompt_ids: tuple[int, ...], recipe: Recipe, fingerprint: str, seed: int | None
     ) -> bool:
         """Say whether Generate with these goes on with this hunt (RULES 1).
@@ -182,7 +182,7 @@ class OpenHunt:
         """Take up a candidate whose index is on disk."""
         self.candidates[candidate.index] = self._live[candidate.index] = candidate
 
-    def void(self, candidate: Candidate) -> None:
+    def discard(self, candidate: Candidate) -> None:
         """Forget a candidate of which nothing was shown; its index stays used (RULES 2 and 3)."""
         self._live.pop(candidate.index, None)
         self.candidates.pop(candidate.index, None)
@@ -267,10 +267,10 @@ class OpenHunt:
         row = None if candidate.try_id is None else self.standing.get(candidate.try_id)
         return row.verdict if row else None
 
-    def seat(self, candidate: Candidate, lane: int, beneath: int = 0) -> Seat:
+    def view(self, candidate: Candidate, lane: int, beneath: int = 0) -> LaneView:
         """Return what a screen shows of a candidate."""
         cost = None if candidate.try_id is None else self.costs.get(candidate.try_id)
-        return Seat(
+        return LaneView(
             lane=lane,
             index=candidate.index,
             try_id=candidate.try_id,

@@ -44,13 +44,13 @@ from explorer.library.actions import Reversal
 from explorer.library.ledger import Ledger, ModelRef, Verdict
 from explorer.library.storage.database import utc_now
 from explorer.review.decisions import Decision, told
-from explorer.review.hunt_view import Showing
-from explorer.review.lane_board import Screen
-from explorer.review.lane_stacks import NATURAL_ENDS, Candidate, Seat
+from explorer.review.hunt_view import HuntView
+from explorer.review.lane_board import LaneBoard
+from explorer.review.lane_stacks import NATURAL_ENDS, Candidate
 from explorer.review.open_hunt import OpenHunt
 from explorer.review.refill import Refill
 
-__all__ = ["Judgement", "Review", "Seat"]
+__all__ = ["Judgement", "Review"]
 
 Judgement = Literal["kept", "rejected", "skipped"]
 
@@ -59,8 +59,8 @@ GLANCE_S: Final = 0.25
 """A second click within this many seconds is meant for what the first one was meant for."""
 
 
-class Review(Showing):
-    """The hunt on the screen: what a person can do with it, and, as :class:`Showing`, what is seen.
+class Review(HuntView):
+    """The hunt on the screen: what a person can do with it; and what is seen, as a HuntView.
 
     A method that answers with commands has written what belongs to them before it returns.
     """
@@ -79,7 +79,7 @@ class Review(Showing):
         ``scratch`` takes the tries where ``ledger`` cannot be written. ``clock`` gives seconds,
         ``now`` the times that are counted with (the ledger's own clock).
         """
-        super().__init__(ledger, scratch, Screen(lanes, clock), Refill())
+        super().__init__(ledger, scratch, LaneBoard(lanes, clock), Refill())
         self._now = now
         self.collection: int | None = None
         """Where keeps go."""
@@ -121,7 +121,7 @@ class Review(Showing):
             fresh = [screen.new(lane) for lane in free]
         opened.reread()
         for candidate in aside:
-            screen.seating.set_aside(candidate)
+            screen.stacks.set_aside(candidate)
         self._refill.begin(opened.kept())
         screen.launch(fresh)
         return screen.drain()
@@ -253,28 +253,28 @@ class Review(Showing):
             hunt_id,
         ):
             return screen.drain()
-        lanes = len(screen.seating)
+        lanes = len(screen.stacks)
         self._enter(OpenHunt(self._ledger, self._ledger.hunt(hunt_id), self._now), lanes)
         self._say_damage(screen.hunt)
         unjudged = screen.hunt.unjudged()
         others = [c for _, c in sorted(screen.hunt.candidates.items()) if c not in unjudged]
         for lane in range(lanes):
             if mine := unjudged[lane::lanes]:
-                screen.seating.fill(lane, reversed(mine))
+                screen.stacks.fill(lane, reversed(mine))
             elif others:
-                screen.seating.fill(lane, [others.pop()])
+                screen.stacks.fill(lane, [others.pop()])
         return screen.drain()
 
     def show(self, try_id: int, lane: int) -> None:
         """Show any try of the hunt in a lane, over what is there, until judged or replaced."""
         candidate = self._screen.opened.of_try(try_id) if self._screen.opened else None
         if candidate is not None and not candidate.running:
-            self._screen.seating.pin(candidate, lane)
+            self._screen.stacks.pin(candidate, lane)
             self._screen.mark()
 
     def leave(self) -> list[Command]:
         """Leave the hunt, before it is deleted for instance; what streams ends as stopped."""
-        self._enter(None, len(self._screen.seating))
+        self._enter(None, len(self._screen.stacks))
         return self._screen.drain()
 
     # What the engine says
@@ -328,7 +328,7 @@ class Review(Showing):
         """Return the hunt with this key: the one on the screen, an earlier one, or a new one."""
         ledger, opened, current = self._taking, self._screen.opened, self._to_go_on
         key = (prompt_ids, recipe, model.fingerprint, seed)
-        if current and not new_hunt and current.goes_on(*key):
+        if current and not new_hunt and current.is_same_hunt(*key):
             return current
         hunt = ledger.open_hunt(prompt_text, prompt_ids, model, recipe, seed=seed, new=new_hunt)
         if current and current.hunt.id == hunt.id:
@@ -357,24 +357,24 @@ class Review(Showing):
 
     def _keep_only(self, best: Candidate) -> list[Command]:
         """Keep a try and reject what is open in the lanes beside it, as one decision."""
-        hunt, seating = self._screen.hunt, self._screen.seating
-        others = [c for n in range(len(seating)) for c in seating.open_in(n) if c is not best]
+        hunt, stacks = self._screen.hunt, self._screen.stacks
+        others = [c for n in range(len(stacks)) for c in stacks.open_in(n) if c is not best]
         rest = sorted((c for c in others if c.shown and not c.writing), key=lambda c: c.index)
         judged: list[tuple[Candidate, Judgement]] = [(c, "rejected") for c in rest]
         if hunt.verdict(best) != "kept":
             judged.append((best, "kept"))
-        void = [c for c in others if not c.shown]
-        return self._decide(judged, void) if judged or void else self._screen.drain()
+        discard = [c for c in others if not c.shown]
+        return self._decide(judged, discard) if judged or discard else self._screen.drain()
 
     def _decide(
-        self, judged: Sequence[tuple[Candidate, Judgement]], void: Sequence[Candidate]
+        self, judged: Sequence[tuple[Candidate, Judgement]], discard: Sequence[Candidate]
     ) -> list[Command]:
         """Take one decision; ``void`` are candidates that it cancels before their first token."""
         screen = self._screen
         for candidate, _ in judged:
-            if (lane := screen.seating.lane_of(candidate)) is not None:
+            if (lane := screen.stacks.lane_of(candidate)) is not None:
                 self._judged_in[lane] = (candidate, screen.now)
-        decision = Decision(screen.hunt, judged, void, self.policy, self.collection)
+        decision = Decision(screen.hunt, judged, discard, self.policy, self.collection)
         self._decisions.take(decision)
         return screen.drain()
 
@@ -417,8 +417,8 @@ class Review(Showing):
             self._screen.say(f"The library lacks a part of {tries} of this hunt; each says which.")
 
     def _visible(self, lane: int) -> Candidate | None:
-        seating = self._screen.seating
-        return seating.visible(lane) if 0 <= lane < len(seating) else None
+        stacks = self._screen.stacks
+        return stacks.visible(lane) if 0 <= lane < len(stacks) else None
 
     def _check_writable(self) -> None:
         if self.reason:

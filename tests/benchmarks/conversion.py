@@ -29,7 +29,7 @@ _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
 import numpy, onnx
-from explorer.weights import convert
+from explorer.weights.builds import convert
 def memory(entry):
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(entry)) * 1024

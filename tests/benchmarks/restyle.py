@@ -55,14 +55,14 @@ def main() -> None:
         window = program.window
         window.resize(1440, 900)
         window.show()
-        window.controller.loading.load(demo(), "auto")
-        window.controller.tick()
+        window.engine_loop.loading.load(demo(), "auto")
+        window.engine_loop.tick()
         window.explore.recipe.set_lanes(LANES)
         engine.enqueue(*["some words that a lane breaks into lines " * 20] * LANES)
         window.explore.prompt.set_text("Once upon a time")
         window.do("generate")
         engine.finish()
-        window.controller.tick()
+        window.engine_loop.tick()
         settle()
         sizes = [cost(lambda w=word: window.do(w)) for word in ("larger", "smaller") * steps]
         burst = cost(lambda: [window.do("larger") for _ in range(10)])

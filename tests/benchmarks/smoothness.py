@@ -94,16 +94,16 @@ def measure_gaps(lanes: int, rate: float, seconds: float) -> None:
         engine = ScriptedEngine(tokens_per_second=rate)
         program = open_window(Path(folder), lanes, engine, 100_000)
         window = program.window
-        window.controller.loading.load(demo(), "auto")
+        window.engine_loop.loading.load(demo(), "auto")
         spin(0.5)
         window.do("generate")
         spin(0.5)
-        before = sum(seat.tokens for seat in window.controller.review.seats)
+        before = sum(view.tokens for view in window.engine_loop.review.views)
         began, cpu = time.monotonic(), time.process_time()
         gaps = frame_gaps(seconds)
         cpu = time.process_time() - cpu
         took = time.monotonic() - began
-        shown = sum(seat.tokens for seat in window.controller.review.seats) - before
+        shown = sum(view.tokens for view in window.engine_loop.review.views) - before
         window.close()
         program.close()
     cuts = statistics.quantiles(gaps, n=100)
@@ -221,20 +221,20 @@ def window_run(
     window.explore.recipe.set_recipe(recipe)
     window.explore.recipe.set_policy(True, False)  # finished tries make room: it never pauses
     window.explore.recipe.policy_changed.emit(True, False)
-    window.controller.loading.load(loaded, "cpu", 1 if apart else 0)
-    while window.controller.ready is None:
+    window.engine_loop.loading.load(loaded, "cpu", 1 if apart else 0)
+    while window.engine_loop.ready is None:
         spin(0.05)
     window.do("generate")
     spin(SETTLE)
     counted = [0]
-    taking = window.controller.review.receive
+    taking = window.engine_loop.review.receive
 
     def count(events: object) -> object:
         events = list(events)
         counted[0] += sum(len(e.tokens) for e in events if isinstance(e, Steps))
         return taking(events)
 
-    window.controller.review.receive = count
+    window.engine_loop.review.receive = count
     began, used = time.monotonic(), processor_time(engine)
     spin(seconds)
     run = Run(counted[0], time.monotonic() - began, processor_time(engine) - used)

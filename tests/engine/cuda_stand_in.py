@@ -165,10 +165,10 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     cuda = Cuda()
     monkeypatch.setattr(
         module.devices,
-        "look",
+        "probe",
         lambda provider: module.devices.Facts("Linux", True, "580.65", cuda.gpus),
     )
-    monkeypatch.setattr(module.memory, "free_memory", lambda device: 140 << 30)
+    monkeypatch.setattr(module.memory_estimate, "free_memory", lambda device: 140 << 30)
     monkeypatch.delenv("ORT_ENABLE_XQA", raising=False)
     changed = {
         "InferenceSession": cuda.open,

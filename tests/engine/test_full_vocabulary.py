@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.engine import full_vocabulary
-from explorer.engine.full_vocabulary import Whole, draw_whole
+from explorer.engine.full_vocabulary import FullVocabularyDraw, draw_whole
 from explorer.engine.sampling import rank
 
 
@@ -22,7 +22,9 @@ def softmax(logits):
 
 
 def exact(logits, temperature, top_p, uniform, *, openai, banned=-1):
-    return Whole(logits, temperature, banned, quick=False).draw(top_p, uniform, openai=openai)
+    return FullVocabularyDraw(logits, temperature, banned, quick=False).draw(
+        top_p, uniform, openai=openai
+    )
 
 
 @given(
@@ -70,7 +72,9 @@ def test_a_banned_token_is_one_that_has_no_logit():
 @pytest.mark.parametrize("given", [False, True])
 def test_few_draws_need_float64(spread, given):
     logits = logits_of(50257, spread, 3)
-    row = Whole(logits, 1.0, quick=True, probabilities=softmax(logits) if given else None)
+    row = FullVocabularyDraw(
+        logits, 1.0, quick=True, probabilities=softmax(logits) if given else None
+    )
     uniforms = np.random.default_rng(0).random(500).tolist()
     left_open = [row.draw(1.0, uniform, openai=False) is None for uniform in uniforms]
     assert sum(left_open) < 50
@@ -80,8 +84,8 @@ def test_few_draws_need_float64(spread, given):
 @pytest.mark.parametrize("spread", [0.1, 2.0, 10.0])
 def test_weights_are_within_their_error(temperature, spread):
     logits = logits_of(50257, spread, 7)
-    row = Whole(logits, temperature, quick=True)
-    true = Whole(logits, temperature, quick=False)._weights
+    row = FullVocabularyDraw(logits, temperature, quick=True)
+    true = FullVocabularyDraw(logits, temperature, quick=False)._weights
     near = (logits.max() - logits) / temperature < full_vocabulary._DEEP
     assert np.abs(row._weights[near] / true[near] - 1).max() < row._error
     deep = np.abs(row._weights - true)[~near].sum()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from explorer.core.errors import ModelError
 from explorer.core.manifest import Build, Manifest
 from explorer.engine import memory_estimate
-from explorer.engine.buffers import Cache, Place, Sizes
+from explorer.engine.buffers import Cache, Device, Sizes
 from explorer.engine.hardware import system_memory
 from explorer.engine.hardware.system_memory import free_on_linux
 from explorer.engine.memory_estimate import Estimate, estimate, fit, gigabytes
@@ -136,7 +136,7 @@ def test_a_cache_takes_memory_only_where_it_is_written():
 
     sizes = Sizes(2, (8, 1024, 64), np.dtype(np.float32), 64, 320, 300, True)
     before = resident()
-    cache = Cache(16, sizes, Place("cpu"))  # 2 x 33 MB
+    cache = Cache(16, sizes, Device("cpu"))  # 2 x 33 MB
     for array in cache._arrays:
         assert not array.any()
         array[:, :, :16] = 1  # one of the 64 pages of each head
@@ -239,7 +239,7 @@ def test_this_machine_says_what_it_has():
 def test_a_gpu_is_asked_through_its_driver(monkeypatch):
     from tests.engine.hardware.test_device import H200, T4, facts
 
-    monkeypatch.setattr(memory_estimate.devices, "look", lambda provider: facts(gpus=(H200, T4)))
+    monkeypatch.setattr(memory_estimate.devices, "probe", lambda provider: facts(gpus=(H200, T4)))
     assert memory_estimate.free_memory("cuda") == H200.free_bytes
     assert memory_estimate.free_memory("cuda:1") == T4.free_bytes
     assert memory_estimate.free_memory("cuda:2") is None

@@ -704,7 +704,7 @@ def half(plain, tmp_path_factory):
 
 def test_a_gpu_build_without_a_gpu_says_why(half, monkeypatch):
     facts = module.devices.Facts("Linux", True, "535.1", (module.devices.Gpu("T4", (7, 5)),))
-    monkeypatch.setattr(module.devices, "look", lambda provider: facts)
+    monkeypatch.setattr(module.devices, "probe", lambda provider: facts)
     with pytest.raises(DeviceError, match=r"cuda-fp16 needs a GPU: NVIDIA driver 535 found"):
         Session(half, "cuda-fp16")
 
@@ -712,11 +712,11 @@ def test_a_gpu_build_without_a_gpu_says_why(half, monkeypatch):
 def test_a_gpu_whose_provider_does_not_load_is_an_error_not_a_silent_cpu(half, monkeypatch):
     gpu = module.devices.Gpu("NVIDIA H200", (9, 0))
     facts = module.devices.Facts("Linux", True, "580.1", (gpu,))
-    if module.devices.look(True).driver is not None:
+    if module.devices.probe(True).driver is not None:
         pytest.skip("a GPU is really there")
     if "CUDAExecutionProvider" not in module.ort.get_available_providers():
         pytest.skip("this onnxruntime was built without CUDA")
-    monkeypatch.setattr(module.devices, "look", lambda provider: facts)
+    monkeypatch.setattr(module.devices, "probe", lambda provider: facts)
     with pytest.raises(DeviceError, match="CUDA did not start"):
         Session(half, "cuda-fp16")
 

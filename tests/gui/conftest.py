@@ -15,8 +15,8 @@ from explorer.engine.text.tokens import Tokens
 from explorer.gui.window.main_window import MainWindow
 from explorer.loading.model_loader import Loaded
 from explorer.system.paths import Paths
+from tests.gui.library_access import LibraryAccess
 from tests.gui.scripted_engine import ScriptedEngine
-from tests.gui.shelf import Shelf
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "models" / "demo"
@@ -68,7 +68,7 @@ class Desk:
         self.window.resize(*size)
         self.window.show()
         if loaded:
-            self.window.controller.loading.load(demo(), "auto")
+            self.window.engine_loop.loading.load(demo(), "auto")
         self.tick()
         return self.window
 
@@ -79,9 +79,9 @@ class Desk:
 
     def tick(self) -> None:
         """Let the window take in what the engine said, and paint all of it."""
-        controller = self.window.controller
-        controller.tick()
-        controller._repaint(controller._clock(), at_once=True)
+        engine_loop = self.window.engine_loop
+        engine_loop.tick()
+        engine_loop._repaint(engine_loop._clock(), at_once=True)
 
     def generate(self, prompt: str = "Once upon a time", *candidates: str) -> None:
         """Enqueue candidates, type a prompt and press Generate; nothing streams yet."""
@@ -106,15 +106,15 @@ class Desk:
 
     @property
     def review(self):
-        return self.window.controller.review
+        return self.window.engine_loop.review
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
+def library_access(tmp_path: Path) -> Iterator[LibraryAccess]:
     """A library to show, without a window."""
-    shelf = Shelf(tmp_path)
-    yield shelf
-    shelf.close()
+    library_access = LibraryAccess(tmp_path)
+    yield library_access
+    library_access.close()
 
 
 @pytest.fixture

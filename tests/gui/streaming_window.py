@@ -28,13 +28,13 @@ def main() -> int:
     looking.setInterval(20)
 
     def look() -> None:
-        (window,) = [w for w in QApplication.topLevelWidgets() if hasattr(w, "controller")]
-        controller = window.controller
-        if controller.ready is None:
-            controller.loading.load(demo(), "auto")
-        elif controller.review.hunt is None:
+        (window,) = [w for w in QApplication.topLevelWidgets() if hasattr(w, "engine_loop")]
+        engine_loop = window.engine_loop
+        if engine_loop.ready is None:
+            engine_loop.loading.load(demo(), "auto")
+        elif engine_loop.review.hunt is None:
             window.do("generate")
-        elif all(seat.text for seat in controller.review.seats):
+        elif all(view.text for view in engine_loop.review.views):
             looking.stop()
             QTimer.singleShot(0, window, lambda: print(os.getpid(), flush=True))
             if "--dialog" in sys.argv:

@@ -22,8 +22,8 @@ LONG = "a word and another one " * 12
 
 def show_text_of(desk, size):
     """Choose a text size; the window is laid out anew once, and not for each step to it."""
-    desk.window.memory.change(text_px=size)
-    desk.window.looks._apply()
+    desk.window.settings_store.change(text_px=size)
+    desk.window.appearance._apply()
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_no_word_of_few_or_many_lanes_is_cut(desk, size, lanes):
 def test_no_word_of_a_dialog_is_cut(worked, size):
     show_text_of(worked, size)
     window = worked.window
-    try_id = next(seat.try_id for seat in worked.review.tries() if seat.verdict == "kept")
+    try_id = next(view.try_id for view in worked.review.tries() if view.verdict == "kept")
     window.do("all_tries")
     window.do("export")
     window.do("keys")

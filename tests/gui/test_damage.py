@@ -107,16 +107,16 @@ def test_a_damaged_try_says_so_in_its_lane_and_in_the_list_of_tries(kept):
     window.tries.refresh()
     words = [card.words for card in cards(window.tries.list.view)]
     assert words.count(f"This try is damaged: {LACKS_TEXT}.") == 2
-    window.controller.show_try(6, 1)
+    window.engine_loop.show_try(6, 1)
     desk.tick()
     lane = desk.review.lane_of(6)
-    assert desk.review.seat(lane).damage == LACKS_TEXT
+    assert desk.review.view(lane).damage == LACKS_TEXT
     assert desk.lanes[lane]._state.text() == f"damaged: {LACKS_TEXT}"
     before = desk.review.counts
-    window.controller.judge(lane, "kept")
+    window.engine_loop.judge(lane, "kept")
     assert desk.review.counts == before
     assert "is damaged" in window.status.news.text()
-    window.controller.judge_tries([5, 6], "kept")
+    window.engine_loop.judge_tries([5, 6], "kept")
     assert desk.review.counts == before
 
 

@@ -76,7 +76,7 @@ def prepare(desk, theme: str):
     desk.finish()
     window.do("keep")
     desk.tick()
-    window.models.desk.models = lambda: [DEMO, GPT2]
+    window.models.model_jobs.models = lambda: [DEMO, GPT2]
     window.models_page.set_models([DEMO, GPT2], ("demo", "cpu-int8"))
     return window
 
@@ -99,11 +99,11 @@ def test_every_stop_of_the_tab_key_shows_that_it_has_the_focus(desk, page, theme
     window = prepare(desk, theme)
     PAGES[page](window)
     met = walk(window)
-    rail = window.rail.buttons[window.pages.currentIndex()]
-    assert rail in met
+    navigation = window.navigation.buttons[window.pages.currentIndex()]
+    assert navigation in met
     assert walk(window, Qt.Key.Key_Backtab) == [met[0], *reversed(met[1:])]
     # The rail chooses nothing by having the focus, and is far away.
-    assert blind(window, met, rail) == []
+    assert blind(window, met, navigation) == []
 
 
 def test_every_page_takes_the_keyboard_and_the_rail_keeps_it(desk):
@@ -112,14 +112,14 @@ def test_every_page_takes_the_keyboard_and_the_rail_keeps_it(desk):
         window.do(f"page_{page}")
         here = window.focusWidget()
         assert window.pages.currentWidget().isAncestorOf(here), name(here)
-    rail = window.rail.buttons
-    rail[EXPLORE].setFocus(Qt.FocusReason.TabFocusReason)
+    navigation = window.navigation.buttons
+    navigation[EXPLORE].setFocus(Qt.FocusReason.TabFocusReason)
     for page in (COLLECTION, HISTORY, MODELS, SETTINGS):
         QTest.keyClick(window.focusWidget(), Qt.Key.Key_Down)
         assert window.pages.currentIndex() == page
-        assert rail[page].hasFocus()
+        assert navigation[page].hasFocus()
     window.do(f"page_{HISTORY}")
-    assert rail[HISTORY].hasFocus()
+    assert navigation[HISTORY].hasFocus()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -172,7 +172,7 @@ def test_a_verdict_and_its_undo_by_their_buttons_stay_in_their_lane(desk, verdic
 def test_a_button_of_a_model_that_goes_to_sleep_hands_the_focus_to_its_task(desk, what):
     window = prepare(desk, "light")
     works = ScriptedWorks()
-    window.models.desk._works = works.works
+    window.models.model_jobs._works = works.works
     window.show_page(MODELS)
     page = window.models_page
     page.list.choose("gpt2")
@@ -183,5 +183,5 @@ def test_a_button_of_a_model_that_goes_to_sleep_hands_the_focus_to_its_task(desk
     assert not button.isEnabled()
     assert page.tasks.isAncestorOf(here), name(here)
     works.last.fail("No.")
-    window.models.desk._on_tick()
+    window.models.model_jobs._on_tick()
     assert page.tasks.isAncestorOf(window.focusWidget())

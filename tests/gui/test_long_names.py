@@ -23,13 +23,13 @@ def fill(desk, letter: str, longest: bool) -> None:
     window = desk.window
     loaded = demo()
     manifest_ = replace(loaded.manifest, name=name(64))
-    window.controller.loading.load(replace(loaded, manifest=manifest_), "auto")
+    window.engine_loop.loading.load(replace(loaded, manifest=manifest_), "auto")
     desk.tick()
     desk.generate(name(500), name(300), "three", "four", "five")
     desk.finish()
     window.do("keep")
     desk.tick()
-    window.panel.set_collection(window._shelf.collections.create(name(200)).id)
+    window.panel.set_collection(window._library_access.collections.create(name(200)).id)
     repository = f"{name(96)}/{name(96)}"
     source = {**HUB, "repository": repository, "revision": name(40), "licence": name(96)}
     made = manifest(name(64), "cpu-int8", source=source)
@@ -39,11 +39,11 @@ def fill(desk, letter: str, longest: bool) -> None:
     ]
     works = ScriptedWorks()
     works.leave(repository)
-    window.models.desk._works = works.works
-    window.models.desk.measure(name(64))
+    window.models.model_jobs._works = works.works
+    window.models.model_jobs.measure(name(64))
     works.last.fail(f"There is no room in {name(150)}.")
-    window.models.desk._on_tick()
-    window.models.desk.models = lambda: models  # also when the page comes up
+    window.models.model_jobs._on_tick()
+    window.models.model_jobs.models = lambda: models  # also when the page comes up
     window.models_page.set_models(models, (name(64), "cpu-int8"))
     window.explore.models.set_models(models, name(64), "cpu-int8")
     window.history.refresh()

@@ -28,7 +28,7 @@ def button(window):
 
 
 def texts(desk):
-    return [seat.text for seat in desk.review.seats]
+    return [view.text for view in desk.review.views]
 
 
 def test_silence_is_said_and_unsaid_by_itself(desk):
@@ -46,7 +46,7 @@ def test_no_lane_shows_a_speed_that_it_had(desk, monkeypatch):
     desk.step(3)
     desk.tick()
     painted = []
-    desk.window.controller.lanes_changed.connect(painted.append)
+    desk.window.engine_loop.lanes_changed.connect(painted.append)
     desk.engine.silent = "engine"
     desk.tick()
     assert {lane for lanes in painted for lane in lanes} == {0, 1, 2, 3}
@@ -62,9 +62,9 @@ def test_the_restart_keeps_the_texts_as_stopped_and_the_model(desk):
     desk.tick()
     assert (Restart(),) in desk.engine.sent
     assert texts(desk) == before
-    assert [seat.end for seat in desk.review.seats] == ["stopped"] * 4
+    assert [view.end for view in desk.review.views] == ["stopped"] * 4
     assert desk.window.explore.notices.sentences() == []
-    assert desk.window.controller.ready is not None
+    assert desk.window.engine_loop.ready is not None
     desk.window.do("keep")
     assert desk.review.counts.kept == 1
     desk.generate()
@@ -78,8 +78,8 @@ def test_until_the_model_is_there_again_it_is_being_loaded(desk):
     desk.engine.say_ready = lambda: None
     button(desk.window).click()
     desk.tick()
-    assert desk.window.controller.loading.under_way
-    assert desk.window.controller.ready is None
+    assert desk.window.engine_loop.loading.under_way
+    assert desk.window.engine_loop.ready is None
 
 
 def test_a_load_that_does_not_answer_leaves_what_streams_alone(desk):
@@ -89,7 +89,7 @@ def test_a_load_that_does_not_answer_leaves_what_streams_alone(desk):
     desk.tick()
     assert desk.window.explore.notices.sentences() == [SILENT["load"]]
     button(desk.window).click()
-    assert desk.window.controller.ready is not None
+    assert desk.window.engine_loop.ready is not None
     assert desk.review.running
 
 
@@ -114,7 +114,7 @@ def test_a_stop_ends_the_lanes_whatever_the_engine_does(desk, monkeypatch, silen
     desk.tick()
     assert not desk.review.running
     assert texts(desk) == before
-    assert [seat.end for seat in desk.review.seats] == ["stopped"] * 4
+    assert [view.end for view in desk.review.views] == ["stopped"] * 4
     drops = [c for sent in desk.engine.sent for c in sent if isinstance(c, Drop)]
     assert len(drops) == 4
 
@@ -124,27 +124,27 @@ def test_one_lane_is_stopped_alone(desk):
     desk.step(3)
     desk.engine.silent = "engine"
     desk.tick()
-    desk.window.controller.stop(2)
-    assert [seat.end for seat in desk.review.seats] == [None, None, "stopped", None]
+    desk.window.engine_loop.stop(2)
+    assert [view.end for view in desk.review.views] == [None, None, "stopped", None]
 
 
 def test_a_lane_that_was_filled_again_is_not_stopped_late(desk, monkeypatch):
     monkeypatch.setattr(controllers, "STOP_S", 0.0)
     desk.generate()
     desk.step(3)
-    clock = desk.window.controller._clock
-    monkeypatch.setattr(desk.window.controller, "_clock", lambda: 0.0)
-    desk.window.controller._stopping[0] = clock() + 3600
+    clock = desk.window.engine_loop._clock
+    monkeypatch.setattr(desk.window.engine_loop, "_clock", lambda: 0.0)
+    desk.window.engine_loop._stopping[0] = clock() + 3600
     desk.window.do("reject")
     desk.step()
-    monkeypatch.setattr(desk.window.controller, "_clock", lambda: clock() + 7200)
+    monkeypatch.setattr(desk.window.engine_loop, "_clock", lambda: clock() + 7200)
     desk.tick()
-    assert desk.review.seat(0).state == "streaming"
+    assert desk.review.view(0).state == "streaming"
 
 
 def test_escape_always_says_something(desk):
     said = []
-    desk.window.controller.message.connect(lambda sentence, _level: said.append(sentence))
+    desk.window.engine_loop.message.connect(lambda sentence, _level: said.append(sentence))
     escape(desk)
     assert "nothing to stop" in said.pop()
     assert desk.window.status.news.text() == "Nothing streams, so there is nothing to stop."
@@ -155,7 +155,7 @@ def test_escape_always_says_something(desk):
     desk.engine.silent = ""
     desk.engine.ready = False
     desk.tick()
-    desk.window.controller.loading.load(demo("cpu-fp32"), "auto")
+    desk.window.engine_loop.loading.load(demo("cpu-fp32"), "auto")
     escape(desk)
     assert "demo is being loaded" in said.pop()
     desk.window.show_page(3)
@@ -181,20 +181,20 @@ def test_a_stopped_engine_in_a_real_window(tmp_path, qtbot):
     window = program.window
     qtbot.addWidget(window)
     window.show()
-    controller = window.controller
+    engine_loop = window.engine_loop
     notices = window.explore.notices
     stopped = []
     try:
-        controller.loading.load(demo(), "auto")
-        qtbot.waitUntil(lambda: controller.ready is not None)
+        engine_loop.loading.load(demo(), "auto")
+        qtbot.waitUntil(lambda: engine_loop.ready is not None)
         window.explore.prompt.set_text("Once")
         # The stand-in has another vocabulary than the demonstration model.
-        ids = type(controller.loaded).prompt
+        ids = type(engine_loop.loaded).prompt
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(controller.loaded), "prompt", lambda *_: [1, 2, 3])
+            patch.setattr(type(engine_loop.loaded), "prompt", lambda *_: [1, 2, 3])
             assert ids is not None
             window.do("generate")
-        qtbot.waitUntil(lambda: all(s.text for s in controller.review.seats))
+        qtbot.waitUntil(lambda: all(s.text for s in engine_loop.review.views))
         stopped.append(pool.pid)
         os.kill(stopped[-1], signal.SIGSTOP)
         began = time.monotonic()
@@ -207,7 +207,7 @@ def test_a_stopped_engine_in_a_real_window(tmp_path, qtbot):
         os.kill(stopped[-1], signal.SIGSTOP)
         qtbot.waitUntil(lambda: notices.sentences() == [SILENT["engine"]])
         button(window).click()
-        qtbot.waitUntil(lambda: controller.ready is not None)
+        qtbot.waitUntil(lambda: engine_loop.ready is not None)
         assert gone(stopped[-1])
         assert notices.sentences() == []
         # Stopped once more: leaving takes no time.

@@ -283,10 +283,12 @@ class UndoAndRedo(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.desk = Desk.at(Path(self.folder.name) / "library.sqlite")
-        self.desk.database.execute("PRAGMA synchronous=OFF")  # thousands of commits, none to lose
-        self.hunt = self.desk.hunt()
-        self.tries = [self.desk.attempt(self.hunt) for _ in range(4)]
+        self.model_jobs = Desk.at(Path(self.folder.name) / "library.sqlite")
+        self.model_jobs.database.execute(
+            "PRAGMA synchronous=OFF"
+        )  # thousands of commits, none to lose
+        self.hunt = self.model_jobs.hunt()
+        self.tries = [self.model_jobs.attempt(self.hunt) for _ in range(4)]
         self.done: list[dict[int, str]] = []
         self.undone: list[dict[int, str]] = []
 
@@ -297,13 +299,13 @@ class UndoAndRedo(RuleBasedStateMachine):
     )
     def judge(self, judged) -> None:
         verdicts = {self.tries[place]: verdict for place, verdict in judged.items()}
-        self.desk.ledger.decide(list(verdicts.items()), collection=FIRST)
+        self.model_jobs.ledger.decide(list(verdicts.items()), collection=FIRST)
         self.done.append(verdicts)
         self.undone.clear()
 
     @rule()
     def undo(self) -> None:
-        rows = undone(self.desk)
+        rows = undone(self.model_jobs)
         assert len(rows) == (len(self.done[-1]) if self.done else 0)
         if self.done:
             self.undone.append(self.done.pop())
@@ -311,36 +313,36 @@ class UndoAndRedo(RuleBasedStateMachine):
     @precondition(lambda self: self.undone)
     @rule()
     def redo(self) -> None:
-        rows = self.desk.ledger.redo().verdicts
+        rows = self.model_jobs.ledger.redo().verdicts
         assert {row.try_id: row.verdict for row in rows} == self.undone[-1]
         self.done.append(self.undone.pop())
 
     @precondition(lambda self: not self.undone)
     @rule()
     def redo_of_nothing(self) -> None:
-        assert self.desk.ledger.redo() is None
+        assert self.model_jobs.ledger.redo() is None
 
     @invariant()
     def what_stands_is_what_was_not_undone(self) -> None:
         expected: dict[int, str] = {}
         for decision in self.done:
             expected.update(decision)
-        verdicts = self.desk.ledger.verdicts(self.hunt.id)
+        verdicts = self.model_jobs.ledger.verdicts(self.hunt.id)
         assert {t: row.verdict for t, row in standing(verdicts).items()} == expected
         # The view that lists use says the same as the function that counts.
-        in_sql = self.desk.database.rows("SELECT try_id, verdict FROM standing")
+        in_sql = self.model_jobs.database.rows("SELECT try_id, verdict FROM standing")
         assert {row[0]: row[1] for row in in_sql} == expected
         kept = {t for t, verdict in expected.items() if verdict == "kept"}
-        assert set(self.desk.samples.ids(FIRST)) == kept
-        (summary,) = self.desk.history.page([self.hunt.id])
+        assert set(self.model_jobs.samples.ids(FIRST)) == kept
+        (summary,) = self.model_jobs.history.page([self.hunt.id])
         assert summary.counts.kept == len(kept)
         assert summary.counts.tries == len(self.tries)
-        actions = self.desk.ledger.actions
+        actions = self.model_jobs.ledger.actions
         assert (actions.next_undo() is not None) == bool(self.done)
         assert (actions.next_redo() is not None) == bool(self.undone)
 
     def teardown(self) -> None:
-        self.desk.database.close()
+        self.model_jobs.database.close()
         self.folder.cleanup()
 
 

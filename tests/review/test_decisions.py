@@ -43,19 +43,19 @@ def held(desk: Desk) -> Iterator[None]:
 
 
 def writing(desk: Desk) -> list[str | None]:
-    return [seat.writing for seat in desk.review.seats]
+    return [view.writing for view in desk.review.views]
 
 
 def test_a_verdict_waits_and_is_not_final_before_it_is_written(streaming):
     with held(streaming):
         streaming.judge(1, "rejected")
         assert writing(streaming) == [None, "rejected", None, None]
-        assert streaming.review.seat(1).verdict is None
+        assert streaming.review.view(1).verdict is None
         assert streaming.engine.messages[-1] == [Drop((1, 1))]  # cut where the key was pressed
         assert streaming.review.counts == Counts(streaming=3, unjudged=1)
         streaming.stream()  # the others go on
-        assert streaming.review.seat(1).text == "1.1 "
-        assert streaming.review.seat(0).text == "0.1 0.2 "
+        assert streaming.review.view(1).text == "1.1 "
+        assert streaming.review.view(0).text == "0.1 0.2 "
         (problem,) = streaming.review.take_problems()
         assert "Another program" in problem
     streaming.do(streaming.review.retry())
@@ -80,7 +80,7 @@ def test_verdicts_that_wait_are_written_in_their_order(streaming):
         (2, "kept"),
         (3, "skipped"),
     ]
-    assert streaming.review.seat(1).cut
+    assert streaming.review.view(1).cut
     assert streaming.indices() == [4, 1, 2, 3]  # the keep came before the skip
 
 
@@ -91,12 +91,12 @@ def test_undo_takes_a_verdict_away_that_was_never_written(streaming):
         assert streaming.review.can_undo
         assert not streaming.review.can_redo
         streaming.do(streaming.review.undo())
-        streaming.do(streaming.review.take_back(streaming.review.seat(0).try_id))
+        streaming.do(streaming.review.take_back(streaming.review.view(0).try_id))
         assert writing(streaming) == [None] * 4
     streaming.do(streaming.review.retry())
     assert streaming.rows("verdicts") == []
     assert streaming.review.counts == Counts(unjudged=2, streaming=2)
-    assert streaming.review.seat(0).end == "stopped"
+    assert streaming.review.view(0).end == "stopped"
 
 
 def test_a_hunt_is_not_left_while_its_verdicts_wait(streaming):
@@ -104,7 +104,7 @@ def test_a_hunt_is_not_left_while_its_verdicts_wait(streaming):
         streaming.judge(0, "kept")
         with pytest.raises(LibraryBusyError, match="being written"):
             streaming.review.leave()
-        assert streaming.review.seat(0).writing == "kept"
+        assert streaming.review.view(0).writing == "kept"
     streaming.do(streaming.review.leave())
     fresh = Review(Ledger(streaming.database))
     fresh.reopen(1)
@@ -142,7 +142,7 @@ def test_a_verdict_that_can_never_be_written_is_said_and_given_up(streaming):
     with pytest.raises(LibraryError, match="deleted"):
         streaming.review.retry()
     assert streaming.review.waiting == 0
-    assert streaming.review.seat(0).verdict is None
+    assert streaming.review.view(0).verdict is None
 
 
 # Too soon
@@ -171,7 +171,7 @@ def test_a_second_press_never_judges_what_nobody_has_seen(streaming, first, agai
     if shown or again == "rejected":
         press()
     assert streaming.review.counts == before
-    assert streaming.review.seat(2).index == 4
+    assert streaming.review.view(2).index == 4
     at(streaming, 10.0 + GLANCE_S * 1.1)
     streaming.stream(2)
     press()
@@ -188,12 +188,12 @@ def test_other_lanes_can_be_judged_at_once(streaming):
 def test_what_is_kept_while_it_streams_says_so(streaming):
     streaming.finish(1)
     for lane in (0, 1):
-        streaming.judge_tries([streaming.review.seat(lane).try_id], "kept")
-    assert [streaming.review.seat(lane).cut for lane in (0, 1)] == [True, False]
+        streaming.judge_tries([streaming.review.view(lane).try_id], "kept")
+    assert [streaming.review.view(lane).cut for lane in (0, 1)] == [True, False]
     fresh = Review(Ledger(streaming.database))
     fresh.reopen(1)
     assert {
-        seat.index: seat.cut for seat in fresh.tries() if seat.end in ("stopped", "max_tokens")
+        view.index: view.cut for view in fresh.tries() if view.end in ("stopped", "max_tokens")
     } == {
         0: True,
         1: False,

@@ -139,7 +139,7 @@ def test_reject_of_a_streaming_lane_is_one_message_and_one_transaction(streaming
 
 
 def test_a_decision_that_cannot_be_written_changes_nothing(streaming, monkeypatch):
-    before = (streaming.review.seats, streaming.rows("verdicts"), streaming.rows("ends"))
+    before = (streaming.review.views, streaming.rows("verdicts"), streaming.rows("ends"))
 
     def full(hunt_id: int) -> int:
         raise LibraryError("The disk is full.")
@@ -147,7 +147,7 @@ def test_a_decision_that_cannot_be_written_changes_nothing(streaming, monkeypatc
     monkeypatch.setattr(streaming.ledger, "reserve_index", full)
     with pytest.raises(LibraryError, match="disk is full"):
         streaming.review.judge(1, "rejected")
-    assert (streaming.review.seats, streaming.rows("verdicts"), streaming.rows("ends")) == before
+    assert (streaming.review.views, streaming.rows("verdicts"), streaming.rows("ends")) == before
     monkeypatch.undo()
     streaming.stream()
     streaming.judge(1, "rejected")
@@ -226,7 +226,7 @@ def test_keep_and_reject_the_rest_passes_over_tries_set_aside(streaming):
 def test_a_keep_that_stands_can_still_reject_the_rest(streaming):
     streaming.judge(0, "kept")
     streaming.do(streaming.review.keep_rest_rejected(0))
-    assert streaming.review.seat(0).caption == "machine-written, 4 tries (3 rejected)"
+    assert streaming.review.view(0).caption == "machine-written, 4 tries (3 rejected)"
 
 
 def test_in_go_on_mode_a_keep_with_the_rest_rejected_refills_every_lane(streaming):
@@ -247,10 +247,10 @@ def test_a_shown_try_covers_its_lane_until_it_is_judged(streaming):
     streaming.judge(0, "rejected")
     first = streaming.ledger.tries(1)[0].id
     streaming.review.show(first, 0)
-    assert streaming.review.seat(0).index == 0
-    assert streaming.review.seat(0).beneath == 1
+    assert streaming.review.view(0).index == 0
+    assert streaming.review.view(0).beneath == 1
     streaming.judge(0, "skipped")
-    assert streaming.review.seat(0).index == 4
+    assert streaming.review.view(0).index == 4
     assert streaming.review.counts == Counts(skipped=1, streaming=3)
 
 
@@ -261,13 +261,13 @@ def test_undo_of_a_reject_while_streaming_gives_the_partial_text_unjudged(stream
     streaming.judge(1, "rejected")
     streaming.stream(1)
     streaming.do(streaming.review.undo())
-    seat = streaming.review.seat(1)
-    assert (seat.index, seat.state, seat.end) == (1, "ended", "dropped")
-    assert (seat.text, seat.verdict, seat.beneath) == ("1.1 1.2 ", None, 1)
+    view = streaming.review.view(1)
+    assert (view.index, view.state, view.end) == (1, "ended", "dropped")
+    assert (view.text, view.verdict, view.beneath) == ("1.1 1.2 ", None, 1)
     assert streaming.review.counts == Counts(streaming=4, unjudged=1)
     streaming.stream(1)
     streaming.judge(1, "kept")
-    assert streaming.review.seat(1).text == "4.1 4.2 "  # it went on underneath
+    assert streaming.review.view(1).text == "4.1 4.2 "  # it went on underneath
 
 
 def test_undone_candidates_stack_up_in_a_lane(streaming):
@@ -331,7 +331,7 @@ def test_undo_and_redo_know_when_they_can(streaming):
 def test_stopped_tries_are_unjudged_and_can_be_judged(streaming):
     streaming.do(streaming.review.stop())
     assert streaming.review.counts == Counts(unjudged=4)
-    assert {seat.end for seat in streaming.review.seats} == {"stopped"}
+    assert {view.end for view in streaming.review.views} == {"stopped"}
     streaming.judge(0, "rejected")
     assert streaming.indices() == [4, 1, 2, 3]
 
@@ -354,8 +354,8 @@ def test_a_crash_marks_what_ran_and_nothing_restarts_by_itself(streaming):
     streaming.judge(0, "rejected")  # 4 waits: of it nothing was shown
     streaming.do(streaming.review.receive([Crashed("It died.", True)]))
     assert streaming.review.counts == Counts(rejected=1, lost=3)
-    assert streaming.review.seat(0).verdict == "rejected"  # the last that was there
-    assert streaming.review.seat(1).end == "crash"
+    assert streaming.review.view(0).verdict == "rejected"  # the last that was there
+    assert streaming.review.view(1).end == "crash"
     with pytest.raises(VerdictError, match="lost to a crash"):
         streaming.review.judge(1, "rejected")
     streaming.engine.running.clear()
@@ -450,7 +450,7 @@ def test_reopen_shows_unjudged_tries_first_and_lists_all(desk):
     desk.finish()
     desk.do(desk.review.reopen(1))
     assert desk.indices() == [2, 3, 4, 1]
-    assert [(seat.index, seat.verdict, seat.lane) for seat in desk.review.tries()] == [
+    assert [(view.index, view.verdict, view.lane) for view in desk.review.tries()] == [
         (0, "rejected", -1),
         (1, "kept", 3),
         (2, None, 0),
@@ -460,7 +460,7 @@ def test_reopen_shows_unjudged_tries_first_and_lists_all(desk):
     desk.judge(0, "rejected")
     assert desk.engine.running == {}  # nothing starts before Generate
     desk.do(desk.review.undo())
-    assert desk.review.seat(0).verdict is None
+    assert desk.review.view(0).verdict is None
 
 
 def test_judging_in_a_reopened_hunt_walks_through_its_unjudged_tries(desk):
@@ -469,7 +469,7 @@ def test_judging_in_a_reopened_hunt_walks_through_its_unjudged_tries(desk):
         desk.finish()
     desk.generate("Another", (1,))
     desk.do(desk.review.reopen(1))
-    assert [(seat.index, seat.beneath) for seat in desk.review.seats] == [
+    assert [(view.index, view.beneath) for view in desk.review.views] == [
         (0, 1), (1, 1), (2, 1), (3, 1)
     ]  # fmt: skip
     desk.judge(0, "rejected")
@@ -566,10 +566,10 @@ def test_what_cannot_be_written_does_not_go_on(tmp_path):
     with reading, Desk(tmp_path / "scratch") as desk:
         desk.review = Review(Ledger(reading), scratch=desk.ledger)
         desk.do(desk.review.reopen(1))
-        assert not desk.review.goes_on(*key)
+        assert not desk.review.is_same_hunt(*key)
         desk.generate()
         assert desk.states() == ["waiting"] * 4
-        assert desk.review.goes_on(*key)
+        assert desk.review.is_same_hunt(*key)
 
 
 def test_a_library_that_cannot_be_written_refuses_to_stream_without_a_scratch(tmp_path):

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from explorer.core.errors import VerdictError
 from explorer.engine.messages import Crashed
-from explorer.library.hunt_figures import Tallies
+from explorer.library.hunt_figures import HuntFigures
 from explorer.library.samples import Samples
 from explorer.review.review import Review
 from tests.hunting import Clock, Desk
@@ -86,19 +86,19 @@ class Hunting(RuleBasedStateMachine):
         self.model = Model()
         self.tries: dict[int, int] = {}  # of every standing keep, by try, as they were said last
         self.open()
-        self.desk.generate(lanes=LANES)
+        self.model_jobs.generate(lanes=LANES)
 
     def open(self) -> None:
-        self.desk = Desk(self.folder, self.clock)
-        self.desk.database.execute("PRAGMA synchronous=OFF")  # nobody pulls the plug here
+        self.model_jobs = Desk(self.folder, self.clock)
+        self.model_jobs.database.execute("PRAGMA synchronous=OFF")  # nobody pulls the plug here
 
     def teardown(self) -> None:
-        self.desk.database.close()
+        self.model_jobs.database.close()
         shutil.rmtree(self.folder)
 
     @property
     def review(self) -> Review:
-        return self.desk.review
+        return self.model_jobs.review
 
     lanes = st.integers(0, LANES - 1)
     verdicts = st.sampled_from(["kept", "rejected", "skipped"])
@@ -108,59 +108,59 @@ class Hunting(RuleBasedStateMachine):
     @rule(lane=lanes)
     def token(self, lane: int) -> None:
         with contextlib.suppress(StopIteration):
-            _, index = self.desk.key(lane)
+            _, index = self.model_jobs.key(lane)
             self.model.shown.add(index)
-            self.desk.stream(lane)
+            self.model_jobs.stream(lane)
 
     @rule(lane=lanes)
     def end(self, lane: int) -> None:
         with contextlib.suppress(StopIteration):
-            _, index = self.desk.key(lane)
+            _, index = self.model_jobs.key(lane)
             self.model.shown.add(index)
             self.model.ended[index] = "max_tokens"
-            self.desk.finish(lane)
+            self.model_jobs.finish(lane)
 
     @rule()
     def crash(self) -> None:
-        for _, index in self.desk.engine.running:
+        for _, index in self.model_jobs.engine.running:
             self.model.ended[index] = "crash"
-        self.desk.engine.running.clear()
-        self.desk.do(self.review.receive([Crashed("It died.", True)]))
+        self.model_jobs.engine.running.clear()
+        self.model_jobs.do(self.review.receive([Crashed("It died.", True)]))
 
     # The person
 
     @rule()
     def generate(self) -> None:
-        self.desk.generate(lanes=LANES)
+        self.model_jobs.generate(lanes=LANES)
 
     @rule(lane=lanes, verdict=verdicts)
     def judge(self, lane: int, verdict: str) -> None:
-        seat = self.review.seat(lane)
+        view = self.review.view(lane)
         try:
-            self.desk.judge(lane, verdict)
+            self.model_jobs.judge(lane, verdict)
         except VerdictError:
-            assert seat.state in ("empty", "waiting") or seat.end == "crash"
+            assert view.state in ("empty", "waiting") or view.end == "crash"
             return
-        if seat.state != "waiting" and seat.verdict != verdict:
-            self.model.say((seat.index, verdict))
+        if view.state != "waiting" and view.verdict != verdict:
+            self.model.say((view.index, verdict))
 
     @rule(lane=lanes)
     def keep_this_reject_the_rest(self, lane: int) -> None:
-        best = self.review.seat(lane)
-        seating = self.review._screen.seating
+        best = self.review.view(lane)
+        stacks = self.review._screen.stacks
         rest = sorted(
             candidate.index
             for other in range(LANES)
-            for candidate in seating.open_in(other)
+            for candidate in stacks.open_in(other)
             if candidate.shown and candidate.index != best.index
         )
-        waiting = [s for s in self.review.seats if s.state == "waiting" and s.index != best.index]
+        waiting = [s for s in self.review.views if s.state == "waiting" and s.index != best.index]
         with contextlib.suppress(VerdictError):
-            self.desk.do(self.review.keep_rest_rejected(lane))
+            self.model_jobs.do(self.review.keep_rest_rejected(lane))
             best_too = [(best.index, "kept")] if best.verdict != "kept" else []
             if rest or best_too:
                 self.model.say(*((other, "rejected") for other in rest), *best_too)
-            assert all(seat.index not in self.model.shown for seat in waiting)
+            assert all(view.index not in self.model.shown for view in waiting)
 
     @rule(data=st.data(), verdict=verdicts)
     def judge_any(self, data: st.DataObject, verdict: str) -> None:
@@ -168,7 +168,7 @@ class Hunting(RuleBasedStateMachine):
         tries = {s.try_id: s for s in self.review.tries() if s.try_id and s.end != "crash"}
         if tries:
             chosen = data.draw(st.lists(st.sampled_from(sorted(tries)), min_size=1, unique=True))
-            self.desk.judge_tries(chosen, verdict)
+            self.model_jobs.judge_tries(chosen, verdict)
             fresh = [i for i in chosen if self.model.verdict(tries[i].index) != verdict]
             if fresh:
                 self.model.say(*((tries[i].index, verdict) for i in fresh))
@@ -178,7 +178,7 @@ class Hunting(RuleBasedStateMachine):
         judged = {s.try_id: s.index for s in self.review.tries() if s.verdict}
         if judged:
             try_id = data.draw(st.sampled_from(sorted(judged)))
-            self.desk.do(self.review.take_back(try_id))
+            self.model_jobs.do(self.review.take_back(try_id))
             self.model.act()
             self.model.given[judged[try_id]].pop()
 
@@ -188,7 +188,7 @@ class Hunting(RuleBasedStateMachine):
         inside = sorted(i for i, index in kept.items() if index not in self.model.removed)
         if inside:
             try_id = data.draw(st.sampled_from(inside))
-            Samples(self.desk.database).remove(try_id)
+            Samples(self.model_jobs.database).remove(try_id)
             self.review.refresh()
             self.model.act()
             self.model.removed.add(kept[try_id])
@@ -196,25 +196,25 @@ class Hunting(RuleBasedStateMachine):
     @precondition(lambda self: self.model.before)
     @rule()
     def undo(self) -> None:
-        self.desk.do(self.review.undo())
+        self.model_jobs.do(self.review.undo())
         self.model.undo()
 
     @precondition(lambda self: self.model.after)
     @rule()
     def redo(self) -> None:
-        self.desk.do(self.review.redo())
+        self.model_jobs.do(self.review.redo())
         self.model.redo()
 
     @rule(lane=st.none() | lanes)
     def stop(self, lane: int | None) -> None:
-        for (_, index), start in self.desk.engine.running.items():
+        for (_, index), start in self.model_jobs.engine.running.items():
             if lane in (None, start.lane):
                 self.model.ended[index] = "stopped"
-        self.desk.do(self.review.stop(lane))
+        self.model_jobs.do(self.review.stop(lane))
 
     @rule(until_keep=st.booleans())
     def switch(self, until_keep: bool) -> None:
-        self.desk.do(self.review.set_policy(until_keep, True))
+        self.model_jobs.do(self.review.set_policy(until_keep, True))
 
     @rule(data=st.data(), lane=lanes)
     def show(self, data: st.DataObject, lane: int) -> None:
@@ -222,28 +222,28 @@ class Hunting(RuleBasedStateMachine):
         if tries:
             try_id = data.draw(st.sampled_from(tries))
             self.review.show(try_id, lane)
-            assert self.review.seat(lane).try_id == try_id
+            assert self.review.view(lane).try_id == try_id
 
     @rule()
     def restart(self) -> None:
         """Close as the window does, start again, reopen the hunt."""
-        for _, index in self.desk.engine.running:
+        for _, index in self.model_jobs.engine.running:
             self.model.ended[index] = "stopped"
         self.review.interrupt()
         self.reopen()
 
     @rule()
     def kill(self) -> None:
-        for _, index in self.desk.engine.running:
+        for _, index in self.model_jobs.engine.running:
             self.model.ended[index] = "crash"
         self.reopen()
 
     def reopen(self) -> None:
-        lanes = self.review.seats
-        self.desk.database.close()
+        lanes = self.review.views
+        self.model_jobs.database.close()
         self.open()
-        self.desk.do(self.review.reopen(1))
-        self.desk.generate(lanes=len(lanes))
+        self.model_jobs.do(self.review.reopen(1))
+        self.model_jobs.generate(lanes=len(lanes))
 
     # What must always hold
 
@@ -258,15 +258,15 @@ class Hunting(RuleBasedStateMachine):
 
     @invariant()
     def verdicts_agree(self) -> None:
-        shown = {seat.index: seat for seat in self.review.tries() if seat.try_id is not None}
+        shown = {view.index: view for view in self.review.tries() if view.try_id is not None}
         assert set(shown) == set(self.model.shown)
-        for index, seat in shown.items():
-            assert seat.verdict == self.model.verdict(index)
-            assert seat.end == self.model.ended.get(index)
+        for index, view in shown.items():
+            assert view.verdict == self.model.verdict(index)
+            assert view.end == self.model.ended.get(index)
 
     @invariant()
     def the_rows_tell_the_same(self) -> None:
-        told, opened = reread(self.desk.database, 1), self.review._screen.hunt
+        told, opened = reread(self.model_jobs.database, 1), self.review._screen.hunt
         fields = ("tries", "kept", "rejected", "skipped", "passed_over", "lost")
         assert told.costs == {
             try_id: {name: getattr(cost, name) for name in fields}
@@ -275,8 +275,8 @@ class Hunting(RuleBasedStateMachine):
         names = ("kept", "rejected", "skipped", "passed_over", "unjudged", "streaming", "lost")
         assert [told.counts.get(n, 0) for n in names] == [getattr(opened.counts, n) for n in names]
         assert told.rate == (opened.rate.kept, opened.rate.judged)
-        for seat in self.review.tries():
-            assert (seat.caption is not None) == (seat.verdict == "kept")
+        for view in self.review.tries():
+            assert (view.caption is not None) == (view.verdict == "kept")
 
     @invariant()
     def no_keep_that_stands_becomes_cheaper(self) -> None:
@@ -288,14 +288,14 @@ class Hunting(RuleBasedStateMachine):
     @invariant()
     def the_library_tells_the_same(self) -> None:
         opened = self.review._screen.hunt
-        assert Tallies(self.desk.database).figures(1) == opened.figures
+        assert HuntFigures(self.model_jobs.database).figures(1) == opened.figures
 
     @invariant()
     def samples_lie_where_they_were_put(self) -> None:
-        samples = Samples(self.desk.database)
+        samples = Samples(self.model_jobs.database)
         kept = {s.try_id for s in self.review.tries() if s.verdict == "kept"}
         gone = {s.try_id for s in self.review.tries() if s.index in self.model.removed}
-        assert set(samples.ids(self.desk.collection)) == kept - gone
+        assert set(samples.ids(self.model_jobs.collection)) == kept - gone
 
     @invariant()
     def undo_and_redo_are_offered_where_they_work(self) -> None:
@@ -304,17 +304,17 @@ class Hunting(RuleBasedStateMachine):
 
     @invariant()
     def every_running_candidate_has_a_lane_of_its_own(self) -> None:
-        starts = list(self.desk.engine.running.values())
+        starts = list(self.model_jobs.engine.running.values())
         lanes = [start.lane for start in starts]
         assert len(set(lanes)) == len(lanes)
         running = {s.index: s for s in self.review.tries() if s.state in ("waiting", "streaming")}
         assert {start.key[1]: start.lane for start in starts} == {
-            index: seat.lane for index, seat in running.items()
+            index: view.lane for index, view in running.items()
         }
 
     @invariant()
     def indices_are_never_given_twice(self) -> None:
-        indices = [start.key[1] for start in self.desk.engine.started]
+        indices = [start.key[1] for start in self.model_jobs.engine.started]
         assert len(set(indices)) == len(indices)
         assert indices == sorted(indices)
 

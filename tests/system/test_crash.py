@@ -19,7 +19,7 @@ def _own_handler_again():
 
 def test_a_crash_is_told_of_at_the_next_start_and_only_then(tmp_path):
     program = (
-        "import faulthandler, sys\nfrom pathlib import Path\nfrom explorer import crash\n"
+        "import faulthandler, sys\nfrom pathlib import Path\nfrom explorer.system import crash\n"
         "def at_work(secret):\n    faulthandler._sigabrt()\n"
         "with crash.watched(Path(sys.argv[1])) as said:\n"
         "    assert not said\n    at_work('my secret prompt')\n"

@@ -115,7 +115,7 @@ def xvfb(*words: str) -> Iterator[str]:
 def test_a_server_that_answers_is_found_and_stays():
     script = (
         "import os\nfrom pathlib import Path\nfrom PySide6.QtCore import QLibraryInfo\n"
-        "from PySide6.QtWidgets import QApplication\nfrom explorer import display\n"
+        "from PySide6.QtWidgets import QApplication\nfrom explorer.system import display\n"
         "plugins = QLibraryInfo.path(QLibraryInfo.LibraryPath.PluginsPath)\n"
         "with display.reachable(os.environ, Path(plugins)):\n"
         "    app = QApplication([])\n"

@@ -95,7 +95,7 @@ def test_a_child_hears_nothing_from_its_very_start(number):
 
 def test_a_child_grants_a_request_that_its_parent_does_not_see_to():
     program = (
-        "import time\nfrom explorer import child_process\n"
+        "import time\nfrom explorer.jobs import child_process\n"
         "child_process.heed_requests()\nprint('ready', flush=True)\n"
         "while True: time.sleep(60)\n"
     )

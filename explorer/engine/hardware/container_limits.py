@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def folders(controller: str, root: Path = Path("/")) -> list[Path]:
+def folders(engine_loop: str, root: Path = Path("/")) -> list[Path]:
     """Return the folders of the groups around this process for ``memory``, ``cpu``, ...
 
     Innermost first; both of version 2, which has one tree, and of version 1, which has one each.
@@ -17,9 +17,9 @@ def folders(controller: str, root: Path = Path("/")) -> list[Path]:
     found = []
     for line in lines:
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controllers and controller not in controllers.split(","):
+        if controllers and engine_loop not in controllers.split(","):
             continue
-        base = root / "sys/fs/cgroup" / (controller if controllers else "")
+        base = root / "sys/fs/cgroup" / (engine_loop if controllers else "")
         inner = base / path.lstrip("/")
         found += [each for each in (inner, *inner.parents) if each == base or base in each.parents]
     return found

@@ -135,7 +135,7 @@ def suitable_build(wish: DeviceWish) -> str:
     The provider is taken for granted: only opening a session tells whether it loads.
     """
     if wish == "auto":
-        wish = decide(wish, look(provider=True)).device
+        wish = decide(wish, probe(provider=True)).device
     return CUDA_BUILD if is_gpu(wish) else CPU_BUILD
 
 
@@ -150,7 +150,7 @@ def options(facts: Facts | None = None) -> list[Option]:
     Nothing is started for it, so a library that is there and broken shows only when a model loads.
     """
     if facts is None:
-        facts = look(has_provider())
+        facts = probe(has_provider())
     cores = physical_cores()
     runtime = _versions("onnxruntime-gpu", "onnxruntime")
     found = [
@@ -294,7 +294,7 @@ def cuda_failed(message: str) -> str:
     return f"CUDA did not start ({detail})."
 
 
-def look(provider: bool, load: Callable[[str], Any] | None = None) -> Facts:
+def probe(provider: bool, load: Callable[[str], Any] | None = None) -> Facts:
     """Ask the NVIDIA driver what is there, through NVML, which starts no CUDA context.
 
     ``provider`` says whether onnxruntime has the CUDA provider; ``load`` opens a shared library.

@@ -29,7 +29,7 @@ from explorer.gui.style import theme
 from explorer.gui.style.guard import guarded
 from explorer.gui.style.theme import PADDING, UNIT
 from explorer.gui.widgets.clipboard import copy
-from explorer.gui.widgets.confirm_strip import Question
+from explorer.gui.widgets.confirm_strip import ConfirmStrip
 from explorer.gui.widgets.controls import label
 from explorer.gui.widgets.flow import Flow
 from explorer.library.collection import MAX_NAME, Collection, Collections
@@ -91,7 +91,7 @@ class CollectionPanel(QWidget):
         self.name_note.hide()
         self.amount = label("", "muted")
         self.list = CardList(CardModel(self._read), self._search, "Samples", EMPTY, lines=3)
-        self.question = Question(
+        self.question = ConfirmStrip(
             "Delete", "Delete the collection and its samples", "Do not delete the collection"
         )
         self._strip = QFrame()

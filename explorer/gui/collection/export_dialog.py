@@ -27,10 +27,10 @@ from explorer.core.wording import number_of
 from explorer.gui.style import theme
 from explorer.gui.style.guard import guarded
 from explorer.gui.style.theme import GAP, PADDING, UNIT, set_role
-from explorer.gui.widgets.confirm_strip import Question
+from explorer.gui.widgets.confirm_strip import ConfirmStrip
 from explorer.gui.widgets.controls import label
 from explorer.gui.widgets.flow import Flow
-from explorer.gui.widgets.scroll_column import Tall
+from explorer.gui.widgets.scroll_column import ScrollColumn
 from explorer.library.collection import Collection
 from explorer.library.export.collection_file import NAMES, SUFFIXES, Format
 
@@ -83,7 +83,7 @@ class ExportDialog(QDialog):
         self.outcome = label("", "label", wrap=True)
         self.outcome.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._strip = QFrame()
-        self.question = Question("Replace", "Replace the file", "Do not replace the file")
+        self.question = ConfirmStrip("Replace", "Replace the file", "Do not replace the file")
         self.close_button = QPushButton("Close")
         self.close_button.setAutoDefault(False)
         self.export = QPushButton("Export")
@@ -100,7 +100,7 @@ class ExportDialog(QDialog):
         self.question.confirmed.connect(self._on_replace)
 
     def _arrange(self) -> None:
-        inside = Tall("background")
+        inside = ScrollColumn("background")
         column = self._lines = inside.lines
         column.setContentsMargins(PADDING, PADDING, PADDING, PADDING)
         column.setSpacing(GAP)

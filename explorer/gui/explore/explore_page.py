@@ -1,7 +1,7 @@
 """The main page: prompt and recipe on the left, lanes and ledger in the middle, collection right.
 
-It connects those panels to the controller: what a person asks goes down, what the review says comes
-back up to be shown.
+It connects those panels to the engine loop: what a person asks goes down, what the review says
+comes back up to be shown.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QSplitter, QVBoxLayout, QWidget
 
 from explorer.gui.collection.collection_panel import CollectionPanel
-from explorer.gui.engine_loop import Controller
+from explorer.gui.engine_loop import EngineLoop
 from explorer.gui.explore.hints import Hints
-from explorer.gui.explore.hunt_summary import LedgerStrip
+from explorer.gui.explore.hunt_summary import HuntSummary
 from explorer.gui.explore.lanes_view import LanesView
 from explorer.gui.explore.presets import PromptGroup
 from explorer.gui.explore.prompt_count import PromptCount
 from explorer.gui.explore.prompt_panel import PromptPanel
 from explorer.gui.explore.recipe_panel import RecipePanel
 from explorer.gui.model_parts.model_picker import ModelPicker
-from explorer.gui.settings_store import Memory
+from explorer.gui.settings_store import SettingsStore
 from explorer.gui.style import theme
 from explorer.gui.style.guard import guarded
 from explorer.gui.widgets.clipboard import copy
 from explorer.gui.widgets.notices import Notices
-from explorer.gui.widgets.scroll_column import Tall
+from explorer.gui.widgets.scroll_column import ScrollColumn
 from explorer.gui.widgets.token_text import lead_in
 from explorer.review.review import Judgement
 
@@ -51,17 +51,17 @@ class ExplorePage(QSplitter):
 
     def __init__(
         self,
-        controller: Controller,
-        memory: Memory,
+        engine_loop: EngineLoop,
+        settings_store: SettingsStore,
         collection: CollectionPanel,
         prompts: Sequence[PromptGroup] = (),
         parent: QWidget | None = None,
     ) -> None:
         """Make the page as it was left the last time."""
         super().__init__(Qt.Orientation.Horizontal, parent)
-        self._controller = controller
-        self._review = controller.review
-        self._memory = memory
+        self._engine_loop = engine_loop
+        self._review = engine_loop.review
+        self._settings_store = settings_store
         self._prompt_end = ""
         self._model: ModelState = "none"
         self._refusal = ""  # of the prompt as it stands
@@ -70,23 +70,23 @@ class ExplorePage(QSplitter):
         self.prompt = PromptPanel(prompts)
         self.recipe = RecipePanel()
         self.lanes = LanesView()
-        self.strip = LedgerStrip()
+        self.strip = HuntSummary()
         self.notices = Notices()
         self.collection = collection
         self.right = panel(collection, padding=0)
         self._arrange()
         self.counting = PromptCount(
-            self.prompt, lambda: controller.loaded, lambda: self.recipe.recipe().max_tokens, self
+            self.prompt, lambda: engine_loop.loaded, lambda: self.recipe.recipe().max_tokens, self
         )
         self._restore()
         self.hints = Hints(
-            memory,
+            settings_store,
             {"prompt": self.prompt.hint, "generate": self.recipe.hint, "keys": self.lanes.hint},
             self,
         )
         self._connect()
         self.lanes.set_judging(self._review.reason)
-        controller.keep_into(collection.collection())
+        engine_loop.keep_into(collection.collection())
         self._on_hunt_changed()
 
     def _arrange(self) -> None:
@@ -128,7 +128,7 @@ class ExplorePage(QSplitter):
         self.lanes.set_spacing(theme.UNIT if low else theme.GAP)
 
     def _restore(self) -> None:
-        settings = self._memory.settings
+        settings = self._settings_store.settings
         self.prompt.editor.begin_with(settings.prompt)
         self.prompt.set_control_tokens(settings.control_tokens)
         self.recipe.set_recipe(settings.last_recipe())
@@ -141,7 +141,7 @@ class ExplorePage(QSplitter):
             self.setSizes(list(settings.splitter))
 
     def _connect(self) -> None:
-        self._controller.settled.connect(self._on_settled)
+        self._engine_loop.settled.connect(self._on_settled)
         self.prompt.edited.connect(self._on_prompt_edited)
         self.counting.counted.connect(self._show_note)
         self.prompt.generate_requested.connect(self.generate)
@@ -153,16 +153,16 @@ class ExplorePage(QSplitter):
         self.recipe.problem_changed.connect(self._show_note)
         self.recipe.new_hunt_requested.connect(self.new_hunt)
         self.recipe.stop_requested.connect(self.stop_all)
-        self.lanes.verdict_asked.connect(self._controller.judge)
-        self.lanes.undo_asked.connect(self._controller.take_back)
-        self._controller.loading.engine_ready.connect(self._on_engine_ready)
-        self._controller.hunt_changed.connect(self._on_hunt_changed)
-        self._controller.lanes_changed.connect(self._paint)
-        self._controller.counts_changed.connect(self._show_counts)
-        self._controller.running_changed.connect(self._on_running)
-        self._controller.library_changed.connect(self._on_library_changed)
-        self._controller.collection_changed.connect(self.collection.refresh)
-        self.collection.collection_changed.connect(self._controller.keep_into)
+        self.lanes.verdict_asked.connect(self._engine_loop.judge)
+        self.lanes.undo_asked.connect(self._engine_loop.take_back)
+        self._engine_loop.loading.engine_ready.connect(self._on_engine_ready)
+        self._engine_loop.hunt_changed.connect(self._on_hunt_changed)
+        self._engine_loop.lanes_changed.connect(self._paint)
+        self._engine_loop.counts_changed.connect(self._show_counts)
+        self._engine_loop.running_changed.connect(self._on_running)
+        self._engine_loop.library_changed.connect(self._on_library_changed)
+        self._engine_loop.collection_changed.connect(self.collection.refresh)
+        self.collection.collection_changed.connect(self._engine_loop.keep_into)
 
     # What a person does
 
@@ -179,36 +179,36 @@ class ExplorePage(QSplitter):
     @Slot()
     def stop_all(self) -> None:
         """End every lane and keep what they have."""
-        self._controller.stop()
+        self._engine_loop.stop()
 
     def stop(self) -> None:
         """End the chosen lane if it has the focus and streams, else all of them."""
         lane = self.lanes.chosen
-        if self.lanes.has_focus() and self._controller.streams(lane):
-            self._controller.stop(lane)
+        if self.lanes.has_focus() and self._engine_loop.streams(lane):
+            self._engine_loop.stop(lane)
         else:
-            self._controller.stop()
+            self._engine_loop.stop()
 
     def judge(self, verdict: Judgement) -> None:
         """Give the chosen lane a verdict."""
-        self._controller.judge(self.lanes.chosen, verdict)
+        self._engine_loop.judge(self.lanes.chosen, verdict)
 
     def keep_rest_rejected(self) -> None:
         """Keep the chosen lane and reject the rest."""
-        self._controller.keep_rest_rejected(self.lanes.chosen)
+        self._engine_loop.keep_rest_rejected(self.lanes.chosen)
 
     def copy(self, *, captioned: bool) -> str:
         """Copy what the chosen lane says, or all that belongs to it; return what to say of it."""
-        seat = self._review.seat(self.lanes.chosen)
-        return copy(self._review.captioned(seat) if captioned else seat.text, captioned)
+        view = self._review.view(self.lanes.chosen)
+        return copy(self._review.captioned(view) if captioned else view.text, captioned)
 
     def show_try(self, try_id: int) -> None:
         """Show a try of the hunt in the chosen lane, or go to the lane that shows it."""
-        self.lanes.choose(self._controller.show_try(try_id, self.lanes.chosen))
+        self.lanes.choose(self._engine_loop.show_try(try_id, self.lanes.chosen))
 
     def reopen(self, hunt_id: int) -> None:
         """Bring an earlier hunt back with its prompt and settings."""
-        self._controller.reopen(hunt_id)
+        self._engine_loop.reopen(hunt_id)
         hunt = self._review.hunt
         if hunt is not None and hunt.id == hunt_id:
             if not hunt.damage:
@@ -224,7 +224,7 @@ class ExplorePage(QSplitter):
         held = bool(prompt) and self.prompt.text() == prompt
         if held:
             editor.begin_with("")
-            self._memory.flush()
+            self._settings_store.flush()
         editor.document().clearUndoRedoStacks()  # an earlier text of the field is a text too
         return held
 
@@ -249,8 +249,8 @@ class ExplorePage(QSplitter):
             return
         self.counting.settle()
         recipe = self.recipe.recipe()
-        self._memory.change(recipe=recipe.to_json(), seed=self.recipe.seed())
-        started = self._controller.generate(
+        self._settings_store.change(recipe=recipe.to_json(), seed=self.recipe.seed())
+        started = self._engine_loop.generate(
             self.prompt.text(),
             recipe,
             control_tokens=self.prompt.control_tokens(),
@@ -305,9 +305,9 @@ class ExplorePage(QSplitter):
     @Slot()
     def _on_hunt_changed(self) -> None:
         hunt = self._review.hunt
-        seats = self._review.seats
-        if hunt is not None and len(seats) != len(self.lanes.lanes):
-            self.lanes.set_count(len(seats))
+        views = self._review.views
+        if hunt is not None and len(views) != len(self.lanes.lanes):
+            self.lanes.set_count(len(views))
         self._prompt_end = lead_in(hunt.prompt_text) if hunt else ""
         self.show_state()
         self._paint(range(len(self.lanes.lanes)))
@@ -318,9 +318,9 @@ class ExplorePage(QSplitter):
         undoable = self._review.undoable
         for number in lanes:
             if number < len(self.lanes.lanes):
-                rate, seat = self._controller.rate(number), self._review.seat(number)
-                self.lanes.lanes[number].show_seat(
-                    seat, self._prompt_end, rate, undoable == {seat.try_id}
+                rate, view = self._engine_loop.rate(number), self._review.view(number)
+                self.lanes.lanes[number].show_view(
+                    view, self._prompt_end, rate, undoable == {view.try_id}
                 )
 
     @Slot()
@@ -334,17 +334,17 @@ class ExplorePage(QSplitter):
             self.hints.done("keys")
         self.strip.show_ledger(review.counts, review.rate, review.newest_cost, review.prompt_tries)
         # What a kept try cost, and which verdict comes next for undo, changes beside their lanes.
-        self._paint([seat.lane for seat in review.seats if seat.verdict])
+        self._paint([view.lane for view in review.views if view.verdict])
         self._show_note()
 
     @Slot()
     def _show_note(self) -> None:
         """Say what Generate will do: go on with the hunt on the screen, or leave it."""
-        hunt, loaded, seed = self._review.hunt, self._controller.loaded, self.recipe.seed()
+        hunt, loaded, seed = self._review.hunt, self._engine_loop.loaded, self.recipe.seed()
         same = (
             loaded is not None
             and self.counting.ids is not None
-            and self._review.goes_on(
+            and self._review.is_same_hunt(
                 self.counting.ids,
                 self.recipe.recipe(),
                 loaded.manifest.builds[loaded.build].fingerprint,
@@ -373,32 +373,32 @@ class ExplorePage(QSplitter):
     @Slot(str)
     def _on_prompt_edited(self, text: str) -> None:
         self.hints.done("prompt")
-        self._memory.change(prompt=text, control_tokens=self.prompt.control.isChecked())
+        self._settings_store.change(prompt=text, control_tokens=self.prompt.control.isChecked())
         self._forget_refusal()
 
     @Slot()
     def _on_recipe_changed(self) -> None:
-        self._memory.change(recipe=self.recipe.recipe().to_json(), seed=self.recipe.seed())
+        self._settings_store.change(recipe=self.recipe.recipe().to_json(), seed=self.recipe.seed())
         self.counting.recipe_changed()
         self._show_note()
 
     @Slot(int)
     def _on_lanes_asked(self, lanes: int) -> None:
-        self._memory.change(lanes=lanes)
-        # With a hunt on the screen its lanes stay until the next Generate gives out seats anew.
+        self._settings_store.change(lanes=lanes)
+        # With a hunt on the screen its lanes stay until the next Generate gives them out anew.
         if self._review.hunt is None:
             self.lanes.set_count(lanes)
             self.show_state()
 
     @Slot(bool, bool)
     def _on_policy(self, until_keep: bool, hold: bool) -> None:
-        self._memory.change(until_keep=until_keep, hold=hold)
+        self._settings_store.change(until_keep=until_keep, hold=hold)
         self.strip.show_policy(until_keep=until_keep, hold=hold)
-        self._controller.set_policy(until_keep, hold)
+        self._engine_loop.set_policy(until_keep, hold)
 
     @Slot(object)
     def _on_engine_ready(self, _ready: object) -> None:
-        loaded = self._controller.loaded
+        loaded = self._engine_loop.loaded
         self.recipe.set_vocabulary(loaded.drawable if loaded is not None else None)
         self.counting.count()
 
@@ -417,7 +417,7 @@ class _Beside(QFrame):
         """Show ``parts``, and below them ``foot``, which is never scrolled away."""
         super().__init__()
         self.setProperty("role", "panel")
-        inside = Tall()
+        inside = ScrollColumn()
         inside.lines.setContentsMargins(theme.PADDING, theme.PADDING, theme.PADDING, 0)
         inside.lines.setSpacing(theme.PADDING)
         for part in parts:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from explorer.gui.settings_store import Memory
+from explorer.gui.settings_store import SettingsStore
 from explorer.gui.style.theme import UNIT
 from explorer.gui.widgets.controls import label
 from explorer.system.settings import HintName
@@ -54,18 +54,20 @@ class Hint(QWidget):
 class Hints(QObject):
     """Shows the hints that the settings name, and forgets each once it is done or closed."""
 
-    def __init__(self, memory: Memory, hints: Mapping[HintName, Hint], parent: QObject) -> None:
+    def __init__(
+        self, settings_store: SettingsStore, hints: Mapping[HintName, Hint], parent: QObject
+    ) -> None:
         """Show those of ``hints`` that are still to be shown."""
         super().__init__(parent)
-        self._memory, self._hints = memory, hints
+        self._settings_store, self._hints = settings_store, hints
         for name, hint in hints.items():
-            if name in memory.settings.hints:
+            if name in settings_store.settings.hints:
                 hint.closed.connect(lambda name=name: self.done(name))
                 hint.show()
 
     def done(self, name: HintName) -> None:
         """Put a hint away for good: what it says was done, or it was closed."""
-        shown = self._memory.settings.hints
+        shown = self._settings_store.settings.hints
         if name in shown:
-            self._memory.change(hints=tuple(each for each in shown if each != name))
+            self._settings_store.change(hints=tuple(each for each in shown if each != name))
             self._hints[name].put_away()

@@ -130,7 +130,7 @@ class IntervalBar(QWidget):
 
 
 @guarded
-class LedgerStrip(QFrame):
+class HuntSummary(QFrame):
     """The strip below the lanes."""
 
     all_tries_asked = Signal()
@@ -258,8 +258,8 @@ class LedgerStrip(QFrame):
     def changeEvent(self, event: QEvent) -> None:
         """Fit the strip again with another size of text."""
         super().changeEvent(event)
-        looks = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
-        if event.type() in looks and not theme.put_off(self._fit):
+        appearance = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() in appearance and not theme.put_off(self._fit):
             self._fit_later.start()
 
     def show_policy(self, *, until_keep: bool, hold: bool) -> None:

@@ -1,7 +1,7 @@
 """One lane: a card with a header, a candidate's text, and its verdict or the keys that give one.
 
-The lane shows a :class:`Seat` of the review and says which verdict was asked for. Its frame never
-changes size while text arrives: header and footer have fixed heights, the text scrolls.
+The lane shows a :class:`LaneView` of the review and says which verdict was asked for. Its frame
+never changes size while text arrives: header and footer have fixed heights, the text scrolls.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from explorer.gui.style import theme
 from explorer.gui.style.guard import guarded
 from explorer.gui.widgets.key_button import KeyButton
 from explorer.gui.widgets.labels import Elided
-from explorer.gui.widgets.token_text import LaneText
-from explorer.review.lane_stacks import Seat
+from explorer.gui.widgets.token_text import TokenText
+from explorer.review.lane_stacks import LaneView
 
 VERDICTS = {"kept": ("✓", "Kept"), "rejected": ("✕", "Rejected"), "skipped": ("→", "Skipped")}
 
@@ -81,7 +81,7 @@ class Lane(QFrame):
         self._fit_later = QTimer(self)  # when the buttons have taken the new style up as well
         self._fit_later.setSingleShot(True)
         self._fit_later.timeout.connect(self._fit)
-        self._seat: tuple[Seat, str, float | None, bool] | None = None
+        self._view: tuple[LaneView, str, float | None, bool] | None = None
         self.setProperty("role", "lane")
         self.setProperty("chosen", "false")
         self.setProperty("awake", "false")
@@ -90,7 +90,7 @@ class Lane(QFrame):
         self._state = Elided()
         self._state.setProperty("role", "muted")
         self._figures = _label("muted")
-        self.text = LaneText()
+        self.text = TokenText()
         self.text.setMinimumHeight(1)  # what is too low for all cuts the text, not the buttons
         self._footer = QStackedWidget()
         self._footer.addWidget(self._make_actions())
@@ -124,7 +124,7 @@ class Lane(QFrame):
 
     def clear(self) -> None:
         """Show an empty lane."""
-        self._shown = self._seat = None
+        self._shown = self._view = None
         self._index.setText(f"Lane {self.number + 1}")
         self._state.setText("")
         self._figures.setText("")
@@ -134,51 +134,51 @@ class Lane(QFrame):
         self._turn_footer(2)
         self.text.setAccessibleName(f"Lane {self.number + 1}, empty")
 
-    def show_seat(
-        self, seat: Seat, prompt: str, rate: float | None = None, undoable: bool = False
+    def show_view(
+        self, view: LaneView, prompt: str, rate: float | None = None, undoable: bool = False
     ) -> None:
         """Show what sits in this lane; ``prompt`` is its repeated end, ``rate`` tokens a second.
 
         ``undoable`` says whether Ctrl+Z would take back its verdict, and that alone, now.
         """
-        if seat.state == "empty":
+        if view.state == "empty":
             self.clear()
             return
-        self._seat = (seat, prompt, rate, undoable)
+        self._view = (view, prompt, rate, undoable)
         self._undo.show_keys(undoable and self.width() >= theme.wide(_ROOM_FOR_UNDO_KEYS))
-        streaming = seat.state == "streaming"
+        streaming = view.state == "streaming"
         state = {"waiting": "waiting", "streaming": "streaming"}.get(
-            seat.state, ending(seat.end, seat.cut, brief=True)
+            view.state, ending(view.end, view.cut, brief=True)
         )
-        if seat.damage:
-            state = f"damaged: {seat.damage}"
-        self._show_number(seat)
+        if view.damage:
+            state = f"damaged: {view.damage}"
+        self._show_number(view)
         self._dot.setVisible(streaming)
         self._state.setText(state)
         # Every change of a label lays the header out anew; nobody reads thirty figures a second.
         if not streaming or self._since_figures.hasExpired(FIGURES_MS):
-            self._show_figures(seat, state, rate if streaming else None)
+            self._show_figures(view, state, rate if streaming else None)
             self._since_figures.start()
-        self._show_text(seat, prompt)
+        self._show_text(view, prompt)
         self.text.set_caret(streaming)
-        self._show_footer(seat)
-        verdict = VERDICTS[seat.verdict][1].lower() if seat.verdict in VERDICTS else ""
+        self._show_footer(view)
+        verdict = VERDICTS[view.verdict][1].lower() if view.verdict in VERDICTS else ""
         name = ", ".join(
-            x for x in (f"Lane {self.number + 1}, try {seat.number}", state, verdict) if x
+            x for x in (f"Lane {self.number + 1}, try {view.number}", state, verdict) if x
         )
         if self.text.accessibleName() != name:
             self.text.setAccessibleName(name)
 
-    def _show_number(self, seat: Seat) -> None:
+    def _show_number(self, view: LaneView) -> None:
         """Name lane and try in as many words as leave the rest of the header its room."""
         lane, metrics = self.number + 1, self._index.fontMetrics()
-        full = f"Lane {lane} · try {seat.number}"
-        shorter = (full, f"{lane} · try {seat.number}")
+        full = f"Lane {lane} · try {view.number}"
+        shorter = (full, f"{lane} · try {view.number}")
         # As if there were many digits already: nothing jumps when there are.
         most = self.width() * _SHARE_OF_NUMBER
         words = next(
             (each for each in shorter if metrics.horizontalAdvance(f"{each}00") <= most),
-            f"{lane}·{seat.number}",
+            f"{lane}·{view.number}",
         )
         if self._index.text() != words:
             self._index.setText(words)
@@ -257,8 +257,8 @@ class Lane(QFrame):
     def changeEvent(self, event: QEvent) -> None:
         """Fit the buttons again where another size of text makes them larger or smaller."""
         super().changeEvent(event)
-        looks = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
-        if event.type() in looks and not theme.put_off(self._fit):
+        appearance = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() in appearance and not theme.put_off(self._fit):
             self._fit_later.start()
 
     def _fit_buttons(self) -> None:
@@ -271,9 +271,9 @@ class Lane(QFrame):
         worded = wide >= theme.wide(_ROOM_FOR_UNDO)
         self._undo.set_words("Undo" if worded else "↶", name="Undo")
         self._since_figures.invalidate()  # they are to fit the new width at once
-        if self._seat is not None:
+        if self._view is not None:
             self._since_figures.invalidate()  # they must fit at once
-            self.show_seat(*self._seat)
+            self.show_view(*self._view)
 
     def _shape_buttons(self, signs: bool, words: bool, keys: bool) -> None:
         for button, sign, word in self._buttons:
@@ -281,11 +281,11 @@ class Lane(QFrame):
             button.set_words(shown, name=word)
             button.show_keys(keys, tight=not (signs and words and keys), short=not words)
 
-    def _show_figures(self, seat: Seat, state: str, rate: float | None) -> None:
+    def _show_figures(self, view: LaneView, state: str, rate: float | None) -> None:
         """Say as much of the state, the tokens and the rate as the header has room for."""
-        words = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
+        words = f"{view.tokens} token{'s' * (view.tokens != 1)}"
         rated = [f"{words} · {rate:.0f} tok/s"] if rate else []
-        figures = [*rated, words, f"{seat.tokens} tok", ""] if seat.state != "waiting" else [""]
+        figures = [*rated, words, f"{view.tokens} tok", ""] if view.state != "waiting" else [""]
         self._state.ensurePolished()
         metrics = self._state.fontMetrics()
         used = self._index.sizeHint().width()
@@ -299,7 +299,7 @@ class Lane(QFrame):
             stated_width = metrics.horizontalAdvance(stated) if stated else -_APART
             return stated_width + _APART + width <= room
 
-        if seat.state == "streaming":  # which the dot says as well
+        if view.state == "streaming":  # which the dot says as well
             shapes = [(state, each) for each in figures[:-2]]
             shapes += [("", each) for each in figures[-3:]]
         else:
@@ -309,31 +309,31 @@ class Lane(QFrame):
         self._figures.setText(figure)
         self._state.setVisible(bool(stated))
 
-    def _show_text(self, seat: Seat, prompt: str) -> None:
-        candidate = (seat.try_id, seat.index, prompt)
+    def _show_text(self, view: LaneView, prompt: str) -> None:
+        candidate = (view.try_id, view.index, prompt)
         known = self._shown[1] if self._shown and self._shown[0] == candidate else None
-        if known is None or known > len(seat.text):
-            self.text.set_text(prompt, seat.text, follow=seat.state != "ended")
+        if known is None or known > len(view.text):
+            self.text.set_text(prompt, view.text, follow=view.state != "ended")
         else:
-            self.text.append(seat.text[known:])
-            if seat.state == "ended":
+            self.text.append(view.text[known:])
+            if view.state == "ended":
                 self.text.finish()
-        self._shown = (candidate, len(seat.text))
+        self._shown = (candidate, len(view.text))
 
-    def _show_footer(self, seat: Seat) -> None:
-        verdict = seat.writing or seat.verdict
+    def _show_footer(self, view: LaneView) -> None:
+        verdict = view.writing or view.verdict
         if verdict in VERDICTS:
             sign, word = VERDICTS[verdict]
             theme.set_role(self._verdict_bar, f"{verdict}-bar")
             theme.set_role(self._verdict, verdict if verdict != "skipped" else "title")
-            caption = "being written …" if seat.writing else seat.caption or ""
-            self._verdict.setToolTip(_WRITING if seat.writing else caption)
+            caption = "being written …" if view.writing else view.caption or ""
+            self._verdict.setToolTip(_WRITING if view.writing else caption)
             self._verdict.setAccessibleName(f"{word} {caption}".strip())
-            shorter = [seat.cost.brief, seat.cost.share] if seat.cost and not seat.writing else []
+            shorter = [view.cost.brief, view.cost.share] if view.cost and not view.writing else []
             self._verdict.setText(self._fitting(f"{sign} {word}", [caption, *shorter]))
             self._turn_footer(1)
         else:
-            self._turn_footer(2 if seat.end == "crash" or seat.damage else 0)
+            self._turn_footer(2 if view.end == "crash" or view.damage else 0)
 
     def _turn_footer(self, index: int) -> None:
         if index != self._footer.currentIndex():

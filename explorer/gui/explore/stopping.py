@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QApplication
 
-from explorer.gui.engine_loop import Controller
+from explorer.gui.engine_loop import EngineLoop
 from explorer.gui.explore.lanes_view import LanesView
 from explorer.gui.widgets.key_button import KeyButton
 
@@ -34,16 +34,16 @@ class Stopping(QObject):
     """What Esc stops."""
 
     def __init__(
-        self, controller: Controller, lanes: LanesView, button: KeyButton, parent: QObject
+        self, engine_loop: EngineLoop, lanes: LanesView, button: KeyButton, parent: QObject
     ) -> None:
         """Follow what streams and where the focus is."""
         super().__init__(parent)
-        self._controller, self._lanes, self._button = controller, lanes, button
+        self._engine_loop, self._lanes, self._button = engine_loop, lanes, button
         for signal in (
-            controller.running_changed,
-            controller.counts_changed,
-            controller.hunt_changed,
-            controller.lanes_changed,
+            engine_loop.running_changed,
+            engine_loop.counts_changed,
+            engine_loop.hunt_changed,
+            engine_loop.lanes_changed,
             lanes.lane_chosen,
         ):
             signal.connect(self.show_words)
@@ -63,9 +63,9 @@ class Stopping(QObject):
     @Slot()
     def show_words(self) -> None:
         """Say it anew."""
-        lanes, controller = self._lanes, self._controller
+        lanes, engine_loop = self._lanes, self._engine_loop
         # The review has as many lanes as the hunt began with; the screen may differ until the next.
-        streaming = [n for n in range(controller.review.lanes) if controller.streams(n)]
+        streaming = [n for n in range(engine_loop.review.lanes) if engine_loop.streams(n)]
         one = lanes.has_focus() and lanes.chosen in streaming
         everything = words_for(streaming)
         self._button.set_words(everything)

@@ -25,8 +25,8 @@ from explorer.gui.widgets.clipboard import copy
 from explorer.gui.widgets.controls import label
 from explorer.gui.widgets.shortcuts import SHOWN, command_for
 from explorer.library.search import Needle
-from explorer.review.hunt_view import Showing
-from explorer.review.lane_stacks import Seat
+from explorer.review.hunt_view import HuntView
+from explorer.review.lane_stacks import LaneView
 
 _TONES = {"kept": "kept", "rejected": "rejected"}
 
@@ -55,12 +55,12 @@ class TriesDialog(QDialog):
     message = Signal(str)
     """Something to say in the status bar."""
 
-    def __init__(self, review: Showing, parent: QWidget | None = None) -> None:
+    def __init__(self, review: HuntView, parent: QWidget | None = None) -> None:
         """List the tries of the hunt in ``review`` whenever :meth:`refresh` is called."""
         super().__init__(parent)
         self._review = review
         self._prompt = ""
-        self._seats: dict[int, Seat] = {}
+        self._views: dict[int, LaneView] = {}
         self.setWindowTitle("All tries of this hunt")
         self.setModal(False)
         self._sized = False
@@ -101,7 +101,7 @@ class TriesDialog(QDialog):
         self.show()
         self.raise_()
         self.activateWindow()
-        if self.list.current() is None and self._seats:
+        if self.list.current() is None and self._views:
             self.list.choose(self.list.model.ids()[0])
         self.list.take_focus()
 
@@ -131,7 +131,7 @@ class TriesDialog(QDialog):
             entry = menu.addAction(f"{words}\t{SHOWN[command]}", partial(self._carry_out, command))
             entry.setEnabled(self._review.writable)
         back = menu.addAction("Take its verdict back", partial(self._take_back, try_id))
-        back.setEnabled(self._review.writable and bool(self._seats[try_id].verdict))
+        back.setEnabled(self._review.writable and bool(self._views[try_id].verdict))
         menu.addSeparator()
         for words, captioned in (("Copy text", False), ("Copy with caption", True)):
             keys = SHOWN["copy_captioned" if captioned else "copy"]
@@ -157,41 +157,41 @@ class TriesDialog(QDialog):
     def refresh(self) -> None:
         """Read the tries again."""
         self._prompt = self._review.hunt.prompt_text if self._review.hunt else ""
-        self._seats = {s.try_id: s for s in self._review.tries() if s.try_id is not None}
-        self.list.set_ids(sorted(self._seats, key=lambda i: -(self._seats[i].index or 0)))
+        self._views = {s.try_id: s for s in self._review.tries() if s.try_id is not None}
+        self.list.set_ids(sorted(self._views, key=lambda i: -(self._views[i].index or 0)))
 
     def _read(self, ids: Sequence[int]) -> Mapping[int, Card]:
-        return {i: _card(self._seats[i], self._prompt) for i in ids if i in self._seats}
+        return {i: _card(self._views[i], self._prompt) for i in ids if i in self._views}
 
     def _search(self, ids: Sequence[int], needle: str) -> Iterable[int]:
         wanted = Needle(needle)
-        return (i for i in ids if i in self._seats and wanted.is_in(self._seats[i].text))
+        return (i for i in ids if i in self._views and wanted.is_in(self._views[i].text))
 
     def _on_copy_asked(self, try_id: int, captioned: bool) -> None:
-        seat = self._seats.get(try_id)
-        if seat is not None:
-            text = self._review.captioned(seat) if captioned else seat.text
+        lane_view = self._views.get(try_id)
+        if lane_view is not None:
+            text = self._review.captioned(lane_view) if captioned else lane_view.text
             self.message.emit(copy(text, captioned))
 
 
-def _card(seat: Seat, prompt: str) -> Card:
-    sign, word = VERDICTS.get(seat.verdict or "", ("", "unjudged"))
-    if seat.passed_over:
+def _card(lane_view: LaneView, prompt: str) -> Card:
+    sign, word = VERDICTS.get(lane_view.verdict or "", ("", "unjudged"))
+    if lane_view.passed_over:
         word = "passed over"
-    if seat.state == "streaming":
+    if lane_view.state == "streaming":
         word = "streaming"
-    elif seat.end == "crash":
+    elif lane_view.end == "crash":
         word = ""
-    if seat.damage:
+    if lane_view.damage:
         sign, word = "", "damaged"
-    tokens = f"{seat.tokens} token{'s' * (seat.tokens != 1)}"
-    rest = (seat.caption or "", tokens, ending(seat.end, seat.cut, brief=True))
+    tokens = f"{lane_view.tokens} token{'s' * (lane_view.tokens != 1)}"
+    rest = (lane_view.caption or "", tokens, ending(lane_view.end, lane_view.cut, brief=True))
     return Card(
-        words=f"This try is damaged: {seat.damage}."
-        if seat.damage
-        else one_line(seat.text) or "(no text)",
-        lead=" ".join(filter(None, (f"try {seat.number}", sign, word.lower()))),
+        words=f"This try is damaged: {lane_view.damage}."
+        if lane_view.damage
+        else one_line(lane_view.text) or "(no text)",
+        lead=" ".join(filter(None, (f"try {lane_view.number}", sign, word.lower()))),
         rest=" · ".join(filter(None, rest)),
-        tone="caution" if seat.damage else _TONES.get(seat.verdict or "", "text"),
-        before="" if seat.damage else leading_to(prompt, seat.text or " "),
+        tone="caution" if lane_view.damage else _TONES.get(lane_view.verdict or "", "text"),
+        before="" if lane_view.damage else leading_to(prompt, lane_view.text or " "),
     )

@@ -23,7 +23,7 @@ from explorer.gui.style import theme
 from explorer.gui.style.line_width import window_size
 from explorer.gui.widgets.controls import Choice, label
 from explorer.gui.widgets.flow import Flow
-from explorer.gui.widgets.scroll_column import Tall
+from explorer.gui.widgets.scroll_column import ScrollColumn
 from explorer.system.licences import Licence, licences
 from explorer.system.version import Build, build, version
 
@@ -102,7 +102,7 @@ class AboutDialog(QDialog):
         return "\n".join(lines) + "\n"
 
     def _arrange(self) -> None:
-        inside = Tall("background")
+        inside = ScrollColumn("background")
         column = inside.lines
         margin = 2 * theme.PADDING
         column.setContentsMargins(margin, margin, margin, 0)

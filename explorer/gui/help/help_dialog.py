@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QLabel, QVBoxLayout,
 
 from explorer.gui.style import theme
 from explorer.gui.widgets.controls import label
-from explorer.gui.widgets.scroll_column import Tall
+from explorer.gui.widgets.scroll_column import ScrollColumn
 
 _KEYS = (
     ("Ctrl+Enter", "Generate: go on with the hunt, or begin one"),
@@ -41,7 +41,7 @@ class HelpDialog(QDialog):
         super().__init__(parent)
         self.setModal(False)
         self.setWindowTitle("Keys")
-        inside = Tall("background")
+        inside = ScrollColumn("background")
         inside.lines.setContentsMargins(*[2 * theme.PADDING] * 4)
         inside.lines.addWidget(self._make_keys())
         column = QVBoxLayout(self)

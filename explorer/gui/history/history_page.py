@@ -27,10 +27,10 @@ from explorer.gui.cards.card_model import Card, CardModel
 from explorer.gui.cards.excerpt import one_line
 from explorer.gui.style.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.widgets.clipboard import copy
-from explorer.gui.widgets.confirm_strip import Question
+from explorer.gui.widgets.confirm_strip import ConfirmStrip
 from explorer.gui.widgets.controls import label
 from explorer.gui.widgets.flow import Flow
-from explorer.gui.widgets.scroll_column import Tall
+from explorer.gui.widgets.scroll_column import ScrollColumn
 from explorer.library.history import History, HuntSummary
 from explorer.library.search import Needle, Search
 
@@ -133,7 +133,7 @@ class HistoryPage(QWidget):
         self.delete_button.setProperty("role", "rejected")
         self.reopen_button.setAccessibleName("Reopen the hunt")
         self.delete_button.setAccessibleName("Delete the hunt")
-        self.question = Question(
+        self.question = ConfirmStrip(
             "Delete for good", "Delete the hunt for good", "Do not delete the hunt"
         )
 
@@ -172,7 +172,7 @@ class HistoryPage(QWidget):
         buttons.add(self.reopen_button)
         self.detail = QFrame()
         self.detail.setProperty("role", "card")
-        inside = Tall()
+        inside = ScrollColumn()
         around = QVBoxLayout(self.detail)
         around.setContentsMargins(*[UNIT] * 4)  # past the round corners
         around.addWidget(inside)

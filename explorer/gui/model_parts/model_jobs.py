@@ -49,7 +49,7 @@ class _Run:
     """What it had said before its process stopped answering; None while that answers."""
 
 
-class ModelDesk(QObject):
+class ModelJobs(QObject):
     """Carries out what is asked for and tells how far it is; decides nothing about hunts."""
 
     listed = Signal()

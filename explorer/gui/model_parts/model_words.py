@@ -55,7 +55,7 @@ def _unmeasured(_folder: Path) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Insight:
+class ModelAdvice:
     """What else is known of a model and its builds; decided where the window is put together."""
 
     need: Callable[[Manifest, str], Need | None] = _unknown

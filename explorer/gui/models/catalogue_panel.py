@@ -29,7 +29,7 @@ from explorer.gui.style.guard import guarded
 from explorer.gui.style.theme import GAP, PADDING, UNIT
 from explorer.gui.widgets.controls import Choice, Labelled, Line, label
 from explorer.weights.hub.catalogue import CatalogueEntry
-from explorer.weights.hub.chores import Preview
+from explorer.weights.hub.chores import DownloadPreview
 from explorer.weights.hub.transfer_rate import size
 
 HUB = "huggingface.co"
@@ -63,7 +63,7 @@ class CataloguePanel(QFrame):
         self._names: frozenset[str] = frozenset()
         self._filled = ""  # the revision that the program put into its field
         self._busy = ""
-        self._found: Preview | None = None
+        self._found: DownloadPreview | None = None
         self.list = RowList("Catalogue")
         self.repository = Line()
         self.repository.setPlaceholderText("owner/name")
@@ -138,7 +138,7 @@ class CataloguePanel(QFrame):
         self.list.rows.set_rows(self._rows())
         self._summarise()
 
-    def show_found(self, found: Preview) -> None:
+    def show_found(self, found: DownloadPreview) -> None:
         """Show what the hub answered about a repository: what would be fetched."""
         self._found = found
         self._fill(found.repository, found.revision)

@@ -25,7 +25,7 @@ STEPS = 1000
 _QUESTION = "Delete what has arrived? It would have to be fetched again from its start."
 
 
-class TaskCard(QFrame):
+class JobCard(QFrame):
     """One task; buttons that mean nothing for it are hidden."""
 
     pause_asked = Signal()
@@ -163,7 +163,7 @@ class TaskCard(QFrame):
         self.dismiss_asked.emit(self._task)
 
 
-class TaskCards(QWidget):
+class JobCards(QWidget):
     """All of them, the newest first; a card stays where it is while its task goes on."""
 
     pause_asked = Signal()
@@ -175,7 +175,7 @@ class TaskCards(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         """Make an empty column, which takes no room."""
         super().__init__(parent)
-        self.cards: dict[str, TaskCard] = {}
+        self.cards: dict[str, JobCard] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(2 * UNIT)
@@ -209,7 +209,7 @@ class TaskCards(QWidget):
         cards = sorted(self.cards.values(), key=self._column.indexOf)
         return [button for card in cards for button in card.buttons()]
 
-    def focused(self) -> TaskCard | None:
+    def focused(self) -> JobCard | None:
         """Return the card that has the keyboard."""
         cards = self.cards.values()
         return next((card for card in cards if any(b.hasFocus() for b in card.buttons())), None)
@@ -221,8 +221,8 @@ class TaskCards(QWidget):
         for button in sorted(ready, key=lambda each: each not in running)[:1]:
             button.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def _add(self, key: str, place: int) -> TaskCard:
-        card = TaskCard()
+    def _add(self, key: str, place: int) -> JobCard:
+        card = JobCard()
         card.pause_asked.connect(self.pause_asked)
         card.resume_asked.connect(self.resume_asked)
         card.cancel_asked.connect(self.cancel_asked)

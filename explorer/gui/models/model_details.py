@@ -19,17 +19,17 @@ from PySide6.QtWidgets import (
 
 from explorer.core.manifest import build_to_open
 from explorer.gui.model_parts.model_tasks import Task
-from explorer.gui.model_parts.model_words import Insight, parameters
+from explorer.gui.model_parts.model_words import ModelAdvice, parameters
 from explorer.gui.models.build_rows import BuildRows
 from explorer.gui.models.model_facts import ModelFacts
 from explorer.gui.style import theme
 from explorer.gui.style.guard import guarded
 from explorer.gui.style.theme import GAP, PADDING, UNIT, set_role
-from explorer.gui.widgets.confirm_strip import Question
+from explorer.gui.widgets.confirm_strip import ConfirmStrip
 from explorer.gui.widgets.controls import label, noted_button
 from explorer.gui.widgets.flow import Flow
 from explorer.gui.widgets.open_externally import show_folder
-from explorer.gui.widgets.scroll_column import Tall
+from explorer.gui.widgets.scroll_column import ScrollColumn
 from explorer.studies.quality.verify import Finding
 from explorer.weights.hub.transfer_rate import size
 from explorer.weights.store.store import Installed
@@ -52,7 +52,7 @@ class ModelDetails(QFrame):
     message = Signal(str)
 
     def __init__(
-        self, insight: Insight, wanted_build: Callable[[], str], parent: QWidget | None = None
+        self, insight: ModelAdvice, wanted_build: Callable[[], str], parent: QWidget | None = None
     ) -> None:
         """Make an empty pane; ``wanted_build`` names the build that suits this machine."""
         super().__init__(parent)
@@ -171,7 +171,7 @@ class ModelDetails(QFrame):
         )
         self.reveal = noted_button("Show in file manager", "Show the model's folder")
         self.remove = noted_button("Remove…", "Remove the model", role="rejected")
-        self.question = Question("Delete for good", "Delete for good", "Remove nothing")
+        self.question = ConfirmStrip("Delete for good", "Delete for good", "Remove nothing")
 
     def _arrange(self) -> None:
         self._problem = QFrame()
@@ -183,7 +183,7 @@ class ModelDetails(QFrame):
         self._findings_column = QVBoxLayout(self._findings_box)
         self._findings_column.setContentsMargins(0, 0, 0, 0)
         self._findings_column.setSpacing(UNIT)
-        area = self._area = Tall()
+        area = self._area = ScrollColumn()
         column = area.lines
         column.setContentsMargins(0, 0, 2 * UNIT, 0)
         column.setSpacing(GAP)

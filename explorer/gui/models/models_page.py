@@ -26,10 +26,10 @@ from PySide6.QtWidgets import (
 from explorer.core.wording import number_of
 from explorer.gui.model_parts.import_button import ImportButton
 from explorer.gui.model_parts.import_panel import ImportPanel
-from explorer.gui.model_parts.model_jobs import ModelDesk
-from explorer.gui.model_parts.model_words import Insight, last_used, origin, parameters, reason
+from explorer.gui.model_parts.model_jobs import ModelJobs
+from explorer.gui.model_parts.model_words import ModelAdvice, last_used, origin, parameters, reason
 from explorer.gui.models.catalogue_panel import CataloguePanel
-from explorer.gui.models.job_cards import TaskCards
+from explorer.gui.models.job_cards import JobCards
 from explorer.gui.models.model_details import ModelDetails
 from explorer.gui.models.model_facts import BUNDLED
 from explorer.gui.models.model_rows import Row, RowList
@@ -39,7 +39,7 @@ from explorer.gui.widgets.controls import Fold, label
 from explorer.gui.widgets.flow import Flow
 from explorer.studies.quality.verify import Verification
 from explorer.weights.hub.catalogue import CatalogueEntry
-from explorer.weights.hub.chores import Preview
+from explorer.weights.hub.chores import DownloadPreview
 from explorer.weights.hub.transfer_rate import size
 from explorer.weights.store.store import Installed
 
@@ -78,14 +78,14 @@ class ModelsPage(QWidget):
 
     def __init__(
         self,
-        desk: ModelDesk,
+        model_jobs: ModelJobs,
         catalogue: Sequence[CatalogueEntry] = (),
-        insight: Insight | None = None,
+        insight: ModelAdvice | None = None,
         parent: QWidget | None = None,
     ) -> None:
         """Show what ``desk`` has; call :meth:`set_models` when that changes."""
         super().__init__(parent)
-        self._desk = desk
+        self._model_jobs = model_jobs
         self._models: dict[str, Installed] = {}
         self._pressed: QWidget | None = None  # what began a task, for the keyboard to come back to
         self._fetched: dict[tuple[str, str], str] = {}
@@ -100,13 +100,13 @@ class ModelsPage(QWidget):
         self.download_button = QPushButton("Download…")
         self.download_button.setAccessibleName("Download a model")
         self.download_button.setCheckable(True)
-        self.tasks = TaskCards()
+        self.tasks = JobCards()
         self._tasks = Fold(self.tasks)
         self.tasks.setProperty("role", "background")
         self.tasks.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._tasks.hide()
-        self.details = ModelDetails(insight or Insight(), desk.wanted_build)
-        self.catalogue = CataloguePanel(catalogue, desk.wanted_build())
+        self.details = ModelDetails(insight or ModelAdvice(), model_jobs.wanted_build)
+        self.catalogue = CataloguePanel(catalogue, model_jobs.wanted_build())
         self._arrange()
         self._connect()
 
@@ -144,36 +144,36 @@ class ModelsPage(QWidget):
         page.addWidget(right, 1)
 
     def _connect(self) -> None:
-        desk = self._desk
+        model_jobs = self._model_jobs
         self.list.chosen.connect(self._on_chosen)
         self.list.taken.connect(self._on_taken)
         self.list.delete_asked.connect(self._on_delete_asked)
         self.import_button.chosen.connect(self.import_asked)
         self.download_button.clicked.connect(self._on_download_button)
         self.catalogue.closed.connect(self._on_catalogue_closed)
-        self.catalogue.look_asked.connect(desk.look)
+        self.catalogue.look_asked.connect(model_jobs.look)
         self.catalogue.download_asked.connect(self._on_download_asked)
         self.details.use_asked.connect(self.use_asked)
-        self.details.convert_asked.connect(partial(self._follow, desk.convert))
-        self.details.verify_asked.connect(partial(self._follow, desk.verify))
-        self.details.measure_asked.connect(partial(self._follow, desk.measure))
+        self.details.convert_asked.connect(partial(self._follow, model_jobs.convert))
+        self.details.verify_asked.connect(partial(self._follow, model_jobs.verify))
+        self.details.measure_asked.connect(partial(self._follow, model_jobs.measure))
         for asked, remove in (
-            (self.details.remove_asked, desk.remove),
-            (self.details.remove_build_asked, desk.remove_build),
+            (self.details.remove_asked, model_jobs.remove),
+            (self.details.remove_build_asked, model_jobs.remove_build),
         ):
             asked.connect(self.take_focus)  # the question that had it is gone
             asked.connect(remove)
         self.details.message.connect(self.message)
-        self.tasks.pause_asked.connect(desk.pause)
-        self.tasks.resume_asked.connect(desk.resume)
-        self.tasks.cancel_asked.connect(desk.cancel_task)
-        self.tasks.dismiss_asked.connect(desk.dismiss)
-        self.tasks.discard_asked.connect(desk.discard)
-        desk.tasks_changed.connect(self.show_tasks)
-        desk.looked.connect(self._on_looked)
-        desk.verified.connect(self._on_verified)
-        desk.arrived.connect(self._on_arrived)
-        desk.altered.connect(self._on_altered)
+        self.tasks.pause_asked.connect(model_jobs.pause)
+        self.tasks.resume_asked.connect(model_jobs.resume)
+        self.tasks.cancel_asked.connect(model_jobs.cancel_task)
+        self.tasks.dismiss_asked.connect(model_jobs.dismiss)
+        self.tasks.discard_asked.connect(model_jobs.discard)
+        model_jobs.tasks_changed.connect(self.show_tasks)
+        model_jobs.looked.connect(self._on_looked)
+        model_jobs.verified.connect(self._on_verified)
+        model_jobs.arrived.connect(self._on_arrived)
+        model_jobs.altered.connect(self._on_altered)
 
     # What the window tells
 
@@ -210,11 +210,11 @@ class ModelsPage(QWidget):
 
     def show_tasks(self) -> None:
         """Show how far everything is."""
-        errand = self._desk.busy()
+        errand = self._model_jobs.busy()
         busy = errand.title if errand else ""
         before = set(self.tasks.cards)
         focused = self.tasks.focused()
-        self.tasks.show_tasks(self._desk.tasks(), self._desk.unfinished())
+        self.tasks.show_tasks(self._model_jobs.tasks(), self._model_jobs.unfinished())
         self._tasks.setVisible(bool(self.tasks.cards))
         if set(self.tasks.cards) - before:
             # They stand between the list and the right side, and so does the Tab key find them.
@@ -222,7 +222,7 @@ class ModelsPage(QWidget):
                 QWidget.setTabOrder(one, other)
         self.import_button.set_busy(busy)
         self.catalogue.set_state(self._fetched, self._models, busy)
-        self.details.set_busy(errand, self._desk.busy("remove"))
+        self.details.set_busy(errand, self._model_jobs.busy("remove"))
         if focused is not None and focused not in self.tasks.cards.values():
             # Qt would go on to what is next: perhaps to Discard of another card.
             pressed, self._pressed = self._pressed, None
@@ -284,7 +284,7 @@ class ModelsPage(QWidget):
         model = self._models.get(self.list.current())
         used = self._used[1] if model and self._used and self._used[0] == model.name else ""
         self.details.show_model(model, used, self._damage.get(model.name) if model else None)
-        self.details.set_busy(self._desk.busy(), self._desk.busy("remove"))
+        self.details.set_busy(self._model_jobs.busy(), self._model_jobs.busy("remove"))
 
     # What a person does
 
@@ -314,19 +314,19 @@ class ModelsPage(QWidget):
         self._right.setCurrentWidget(self.details)
 
     def _on_download_asked(self, *wanted: str) -> None:
-        self._follow(self._desk.download, *wanted)
+        self._follow(self._model_jobs.download, *wanted)
 
     def _follow(self, begin: Callable[..., None], *arguments: str) -> None:
         """Begin a task and give the keyboard to its card: the button that was pressed sleeps."""
         pressed = QApplication.focusWidget()
         begin(*arguments)
-        if self._desk.busy() is not None:
+        if self._model_jobs.busy() is not None:
             self._pressed = pressed
             self.tasks.take_focus()
 
     # What the desk tells
 
-    def _on_looked(self, found: Preview) -> None:
+    def _on_looked(self, found: DownloadPreview) -> None:
         self.show_tasks()  # what has just ended is in nobody's way any more
         self.catalogue.show_found(found)
 

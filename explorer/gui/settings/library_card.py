@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
 from explorer.core.wording import day, number_of
 from explorer.gui.style.theme import PADDING, UNIT
-from explorer.gui.widgets.confirm_strip import Question
+from explorer.gui.widgets.confirm_strip import ConfirmStrip
 from explorer.gui.widgets.controls import Choice, label, noted_button
 from explorer.library.storage.backups import MOST, MOST_BYTES, OF_FREE, Backup
 
@@ -46,7 +46,7 @@ class LibraryCard(QFrame):
         self.choice = Choice("Backup to restore")
         self.choice.setMinimumContentsLength(len("30 Sep 2026"))
         self.restore = noted_button("Restore…", "Put this backup in the place of the library")
-        self.question = Question("Go on", "Go on", "Leave the library as it is")
+        self.question = ConfirmStrip("Go on", "Go on", "Leave the library as it is")
         self._asked = ""
         self._backups: Sequence[Backup] = ()
         column = QVBoxLayout(self)

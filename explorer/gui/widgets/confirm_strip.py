@@ -16,7 +16,7 @@ from explorer.gui.widgets.flow import Flow
 
 
 @guarded
-class Question(QFrame):
+class ConfirmStrip(QFrame):
     """Asks before something is lost; hidden until it asks, and again once it is answered."""
 
     confirmed = Signal()

@@ -14,7 +14,7 @@ from explorer.gui.style.guard import guarded
 
 @guarded
 class Column(QFrame):
-    """What a :class:`Tall` shows; add widgets to ``lines``."""
+    """What a :class:`ScrollColumn` shows; add widgets to ``lines``."""
 
     def __init__(self, role: str) -> None:
         """Make an empty column."""
@@ -32,7 +32,7 @@ class Column(QFrame):
 
 
 @guarded
-class Tall(QScrollArea):
+class ScrollColumn(QScrollArea):
     """A column on the colour of panels, or of another role, no wider than its place."""
 
     def __init__(self, role: str = "panel", parent: QWidget | None = None) -> None:

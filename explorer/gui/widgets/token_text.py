@@ -88,7 +88,7 @@ def _stands_alone(letter: str) -> bool:
 
 
 @guarded
-class LaneText(QTextEdit):
+class TokenText(QTextEdit):
     """Read-only, growing text; single letters pass through to whoever handles verdict keys."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -225,8 +225,8 @@ class LaneText(QTextEdit):
 
     def changeEvent(self, event: QEvent) -> None:
         """Recolour and respace when theme or text size change."""
-        looks = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
-        if event.type() not in looks:
+        appearance = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() not in appearance:
             super().changeEvent(event)
             return
         if self._put_off():

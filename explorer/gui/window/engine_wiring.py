@@ -1,4 +1,4 @@
-"""Connects what the controller says of memory, devices and idle time with where it is shown."""
+"""Connects what the engine loop says of memory, devices and idle time with where it is shown."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from PySide6.QtCore import QObject, QTimer, Slot
 
 from explorer.engine.hardware import device
 from explorer.engine.hardware.device import Option
-from explorer.gui.engine_loop import Controller
+from explorer.gui.engine_loop import EngineLoop
 from explorer.gui.explore.recipe_panel import RecipePanel
 from explorer.gui.model_parts.model_picker import ModelPicker
 from explorer.gui.settings.settings_page import SettingsPage
-from explorer.gui.settings_store import Memory
+from explorer.gui.settings_store import SettingsStore
 from explorer.gui.widgets.notices import Notices
-from explorer.gui.window.status_bar import Status
-from explorer.loading.memory_advice import Doubt, Way
+from explorer.gui.window.status_bar import StatusBar
+from explorer.loading.memory_advice import MemoryWarning, Remedy
 
 SILENT = {
     "engine": "The engine has not answered for some seconds, because it was stopped or its driver"
@@ -26,34 +26,34 @@ SILENT = {
 RESTART = "Restart the engine"
 
 
-class EngineLink(QObject):
+class EngineWiring(QObject):
     """Warns before a load, mends sentences that are over, and keeps the settings page truthful."""
 
     def __init__(
         self,
-        controller: Controller,
-        memory: Memory,
+        engine_loop: EngineLoop,
+        settings_store: SettingsStore,
         notices: Notices,
         picker: ModelPicker,
         recipe: RecipePanel,
-        status: Status,
+        status: StatusBar,
         settings: SettingsPage,
         options: Callable[[], Sequence[Option]] = device.options,
     ) -> None:
         """Connect them; ``options`` is asked for the devices when the page is first wanted."""
         super().__init__(notices)
-        loading = self._loading = controller.loading
-        self._controller = controller
-        self._memory, self._notices = memory, notices
+        loading = self._loading = engine_loop.loading
+        self._engine_loop = engine_loop
+        self._settings_store, self._notices = settings_store, notices
         self._picker, self._recipe, self._settings = picker, recipe, settings
         self._options = options
-        self._doubt = self._silent = ""
-        loading.lanes = memory.settings.lanes
-        loading.unload_seconds = 60.0 * memory.settings.unload_minutes
-        settings.set_unload(memory.settings.unload_minutes)
+        self._memory_warning = self._silent = ""
+        loading.lanes = settings_store.settings.lanes
+        loading.unload_seconds = 60.0 * settings_store.settings.unload_minutes
+        settings.set_unload(settings_store.settings.unload_minutes)
         settings.unload_changed.connect(self._on_unload)
         recipe.lanes_changed.connect(self._on_lanes)
-        loading.doubted.connect(self._on_doubted)
+        loading.warned.connect(self._on_warned)
         loading.ran_out.connect(self._on_ran_out)
         loading.silence_changed.connect(self._on_silence)
         loading.notice_changed.connect(notices.replace)
@@ -73,7 +73,7 @@ class EngineLink(QObject):
 
     @Slot(int)
     def _on_unload(self, minutes: int) -> None:
-        self._memory.change(unload_minutes=minutes)
+        self._settings_store.change(unload_minutes=minutes)
         self._loading.unload_seconds = 60.0 * minutes
 
     @Slot(int)
@@ -81,9 +81,9 @@ class EngineLink(QObject):
         self._loading.set_lanes(lanes)
 
     @Slot(object)
-    def _on_doubted(self, found: Doubt | None) -> None:
-        self._notices.dismiss(self._doubt)
-        self._doubt = found.sentence if found is not None else ""
+    def _on_warned(self, found: MemoryWarning | None) -> None:
+        self._notices.dismiss(self._memory_warning)
+        self._memory_warning = found.sentence if found is not None else ""
         if found is not None:
             self._say(found)
 
@@ -91,26 +91,26 @@ class EngineLink(QObject):
     def _on_silence(self, silent: str) -> None:
         self._notices.dismiss(self._silent)
         self._silent = SILENT.get(silent, "")
-        self._notices.say(self._silent, [(RESTART, self._controller.restart_engine)])
+        self._notices.say(self._silent, [(RESTART, self._engine_loop.restart_engine)])
 
     @Slot(object)
-    def _on_ran_out(self, found: Doubt) -> None:
+    def _on_ran_out(self, found: MemoryWarning) -> None:
         self._say(found)
         if self._picker.problem.text() == found.sentence:
             self._picker.set_problem("")  # it stands above the lanes, with its ways out
 
-    def _say(self, found: Doubt) -> None:
+    def _say(self, found: MemoryWarning) -> None:
         actions = [(way.label, self._action(way, found)) for way in found.ways]
         self._notices.say(found.sentence, actions)
 
-    def _action(self, way: Way, found: Doubt) -> Callable[[], object]:
+    def _action(self, way: Remedy, found: MemoryWarning) -> Callable[[], object]:
         if way.kind == "build":
             return lambda: self._picker.model_chosen.emit(found.model, str(way.value))
         if way.kind == "lanes":
             return lambda: self._take_lanes(int(way.value), found)
         return self._loading.load_anyway
 
-    def _take_lanes(self, lanes: int, found: Doubt) -> None:
+    def _take_lanes(self, lanes: int, found: MemoryWarning) -> None:
         self._recipe.set_lanes(lanes)
         if self._loading.loaded is None and self._loading.held is None:
             # An engine that was given up starts again with a model that is chosen.

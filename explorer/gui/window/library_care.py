@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QFileDialog
 from explorer.core.errors import ExplorerError
 from explorer.core.wording import day
 from explorer.gui.settings.library_card import LibraryCard
-from explorer.gui.window.library_work import Errand, Sheet
+from explorer.gui.window.library_work import LibraryJob, Sheet
 from explorer.gui.window.main_window import MainWindow
 from explorer.library.history import History
 from explorer.library.storage import backups, care_jobs
@@ -49,7 +49,7 @@ class LibraryCare(QObject):
         self._database: Database = opened.database
         self._ask = ask or self._ask_for_file
         self._lost = self._said = ""
-        self.errand: Errand | None = None
+        self.errand: LibraryJob | None = None
         self.card = LibraryCard()
         self.sheet = Sheet(
             window,
@@ -91,7 +91,7 @@ class LibraryCare(QObject):
     def reopen_newest(self) -> None:
         """Show where the person left off: the last hunt with its tries, and undo as ever."""
         if hunts := self._history.ids():
-            self._window.controller.reopen(hunts[0])
+            self._window.engine_loop.reopen(hunts[0])
 
     # Is it there
 
@@ -106,7 +106,7 @@ class LibraryCare(QObject):
         self.card.set_lost(bool(lost))
         if lost:
             self._say(lost, [("Save as a new library", self.save_as)])
-        self._window.controller.take_up_library()
+        self._window.engine_loop.take_up_library()
 
     @Slot()
     def save_as(self) -> None:
@@ -132,7 +132,7 @@ class LibraryCare(QObject):
             ),
             role="notice",
         )
-        self._window.controller.take_up_library()
+        self._window.engine_loop.take_up_library()
 
     # Is it sound
 
@@ -212,17 +212,17 @@ class LibraryCare(QObject):
 
     def _leave(self) -> None:
         """Let go of the library: end what streams in it, and close it."""
-        self._window.controller.leave()
+        self._window.engine_loop.leave()
         self._database.become(Database.in_memory("Another library is being put in its place."))
-        self._window.controller.take_up_library()
+        self._window.engine_loop.take_up_library()
 
     def _take(self, opened: Opened) -> None:
         self._database.become(opened.database)
         notices = self._window.explore.notices
         notices.dismiss(self._said)
         self._lost = self._said = ""
-        self._window.controller.take_up_library()
-        self._window.controller.keep_into(self._window.panel.collection())
+        self._window.engine_loop.take_up_library()
+        self._window.engine_loop.keep_into(self._window.panel.collection())
         self.reopen_newest()
         self._show_backups()
         self._say_opened(opened)
@@ -274,7 +274,7 @@ class LibraryCare(QObject):
 
         self.card.say(words)
         self.card.set_busy(True)
-        self.errand = Errand(self, work, lambda _fraction, _words: None, ended)
+        self.errand = LibraryJob(self, work, lambda _fraction, _words: None, ended)
 
     def _ask_for_file(self, proposed: Path) -> Path | None:
         name, _ = QFileDialog.getSaveFileName(

@@ -19,7 +19,7 @@ from explorer.core.errors import ExplorerError
 from explorer.core.wording import number_of
 from explorer.gui.collection.export_dialog import ExportDialog
 from explorer.gui.history.history_page import HistoryPage
-from explorer.gui.library_access import Shelf
+from explorer.gui.library_access import LibraryAccess
 from explorer.gui.style.guard import guarded
 from explorer.gui.style.theme import GAP, PADDING, UNIT
 from explorer.gui.widgets.controls import label
@@ -38,7 +38,7 @@ class LibraryWork(QObject):
 
     def __init__(
         self,
-        shelf: Shelf,
+        library_access: LibraryAccess,
         export: ExportDialog,
         history: HistoryPage,
         say: Callable[[str], None],
@@ -46,7 +46,12 @@ class LibraryWork(QObject):
     ) -> None:
         """Do what the export dialog and the history page ask for; ``say`` shows a sentence."""
         super().__init__(parent)
-        self._shelf, self._export, self._history, self._say = shelf, export, history, say
+        self._library_access, self._export, self._history, self._say = (
+            library_access,
+            export,
+            history,
+            say,
+        )
         self.sheet = Sheet(
             parent,
             "Deleting for good",
@@ -55,8 +60,8 @@ class LibraryWork(QObject):
             " rejected until that is done.",
             "Finish at the next start",
         )
-        self.exporting: Errand | None = None
-        self.deleting: Errand | None = None
+        self.exporting: LibraryJob | None = None
+        self.deleting: LibraryJob | None = None
         export.export_chosen.connect(self._on_export_chosen)
         export.stop_asked.connect(self._on_export_stopped)
         history.long_deletion.connect(self._on_long_deletion)
@@ -72,16 +77,16 @@ class LibraryWork(QObject):
 
     @Slot(int, str, Path)
     def _on_export_chosen(self, collection: int, form: str, file: Path) -> None:
-        library = self._shelf.samples.library
+        library = self._library_access.samples.library
         try:
-            many = self._shelf.collections.get(collection).samples > QUICK_SAMPLES
+            many = self._library_access.collections.get(collection).samples > QUICK_SAMPLES
             if many or is_written_through(file):  # a pipe may have to be waited for
                 self._export.set_progress("Reading the collection …")
                 work = (export_library, library, collection, form, file)
-                self.exporting = Errand(self, work, self._on_export_progress, self._on_exported)
+                self.exporting = LibraryJob(self, work, self._on_export_progress, self._on_exported)
                 self._file = file
                 return
-            self._on_exported(self._shelf.export(collection, form, file), "", file)
+            self._on_exported(self._library_access.export(collection, form, file), "", file)
         except ExplorerError as error:
             self._on_exported(None, str(error), file)
 
@@ -121,8 +126,8 @@ class LibraryWork(QObject):
 
         self._over = over
         self.sheet.open()
-        work = (delete_hunt, self._shelf.samples.library, hunt)
-        self.deleting = Errand(self, work, lambda _fraction, _words: None, over)
+        work = (delete_hunt, self._library_access.samples.library, hunt)
+        self.deleting = LibraryJob(self, work, lambda _fraction, _words: None, over)
 
     @Slot()
     def _on_put_off(self) -> None:
@@ -131,7 +136,7 @@ class LibraryWork(QObject):
             self._over(None, "Stopped. What is deleted by now leaves the file at the next start.")
 
 
-class Errand(QObject):
+class LibraryJob(QObject):
     """A job that is looked after until it ends."""
 
     def __init__(

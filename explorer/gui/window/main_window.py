@@ -28,7 +28,7 @@ from explorer.core.errors import ExplorerError
 from explorer.gui.collection.collection_panel import CollectionPanel
 from explorer.gui.collection.export_dialog import ExportDialog
 from explorer.gui.collection.sample_view import SampleView
-from explorer.gui.engine_loop import Controller
+from explorer.gui.engine_loop import EngineLoop
 from explorer.gui.explore.explore_page import RIGHT_WIDTH, ExplorePage, panel
 from explorer.gui.explore.presets import PromptGroup
 from explorer.gui.explore.stopping import Stopping
@@ -37,24 +37,24 @@ from explorer.gui.help.about_dialog import AboutDialog
 from explorer.gui.help.docs_dialog import DocsDialog
 from explorer.gui.help.help_dialog import HelpDialog
 from explorer.gui.history.history_page import HistoryPage
-from explorer.gui.library_access import Shelf
-from explorer.gui.model_parts.model_jobs import ModelDesk
+from explorer.gui.library_access import LibraryAccess
+from explorer.gui.model_parts.model_jobs import ModelJobs
 from explorer.gui.model_parts.model_picker import ModelPicker, dropped_path
-from explorer.gui.model_parts.model_words import Insight
+from explorer.gui.model_parts.model_words import ModelAdvice
 from explorer.gui.models.models_page import ModelsPage
 from explorer.gui.settings.settings_page import SettingsPage
-from explorer.gui.settings_store import Memory
+from explorer.gui.settings_store import SettingsStore
 from explorer.gui.style import theme
 from explorer.gui.style.guard import guarded
 from explorer.gui.widgets.shortcuts import command_for, copies, is_editing
-from explorer.gui.window.appearance import Looks
+from explorer.gui.window.appearance import Appearance
 from explorer.gui.window.enter import EnterPresses
 from explorer.gui.window.library_work import LibraryWork
 from explorer.gui.window.menus import Actions
-from explorer.gui.window.model_wiring import ModelLink
-from explorer.gui.window.navigation import PAGES, Rail
+from explorer.gui.window.model_wiring import ModelWiring
+from explorer.gui.window.navigation import PAGES, Navigation
 from explorer.gui.window.page_commands import PageCommands
-from explorer.gui.window.status_bar import Status
+from explorer.gui.window.status_bar import StatusBar
 from explorer.system.paths import Paths
 from explorer.weights.hub.catalogue import CatalogueEntry
 
@@ -72,43 +72,49 @@ class MainWindow(QMainWindow):
 
     def __init__(
         self,
-        controller: Controller,
-        desk: ModelDesk,
-        memory: Memory,
-        shelf: Shelf,
+        engine_loop: EngineLoop,
+        model_jobs: ModelJobs,
+        settings_store: SettingsStore,
+        library_access: LibraryAccess,
         *,
         prompts: tuple[PromptGroup, ...] = (),
         places: tuple[tuple[str, Path], ...] = (),
         catalogue: Sequence[CatalogueEntry] = (),
-        insight: Insight | None = None,
+        insight: ModelAdvice | None = None,
         resources: Path | None = None,
     ) -> None:
         """Build the window as it was left the last time; show it with ``show()``."""
         super().__init__()
-        self.controller, self.memory, self._shelf = controller, memory, shelf
+        self.engine_loop, self.settings_store, self._library_access = (
+            engine_loop,
+            settings_store,
+            library_access,
+        )
         self._resources, self._places = resources or Paths.default().resources, places
         self._folded: bool | None = None
         self.setWindowTitle(TITLE)
         self.setWindowIcon(theme.icon("app"))
         self.setAcceptDrops(True)
-        self.panel = CollectionPanel(shelf.samples, shelf.collections, shelf.search)
-        self.panel.set_collection(memory.settings.collection)
-        self.explore = ExplorePage(controller, memory, self.panel, prompts)
-        self.history = HistoryPage(shelf.history, shelf.search)
+        self.panel = CollectionPanel(
+            library_access.samples, library_access.collections, library_access.search
+        )
+        self.panel.set_collection(settings_store.settings.collection)
+        self.explore = ExplorePage(engine_loop, settings_store, self.panel, prompts)
+        self.history = HistoryPage(library_access.history, library_access.search)
         self.settings = SettingsPage(places)
-        insight = insight or Insight()
-        self.models_page = ModelsPage(desk, catalogue, insight)
-        self.sample_view = SampleView(shelf.samples, self.panel, self)
+        insight = insight or ModelAdvice()
+        self.models_page = ModelsPage(model_jobs, catalogue, insight)
+        self.sample_view = SampleView(library_access.samples, self.panel, self)
         self.export = ExportDialog(Path.home(), self)
         self.library_work = LibraryWork(
-            shelf, self.export, self.history, lambda words: self.status.say(words), self
+            library_access, self.export, self.history, lambda words: self.status.say(words), self
         )
-        self.tries = TriesDialog(controller.review, self)
+        self.tries = TriesDialog(engine_loop.review, self)
         self.help = HelpDialog(self)
         self.docs = DocsDialog(self._resources.parent / "docs", self)
         self.about: AboutDialog | None = None
-        self.status = Status()
-        self.rail = Rail()
+        self.status = StatusBar()
+        self.navigation = Navigation()
         self.pages = QStackedWidget()
         self._shelf_page = panel(padding=0)
         self._arrange()
@@ -121,18 +127,18 @@ class MainWindow(QMainWindow):
             self.status.say,
         )
         self._commands = self._make_commands()
-        self.looks = Looks(memory, self)
-        self.models = ModelLink(
-            controller,
-            desk,
-            memory,
+        self.appearance = Appearance(settings_store, self)
+        self.models = ModelWiring(
+            engine_loop,
+            model_jobs,
+            settings_store,
             self.explore,
             self.status,
             self.settings,
             self.models_page,
             insight,
         )
-        self.stopping = Stopping(controller, self.explore.lanes, self.explore.recipe.stop, self)
+        self.stopping = Stopping(engine_loop, self.explore.lanes, self.explore.recipe.stop, self)
         self.stopping.changed.connect(self._on_stop_words)
         self._show_settings()
         self._connect()
@@ -148,7 +154,7 @@ class MainWindow(QMainWindow):
         row = QHBoxLayout(centre)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
-        for widget in (self.rail, line):
+        for widget in (self.navigation, line):
             row.addWidget(widget)
         row.addWidget(self.pages, 1)
         library = QWidget()
@@ -162,30 +168,30 @@ class MainWindow(QMainWindow):
         self.setStatusBar(self.status)
 
     def _connect(self) -> None:
-        self.rail.page_chosen.connect(self.show_page)
-        controller = self.controller
-        controller.speed_changed.connect(self.status.show_speed)
-        controller.message.connect(self._on_message)
-        controller.counts_changed.connect(self._show_undo)
-        controller.running_changed.connect(self._on_running)
-        controller.hunt_changed.connect(self._on_hunt_changed)
-        controller.collection_changed.connect(self._show_history)
+        self.navigation.page_chosen.connect(self.show_page)
+        engine_loop = self.engine_loop
+        engine_loop.speed_changed.connect(self.status.show_speed)
+        engine_loop.message.connect(self._on_message)
+        engine_loop.counts_changed.connect(self._show_undo)
+        engine_loop.running_changed.connect(self._on_running)
+        engine_loop.hunt_changed.connect(self._on_hunt_changed)
+        engine_loop.collection_changed.connect(self._show_history)
         self.explore.strip.all_tries_asked.connect(self._show_tries)
         self.explore.recipe.policy_changed.connect(self._show_policy)
         self.explore.recipe.lanes_changed.connect(self._on_lanes)
         self.explore.splitterMoved.connect(self._on_splitter_moved)
-        controller.counts_changed.connect(self.tries.refresh_soon)
+        engine_loop.counts_changed.connect(self.tries.refresh_soon)
         self.tries.try_chosen.connect(self._on_try_chosen)
-        self.tries.verdict_asked.connect(controller.judge_tries)
-        self.tries.keep_rest_asked.connect(controller.keep_try_rest_rejected)
-        self.tries.take_back_asked.connect(controller.take_back_of)
+        self.tries.verdict_asked.connect(engine_loop.judge_tries)
+        self.tries.keep_rest_asked.connect(engine_loop.keep_try_rest_rejected)
+        self.tries.take_back_asked.connect(engine_loop.take_back_of)
         self.tries.command_asked.connect(self.do)
         self.tries.message.connect(self.status.say)
         self.panel.export_requested.connect(self._on_export_requested)
         self.panel.collection_changed.connect(self._on_collection_changed)
         self.panel.message.connect(self.status.say)
-        self.panel.changed.connect(controller.refresh)
-        self.panel.undo_asked.connect(controller.undo)
+        self.panel.changed.connect(engine_loop.refresh)
+        self.panel.undo_asked.connect(engine_loop.undo)
         self.history.reopen.connect(self._on_reopen)
         self.history.deleted.connect(self._on_deleted)
         self.history.message.connect(self.status.say)
@@ -195,7 +201,7 @@ class MainWindow(QMainWindow):
         self.settings.theme_changed.connect(self._set_theme)
         self.settings.text_size_asked.connect(self._set_text_size)
         self.settings.message.connect(self.status.say)
-        self.memory.failed.connect(self.status.say)
+        self.settings_store.failed.connect(self.status.say)
 
     # Commands: the same for keys, menus and buttons
 
@@ -204,7 +210,7 @@ class MainWindow(QMainWindow):
         self._commands[name]()
 
     def _make_commands(self) -> dict[str, Callable[[], object]]:
-        explore, controller = self.explore, self.controller
+        explore, engine_loop = self.explore, self.engine_loop
         lanes = explore.lanes
         return {
             "generate": explore.generate,
@@ -221,8 +227,8 @@ class MainWindow(QMainWindow):
             "reject": lambda: explore.judge("rejected"),
             "skip": lambda: explore.judge("skipped"),
             "keep_reject_rest": explore.keep_rest_rejected,
-            "undo": controller.undo,
-            "redo": controller.redo,
+            "undo": engine_loop.undo,
+            "redo": engine_loop.redo,
             "left": lambda: lanes.move_choice(-1, 0),
             "right": lambda: lanes.move_choice(1, 0),
             "up": lambda: lanes.move_choice(0, -1),
@@ -268,8 +274,8 @@ class MainWindow(QMainWindow):
     def show_page(self, page: int) -> None:
         """Bring a page to the front; the collection panel goes where it is wanted."""
         # Asked first: what hides gives the keyboard to the rail.
-        along_the_rail = self.rail.isAncestorOf(self.focusWidget())
-        self.rail.choose(page)
+        along_the_rail = self.navigation.isAncestorOf(self.focusWidget())
+        self.navigation.choose(page)
         # Before the panel moves: the page that is left must still hold the keyboard, or the page
         # that comes does not get it back.
         self.pages.setCurrentIndex(page)
@@ -283,7 +289,7 @@ class MainWindow(QMainWindow):
         self.actions_.enable(listing, listed, "There is no list on this page.")
         self._show_history()
         if along_the_rail:
-            self.rail.buttons[page].setFocus(Qt.FocusReason.OtherFocusReason)
+            self.navigation.buttons[page].setFocus(Qt.FocusReason.OtherFocusReason)
         else:
             self._take_keyboard(page)
 
@@ -300,7 +306,7 @@ class MainWindow(QMainWindow):
 
     def _show_history(self) -> None:
         if self.pages.currentIndex() == HISTORY:
-            review = self.controller.review
+            review = self.engine_loop.review
             self.history.set_running(review.hunt.id if review.hunt and review.running else None)
             self.history.refresh()
 
@@ -333,9 +339,9 @@ class MainWindow(QMainWindow):
         self.explore.reopen(hunt_id)
 
     def _on_deleted(self, hunt_id: int, prompt: str) -> None:
-        hunt = self.controller.review.hunt
+        hunt = self.engine_loop.review.hunt
         if hunt is not None and hunt.id == hunt_id:
-            self.controller.leave()
+            self.engine_loop.leave()
         if self.explore.forget_prompt(prompt):
             self.status.say("Deleted for good; the prompt field is emptied too.")
         self.panel.refresh()
@@ -370,7 +376,7 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def _show_undo(self) -> None:
-        review = self.controller.review
+        review = self.engine_loop.review
         self.actions_.enable(("undo",), review.can_undo)
         self.actions_.enable(("redo",), review.can_redo)
         judging = ("keep", "reject", "skip", "keep_reject_rest")
@@ -401,7 +407,7 @@ class MainWindow(QMainWindow):
     # Settings
 
     def _show_settings(self) -> None:
-        settings = self.memory.settings
+        settings = self.settings_store.settings
         self.settings.set_theme(settings.theme)
         self.settings.set_text_size(settings.text_px)
         self.settings.set_threads(settings.threads)
@@ -414,13 +420,13 @@ class MainWindow(QMainWindow):
 
     @Slot(str)
     def _set_theme(self, mode: theme.Mode) -> None:
-        self.looks.set_mode(mode)
+        self.appearance.set_mode(mode)
         self.settings.set_theme(mode)
         self.actions_.check(f"theme_{mode}", True)
 
     @Slot(int)
     def _set_text_size(self, step: int) -> None:
-        self.settings.set_text_size(self.looks.resize_text(step))
+        self.settings.set_text_size(self.appearance.resize_text(step))
 
     @Slot(bool, bool)
     def _show_policy(self, until_keep: bool, hold: bool) -> None:
@@ -441,12 +447,12 @@ class MainWindow(QMainWindow):
 
     @Slot(int)
     def _on_collection_changed(self, collection: int) -> None:
-        self.memory.change(collection=collection)
+        self.settings_store.change(collection=collection)
 
     @Slot(int)
     def _on_export_requested(self, collection: int) -> None:
         try:
-            self.export.ask(self._shelf.collections.get(collection))
+            self.export.ask(self._library_access.collections.get(collection))
         except ExplorerError as error:
             self.status.say(str(error))
 
@@ -474,13 +480,13 @@ class MainWindow(QMainWindow):
         if not self.isVisible():  # the panels have no widths yet
             return
         wide = self.width()
-        self.rail.set_narrow(wide < theme.wide(FOLD_RAIL))
+        self.navigation.set_narrow(wide < theme.wide(FOLD_RAIL))
         left, _, right = self.explore.widths()
-        room = wide - self.rail.width() - left - (right or RIGHT_WIDTH)
+        room = wide - self.navigation.width() - left - (right or RIGHT_WIDTH)
         folded = wide < FOLD_COLLECTION or room < self.explore.columns_want()
         if folded != self._folded:  # only when it changes, so that Ctrl+B has the last word
             self._folded = folded
-            self._show_collection(not folded and self.memory.settings.collection_shown)
+            self._show_collection(not folded and self.settings_store.settings.collection_shown)
 
     def _show_collection(self, shown: bool) -> None:
         self.explore.right.setVisible(shown)
@@ -490,33 +496,33 @@ class MainWindow(QMainWindow):
         self.show_page(EXPLORE)
         shown = self.actions_.by_name["collection"].isChecked()
         if not self._folded:  # else it is for as long as there is too little room for it
-            self.memory.change(collection_shown=shown)
+            self.settings_store.change(collection_shown=shown)
         self._show_collection(shown)
 
     @Slot(int, int)
     def _on_splitter_moved(self, _place: int, _index: int) -> None:
         if self.explore.right.isVisible():
-            self.memory.change(splitter=self.explore.widths())
+            self.settings_store.change(splitter=self.explore.widths())
 
     def _restore_place(self) -> None:
         self.setMinimumSize(smallest())
         self.resize(USUAL.boundedTo(self.screen().availableSize()))
-        saved = self.memory.settings.geometry
+        saved = self.settings_store.settings.geometry
         if saved:
             self.restoreGeometry(QByteArray.fromHex(saved.encode("ascii", "replace")))
 
     def save(self) -> None:
         """Put on disk what would be lost with the process, and stay: settings, ends of tries."""
-        self.memory.change(geometry=bytes(self.saveGeometry().toHex().data()).decode())
-        self.memory.flush()
-        self.controller.end_all()
+        self.settings_store.change(geometry=bytes(self.saveGeometry().toHex().data()).decode())
+        self.settings_store.flush()
+        self.engine_loop.end_all()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the window, end what runs, and go."""
         self.save()
         self.library_work.cancel()
-        self.models.desk.cancel()
-        self.controller.shut_down()
+        self.models.model_jobs.cancel()
+        self.engine_loop.shut_down()
         super().closeEvent(event)
 
 

@@ -14,7 +14,7 @@ WIDTH, NARROW = 68, 48
 
 
 @guarded
-class Rail(QFrame):
+class Navigation(QFrame):
     """One button a page; exactly one is checked."""
 
     page_chosen = Signal(int)

@@ -13,7 +13,7 @@ NEWS_MS = 6000
 """How long a passing sentence stays."""
 
 
-class Status(QStatusBar):
+class StatusBar(QStatusBar):
     """Model and build | device and reason | news | tokens/s now and a lane."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -25,7 +25,13 @@ from explorer.core.manifest import (
     Manifest,
     Precision,
 )
-from explorer.weights.builds.packing import FORM, GRAPH_FILE, PACKINGS, WEIGHTS_FILE, GraphSpec
+from explorer.weights.builds.packing import (
+    BUILD_REVISION,
+    GRAPH_FILE,
+    PACKINGS,
+    WEIGHTS_FILE,
+    GraphSpec,
+)
 from explorer.weights.builds.weight_file import copy_file, flush
 from explorer.weights.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from explorer.weights.checkpoints.layouts import names_of_copy, origin_of
@@ -203,7 +209,14 @@ def write_build(folder: Path, checkpoint: Checkpoint, name: str, progress: Progr
     hashes = write_graph(folder, spec, precision, device_class, read, making(share, 1.0)).hashes
     flush(folder / GRAPH_FILE)
     flush(folder)
-    parts = [checkpoint.fingerprint(), name, CONTRACT_VERSION, FORM, *packing.layers, *packing.head]
+    parts = [
+        checkpoint.fingerprint(),
+        name,
+        CONTRACT_VERSION,
+        BUILD_REVISION,
+        *packing.layers,
+        *packing.head,
+    ]
     parts += [f"{norm} {factors[norm].tobytes().hex()}" for norm in sorted(factors)]
     return Build(
         name=name,

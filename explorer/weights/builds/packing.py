@@ -14,7 +14,7 @@ from explorer.core.manifest import Precision
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.bin"
 
-FORM = 5
+BUILD_REVISION = 5
 """Counts the ways in which builds were made, whatever changes a bit of what they compute.
 
 One more has builds in the cache made anew, under other fingerprints: the same seed may give other

@@ -47,7 +47,7 @@ class Config:
     epsilon: float
     """Added to the variance in every layer norm."""
     ends: tuple[int, ...]
-    """Every id that ``eos_token_id`` names, as it stands there; see control.py."""
+    """Every id that ``eos_token_id`` names, as it stands there; see special_tokens."""
     start: int | None
     """``bos_token_id``, as it stands there."""
     own_head: bool

@@ -18,7 +18,7 @@ from explorer.weights.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class DownloadPreview:
     """What a download of a repository would fetch."""
 
     repository: str
@@ -32,7 +32,7 @@ class Preview:
 
 def preview_download(
     progress: Progress, _paths: Paths, repository: str, revision: str = ""
-) -> Preview:
+) -> DownloadPreview:
     """Ask the hub what would be fetched; nothing is.
 
     Raises :class:`InputError` for what can be no repository or revision, and
@@ -46,7 +46,7 @@ def preview_download(
     if not files:
         raise DownloadError(f"{name} holds no GPT-2 that can be read.")
     size = sum(file.size for file in files)
-    return Preview(name, found.revision, found.licence, len(files), size)
+    return DownloadPreview(name, found.revision, found.licence, len(files), size)
 
 
 def discard(progress: Progress, paths: Paths, repository: str) -> None:

@@ -27,13 +27,13 @@ from explorer.weights.hub.file_selection import LICENCES, needed_files
 from explorer.weights.hub.hub import (
     HubFile,
     LostError,
-    Patience,
+    Timeouts,
     ask,
     check_repository,
     check_revision,
     open_file,
 )
-from explorer.weights.hub.partial_download import Incoming, Plan, Staging, stagings
+from explorer.weights.hub.partial_download import DownloadPlan, Incoming, Staging, stagings
 from explorer.weights.hub.transfer_rate import ByteMeter, amount
 from explorer.weights.store.model_names import check_name
 from explorer.weights.store.store import DEFAULT_BUILD, Installed, Store
@@ -45,7 +45,7 @@ _ROOM_EVERY = 1 << 26
 _BYTES = {"fp32": 4.0, "fp16": 2.0, "int8": 1.3, "int4": 0.8}
 """Of a build for each parameter, roughly; the conversion reckons again, exactly."""
 
-PATIENCE = Patience()
+PATIENCE = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def download_model(
     revision: str | None = None,
     name: str | None = None,
     build: str | None = None,
-    patience: Patience = PATIENCE,
+    patience: Timeouts = PATIENCE,
 ) -> Installed:
     """Fetch a model, or go on fetching it, and convert it.
 
@@ -163,8 +163,8 @@ def _new_plan(
     revision: str | None,
     name: str | None,
     build: str | None,
-    patience: Patience,
-) -> Plan:
+    patience: Timeouts,
+) -> DownloadPlan:
     """Ask the hub what there is and decide what to fetch."""
     entry = find_entry(read_catalogue(paths.resources / CATALOGUE_FILE), repository)
     wanted = revision or (entry.revision if entry else None)
@@ -178,7 +178,7 @@ def _new_plan(
             f"{repository} at this revision is here already, as {there.name}; give another name "
             "to have it twice."
         )
-    plan = Plan(
+    plan = DownloadPlan(
         repository=repository,
         wanted=revision or "",
         revision=found.revision,
@@ -205,7 +205,7 @@ class _Fetch:
     """The files of one plan, on their way."""
 
     def __init__(
-        self, plan: Plan, staging: Staging, patience: Patience, progress: Progress
+        self, plan: DownloadPlan, staging: Staging, patience: Timeouts, progress: Progress
     ) -> None:
         self._plan = plan
         self._staging = staging

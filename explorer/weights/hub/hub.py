@@ -45,7 +45,7 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How long a server may keep us waiting; seconds."""
 
     connect: float = 10.0
@@ -145,7 +145,7 @@ def check_revision(text: str) -> str:
     return revision
 
 
-def ask(repository: str, revision: str | None, patience: Patience) -> Repository:
+def ask(repository: str, revision: str | None, patience: Timeouts) -> Repository:
     """Ask the hub what a repository holds at a revision, None for its main branch.
 
     Raises :class:`DownloadError`.
@@ -175,7 +175,7 @@ def ask(repository: str, revision: str | None, patience: Patience) -> Repository
 
 @contextlib.contextmanager
 def open_file(
-    repository: str, revision: str, name: str, start: int, patience: Patience
+    repository: str, revision: str, name: str, start: int, patience: Timeouts
 ) -> Iterator[Answer]:
     """Ask for the bytes of a file from ``start`` on; the server may begin at 0 all the same.
 
@@ -198,7 +198,7 @@ def open_file(
 @contextlib.contextmanager
 def _get(
     url: str,
-    patience: Patience,
+    patience: Timeouts,
     headers: Mapping[str, str] | None = None,
     params: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[Any, Watch]]:
@@ -286,7 +286,7 @@ def _extent(response: Any) -> tuple[int, int | None]:
     return 0, int(length) if plain and re.fullmatch(r"\d{1,18}", length) else None
 
 
-def _pieces(response: Any, watch: Watch, patience: Patience) -> Iterator[bytes]:
+def _pieces(response: Any, watch: Watch, patience: Timeouts) -> Iterator[bytes]:
     enough = int(patience.window * patience.slowest)
     with _not_slow(watch), watch.limit(patience.window, enough):
         for piece in response.iter_raw():

@@ -33,7 +33,7 @@ _PLAIN = re.compile(r"(?:onnx/)?[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DownloadPlan:
     """What a download fetches and what becomes of it."""
 
     repository: str
@@ -79,19 +79,19 @@ class Staging:
         with lock:
             yield
 
-    def read(self) -> Plan | None:
+    def read(self) -> DownloadPlan | None:
         """Return what this download fetches, None where there is none or it cannot be told."""
         try:
             values = read_json(self.folder / _PLAN_FILE, _MAX_PLAN)
             files = tuple(HubFile(**file) for file in values.pop("files"))
-            plan = Plan(**values, files=files)
+            plan = DownloadPlan(**values, files=files)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
         texts = (plan.repository, plan.wanted, plan.revision, plan.licence, plan.name, plan.build)
         sound = all(isinstance(text, str) for text in texts) and all(map(_is_sound, files))
         return plan if sound and plan.files else None
 
-    def write(self, plan: Plan) -> None:
+    def write(self, plan: DownloadPlan) -> None:
         """Begin, or go on, with this plan."""
         with explained(self.folder):
             self.files.mkdir(parents=True, exist_ok=True)

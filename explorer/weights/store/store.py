@@ -36,7 +36,7 @@ from explorer.weights.builds.convert import (
     explained,
     has_build,
 )
-from explorer.weights.builds.packing import FORM, PACKINGS
+from explorer.weights.builds.packing import BUILD_REVISION, PACKINGS
 from explorer.weights.checkpoints.layouts import source_files
 from explorer.weights.formats.config import FILE_NAME as CONFIG_FILE
 from explorer.weights.formats.untrusted_folder import (
@@ -360,7 +360,7 @@ class Store:
         known, key = self._keys.get(folder, ((), ""))
         if stamps != known:
             hashes = {name: source.sha256(name) for name in names}
-            parts = json.dumps([hashes, PACKINGS, FORM], sort_keys=True)
+            parts = json.dumps([hashes, PACKINGS, BUILD_REVISION], sort_keys=True)
             key = hashlib.sha256(parts.encode()).hexdigest()[:16]
             self._keys[folder] = (stamps, key)
         return key

@@ -39,7 +39,7 @@ def test_no_more_threads_than_there_is_time_for(tmp_path, granted, cores):
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
 def test_the_limit_of_this_process_is_asked_for(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(1000, 1008)))
-    monkeypatch.setattr(device.control_groups, "processors", lambda: 2.5)
+    monkeypatch.setattr(device.container_limits, "processors", lambda: 2.5)
     assert device.physical_cores() == 3
-    monkeypatch.setattr(device.control_groups, "processors", lambda: None)
+    monkeypatch.setattr(device.container_limits, "processors", lambda: None)
     assert device.physical_cores() == 8

@@ -12,9 +12,9 @@ from explorer.engine.hardware.device import (
     decide,
     driver_branch,
     gpu_index,
-    look,
     options,
     physical_cores,
+    probe,
 )
 
 H200 = Gpu("NVIDIA H200", (9, 0), 150_000_000_000, 149_000_000_000)
@@ -81,10 +81,10 @@ def test_one_of_several_gpus_is_chosen():
     ],
 )
 def test_a_wish_means_a_build(monkeypatch, wish, build):
-    monkeypatch.setattr(device, "look", lambda provider: facts())
+    monkeypatch.setattr(device, "probe", lambda provider: facts())
     assert device.suitable_build(wish) == build
     # Only "auto" gives way: whoever asks for a GPU is to hear why there is none.
-    monkeypatch.setattr(device, "look", lambda provider: facts(None))
+    monkeypatch.setattr(device, "probe", lambda provider: facts(None))
     assert device.suitable_build(wish) == ("cpu-int8" if wish == "auto" else build)
 
 
@@ -135,14 +135,14 @@ def test_a_missing_cuda_library_is_named(tmp_path, monkeypatch):
 )
 def test_gpus_are_counted_as_cuda_shows_them(shown, names, system, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
-    found = look(True, lambda name: FakeNvml(gpus=(H200, T4)))
+    found = probe(True, lambda name: FakeNvml(gpus=(H200, T4)))
     assert [gpu.name for gpu in found.gpus] == names
 
 
 def test_a_gpu_that_hides_its_memory_is_listed_all_the_same(system):
     nvml = FakeNvml()
     nvml.nvmlDeviceGetMemoryInfo = lambda *arguments: 3
-    assert look(True, lambda name: nvml).gpus == (Gpu("NVIDIA H200", (9, 0)),)
+    assert probe(True, lambda name: nvml).gpus == (Gpu("NVIDIA H200", (9, 0)),)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_look_reads_driver_and_gpus(system):
         names.append(name)
         return nvml
 
-    found = look(True, load)
+    found = probe(True, load)
     assert found == Facts(system, True, "580.65.06", (H200, T4))
     assert names == ["nvml.dll" if system == "Windows" else "libnvidia-ml.so.1"]
     assert nvml.closed == 1
@@ -244,22 +244,22 @@ def test_look_without_a_driver(system):
     def load(name):
         raise OSError(f"{name}: cannot open shared object file")
 
-    assert look(False, load) == Facts(system, False)
+    assert probe(False, load) == Facts(system, False)
 
 
 def test_look_at_a_driver_that_does_not_answer(system):
-    assert look(True, lambda name: FakeNvml(init=9)) == Facts(system, True)
+    assert probe(True, lambda name: FakeNvml(init=9)) == Facts(system, True)
 
 
 def test_look_at_a_gpu_that_vanished(system):
     nvml = FakeNvml()
     nvml.nvmlDeviceGetName = lambda *arguments: 15
-    assert look(True, lambda name: nvml).gpus == ()
+    assert probe(True, lambda name: nvml).gpus == ()
 
 
 def test_macos_is_not_asked(monkeypatch):
     monkeypatch.setattr("platform.system", lambda: "Darwin")
-    assert look(False, lambda name: pytest.fail("looked for NVML")) == Facts("Darwin", False)
+    assert probe(False, lambda name: pytest.fail("looked for NVML")) == Facts("Darwin", False)
 
 
 def test_threads_of_one_core_count_once(tmp_path):

@@ -276,8 +276,9 @@ def test_whether_both_fit_is_asked_of_the_estimate(monkeypatch, tmp_path):
     from tests.engine.test_memory_estimate import manifest
 
     manifest().write(tmp_path)
-    needed = pool_module.memory.estimate(manifest(), "cpu-int8", pool_module.LANES).total
+    needed = pool_module.memory_estimate.estimate(manifest(), "cpu-int8", pool_module.LANES).total
     for free, fits in ((2 * needed, True), (needed, False), (None, True)):
-        monkeypatch.setattr(pool_module.memory, "free_memory", lambda device, free=free: free)
+        own = pool_module.memory_estimate
+        monkeypatch.setattr(own, "free_memory", lambda device, free=free: free)
         assert both_fit(Load(tmp_path, "cpu-int8")) is fits
     assert both_fit(Load(tmp_path / "nowhere", "cpu-int8"))

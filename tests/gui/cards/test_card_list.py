@@ -13,7 +13,7 @@ from tests.gui.controls_of import nameless
 MANY = 100_000
 
 
-class Shelf:
+class LibraryAccess:
     """Cards on demand, with a note of what was asked for."""
 
     def __init__(self):
@@ -28,21 +28,21 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf():
-    return Shelf()
+def library_access():
+    return LibraryAccess()
 
 
 @pytest.fixture
-def model(shelf, qapp):
-    model = CardModel(shelf.read)
+def model(library_access, qapp):
+    model = CardModel(library_access.read)
     model.tester = QAbstractItemModelTester(
         model, QAbstractItemModelTester.FailureReportingMode.Fatal
     )
     return model
 
 
-def shown(model, shelf, qtbot):
-    cards = CardList(model, shelf.search, "Samples", "Nothing yet.")
+def shown(model, library_access, qtbot):
+    cards = CardList(model, library_access.search, "Samples", "Nothing yet.")
     qtbot.addWidget(cards)
     cards.resize(300, 600)
     cards.show()
@@ -50,14 +50,14 @@ def shown(model, shelf, qtbot):
 
 
 @pytest.fixture
-def cards(model, shelf, qtbot):
-    return shown(model, shelf, qtbot)
+def cards(model, library_access, qtbot):
+    return shown(model, library_access, qtbot)
 
 
 @pytest.fixture
-def long_cards(shelf, qtbot):
+def long_cards(library_access, qtbot):
     """A list without the tester, which walks through every row after every change."""
-    return shown(CardModel(shelf.read), shelf, qtbot)
+    return shown(CardModel(library_access.read), library_access, qtbot)
 
 
 def test_every_control_has_a_name(cards):
@@ -86,14 +86,14 @@ def test_one_new_row_on_top_is_reported_as_one(model, qtbot):
     assert removed.args[1:] == [11, 11]
 
 
-def test_rows_are_read_a_page_at_a_time_and_remembered(shelf, qapp):
-    model = CardModel(shelf.read)
+def test_rows_are_read_a_page_at_a_time_and_remembered(library_access, qapp):
+    model = CardModel(library_access.read)
     model.set_ids(range(MANY))
-    shelf.asked.clear()
+    library_access.asked.clear()
     model.card(7 * PAGE + 3)
     model.card(7 * PAGE + 4)
     model.card(7 * PAGE)
-    assert shelf.asked == [list(range(7 * PAGE, 8 * PAGE))]
+    assert library_access.asked == [list(range(7 * PAGE, 8 * PAGE))]
     for row in range(0, PAGE * PAGES * 2, PAGE):
         model.card(row)
     assert len(model._cards) <= PAGE * PAGES
@@ -110,13 +110,13 @@ def test_a_screen_reader_hears_the_whole_card(model):
     assert spoken == "words of 7. 7 tries. k 40"
 
 
-def test_a_hundred_thousand_rows_read_only_what_is_painted(long_cards, shelf, qtbot):
+def test_a_hundred_thousand_rows_read_only_what_is_painted(long_cards, library_access, qtbot):
     long_cards.set_ids(range(MANY))
     long_cards.view.viewport().grab()
     long_cards.view.scrollToBottom()
     long_cards.view.viewport().grab()
     assert long_cards.model.rowCount() == MANY
-    read = {key for page in shelf.asked for key in page}
+    read = {key for page in library_access.asked for key in page}
     assert len(read) <= 6 * PAGE
     assert MANY - 1 in read
 
@@ -135,7 +135,7 @@ def test_an_empty_list_says_what_belongs_there(cards):
     assert not cards.filter.isVisible()
 
 
-def test_the_filter_finds_everything_slice_by_slice(cards, shelf, qtbot, monkeypatch):
+def test_the_filter_finds_everything_slice_by_slice(cards, library_access, qtbot, monkeypatch):
     monkeypatch.setattr(card_list, "BUSY_SECONDS", 1e-9)  # one slice, then the window's turn
     cards.set_ids(range(5 * SLICE))
     cards.filter.setText("77")
@@ -187,8 +187,8 @@ def test_keys_open_and_delete(cards, qtbot):
 
 
 @pytest.mark.parametrize("words", ["", "x" * 5000, "\U0001f984 " * 200, "word " * 100, "\u202eabc"])
-def test_any_words_can_be_painted(cards, shelf, words):
-    shelf.read = None
+def test_any_words_can_be_painted(cards, library_access, words):
+    library_access.read = None
     cards.model._read = lambda ids: {
         key: Card(words, "first try", "k 40", human=True) for key in ids
     }
@@ -221,7 +221,7 @@ def test_a_wide_card_is_filled_with_words(cards):
     assert len(set(end)) > 1  # the second line reaches the edge
 
 
-def test_a_screen_reader_is_not_given_the_whole_text(model, shelf):
+def test_a_screen_reader_is_not_given_the_whole_text(model, library_access):
     model._read = lambda ids: {key: Card("word " * 100, "7 tries", "k 40") for key in ids}
     model.set_ids([7])
     spoken = model.index(0).data(Qt.ItemDataRole.AccessibleTextRole)
@@ -278,8 +278,10 @@ def test_a_short_list_is_read_in_one_go(cards):
     assert list(cards.model.ids()) == [3, 2, 1]
 
 
-def test_a_wide_list_needs_fewer_lines_for_a_card(shelf, qtbot):
-    cards = CardList(CardModel(shelf.read), shelf.search, "Samples", "Nothing yet.", lines=3)
+def test_a_wide_list_needs_fewer_lines_for_a_card(library_access, qtbot):
+    cards = CardList(
+        CardModel(library_access.read), library_access.search, "Samples", "Nothing yet.", lines=3
+    )
     qtbot.addWidget(cards)
     cards.set_ids([1, 2])
     cards.show()

@@ -4,13 +4,15 @@ from PySide6.QtGui import QGuiApplication
 
 from explorer.gui.collection.collection_panel import EMPTY, CollectionPanel
 from tests.gui.controls_of import nameless
-from tests.gui.shelf import Shelf, cards, shown
+from tests.gui.library_access import LibraryAccess, cards, shown
 
 
 @pytest.fixture
-def panel(shelf, qtbot):
-    panel = CollectionPanel(shelf.samples, shelf.collections, shelf.words)
-    shelf.show_undo(panel)
+def panel(library_access, qtbot):
+    panel = CollectionPanel(
+        library_access.samples, library_access.collections, library_access.words
+    )
+    library_access.show_undo(panel)
     return shown(panel, qtbot, 300, 600)
 
 
@@ -34,10 +36,10 @@ def test_an_empty_collection_says_what_belongs_there(panel):
     assert panel.amount.text() == "0 samples"
 
 
-def test_samples_are_newest_first_with_what_they_cost(panel, shelf):
-    hunt = shelf.hunt()
-    shelf.keep("The first\n\none of them", 0, hunt)
-    shelf.keep("The second", 6, hunt)
+def test_samples_are_newest_first_with_what_they_cost(panel, library_access):
+    hunt = library_access.hunt()
+    library_access.keep("The first\n\none of them", 0, hunt)
+    library_access.keep("The second", 6, hunt)
     panel.refresh()
     assert [(card.words, card.lead, card.rest) for card in cards(panel)] == [
         ("The second", "7 tries", "k 40 · T 1.0 · demo"),
@@ -46,14 +48,14 @@ def test_samples_are_newest_first_with_what_they_cost(panel, shelf):
     assert panel.amount.text() == "2 samples"
 
 
-def test_a_card_has_more_of_a_long_text_than_any_panel_shows(panel, shelf):
-    shelf.keep("word " * 1000)
+def test_a_card_has_more_of_a_long_text_than_any_panel_shows(panel, library_access):
+    library_access.keep("word " * 1000)
     panel.refresh()
     assert len(cards(panel)[0].words) > 700
 
 
-def test_removing_can_be_undone_as_long_as_it_is_the_newest_action(panel, shelf, qtbot):
-    kept = [shelf.keep(f"sample {number}") for number in range(3)]
+def test_removing_can_be_undone_as_long_as_it_is_the_newest_action(panel, library_access, qtbot):
+    kept = [library_access.keep(f"sample {number}") for number in range(3)]
     panel.refresh()
     with qtbot.waitSignal(panel.changed):
         panel.remove_sample(kept[0])
@@ -65,13 +67,13 @@ def test_removing_can_be_undone_as_long_as_it_is_the_newest_action(panel, shelf,
     assert not panel.undo.isVisible()
     assert panel.focusWidget() is panel.list.view
     panel.remove_sample(kept[1])
-    shelf.keep("something else is done")
+    library_access.keep("something else is done")
     panel.refresh()
     assert not panel.undo.isVisible()  # undo would take that back now
 
 
-def test_the_delete_key_removes_with_undo(panel, shelf, qtbot):
-    shelf.keep("sample")
+def test_the_delete_key_removes_with_undo(panel, library_access, qtbot):
+    library_access.keep("sample")
     panel.refresh()
     panel.activateWindow()
     panel.list.view.setFocus()
@@ -82,8 +84,8 @@ def test_the_delete_key_removes_with_undo(panel, shelf, qtbot):
     assert panel.undo.isVisible()
 
 
-def test_a_collection_is_created_shown_and_reported(panel, shelf, qtbot):
-    shelf.keep("in the first")
+def test_a_collection_is_created_shown_and_reported(panel, library_access, qtbot):
+    library_access.keep("in the first")
     choose(panel, "New")
     with qtbot.waitSignal(panel.collection_changed) as changed:
         name(panel, qtbot, "Unicorns & co")
@@ -94,7 +96,7 @@ def test_a_collection_is_created_shown_and_reported(panel, shelf, qtbot):
     assert [card.words for card in cards(panel)] == ["in the first"]
 
 
-def test_a_name_that_is_taken_is_refused_with_a_sentence(panel, shelf, qtbot):
+def test_a_name_that_is_taken_is_refused_with_a_sentence(panel, library_access, qtbot):
     choose(panel, "New")
     with qtbot.waitSignal(panel.message) as said:
         name(panel, qtbot, "Kept samples")
@@ -102,14 +104,14 @@ def test_a_name_that_is_taken_is_refused_with_a_sentence(panel, shelf, qtbot):
     assert panel.name.isVisible()  # what was typed is not lost
     qtbot.keyClick(panel.name, Qt.Key.Key_Escape)
     assert not panel.name.isVisible()
-    assert len(shelf.collections.list()) == 1
+    assert len(library_access.collections.list()) == 1
 
 
 @pytest.mark.parametrize(("entry", "said"), [("New", "New keeps go into"), ("Rename", "is called")])
-def test_a_refusal_gives_way_to_what_is_so(panel, shelf, qtbot, entry, said):
+def test_a_refusal_gives_way_to_what_is_so(panel, library_access, qtbot, entry, said):
     news = []
     panel.message.connect(news.append)
-    shelf.collections.create("Taken")
+    library_access.collections.create("Taken")
     choose(panel, entry)
     name(panel, qtbot, "Taken")
     name(panel, qtbot, " Free ")
@@ -118,12 +120,12 @@ def test_a_refusal_gives_way_to_what_is_so(panel, shelf, qtbot, entry, said):
     assert "“Free”" in news[-1]
 
 
-def test_a_collection_is_renamed(panel, shelf, qtbot):
+def test_a_collection_is_renamed(panel, library_access, qtbot):
     choose(panel, "Rename")
     assert panel.name.text() == "Kept samples"
     name(panel, qtbot, "Favourites")
     assert panel.heading.text() == "Favourites ▾"
-    assert [each.name for each in shelf.collections.list()] == ["Favourites"]
+    assert [each.name for each in library_access.collections.list()] == ["Favourites"]
 
 
 def test_a_name_is_shown_as_it_is_and_leaves_the_panel_its_width(panel, qtbot):
@@ -136,8 +138,8 @@ def test_a_name_is_shown_as_it_is_and_leaves_the_panel_its_width(panel, qtbot):
     assert panel.heading.toolTip() == ("wide " * 40).strip()
 
 
-def test_a_deleted_collection_comes_back_with_its_samples(panel, shelf, qtbot):
-    shelf.keep("a sample")
+def test_a_deleted_collection_comes_back_with_its_samples(panel, library_access, qtbot):
+    library_access.keep("a sample")
     panel.refresh()
     first = panel.collection()
     choose(panel, "Delete")
@@ -150,9 +152,9 @@ def test_a_deleted_collection_comes_back_with_its_samples(panel, shelf, qtbot):
     assert [card.words for card in cards(panel)] == ["a sample"]
 
 
-def test_deleting_asks_first_where_samples_go_too(panel, shelf, qtbot):
-    shelf.keep("a sample")
-    shelf.keep("another one")
+def test_deleting_asks_first_where_samples_go_too(panel, library_access, qtbot):
+    library_access.keep("a sample")
+    library_access.keep("another one")
     panel.refresh()
     choose(panel, "Delete")
     assert "“Kept samples” with 2 samples" in panel.question.words.text()
@@ -160,34 +162,34 @@ def test_deleting_asks_first_where_samples_go_too(panel, shelf, qtbot):
     qtbot.waitUntil(panel.question.spare_button.hasFocus)
     panel.focusWidget().click()
     assert not panel.question.isVisible()
-    assert [each.samples for each in shelf.collections.list()] == [2]
+    assert [each.samples for each in library_access.collections.list()] == [2]
     choose(panel, "Delete")
-    shelf.keep("a third one")
+    library_access.keep("a third one")
     panel.refresh()
     assert not panel.question.isVisible()  # it would take more than it said
 
 
-def test_an_empty_collection_is_deleted_without_a_question(panel, shelf):
-    panel.set_collection(shelf.collections.create("Empty").id)
+def test_an_empty_collection_is_deleted_without_a_question(panel, library_access):
+    panel.set_collection(library_access.collections.create("Empty").id)
     choose(panel, "Delete")
     assert not panel.question.isVisible()
-    assert [each.name for each in shelf.collections.list()] == ["Kept samples"]
+    assert [each.name for each in library_access.collections.list()] == ["Kept samples"]
     assert panel.undo_words.text() == "“Empty” deleted."
 
 
-def test_the_tries_of_a_deleted_collection_stay_readable(panel, shelf):
-    hunt = shelf.hunt()
-    shelf.keep("a sample", 0, hunt)
+def test_the_tries_of_a_deleted_collection_stay_readable(panel, library_access):
+    hunt = library_access.hunt()
+    library_access.keep("a sample", 0, hunt)
     panel.refresh()
     choose(panel, "Delete")
     panel.question.act_button.click()
-    assert shelf.history.ids() == [hunt.id]
-    assert [each.end.text for each in shelf.ledger.tries(hunt.id)] == ["a sample"]
+    assert library_access.history.ids() == [hunt.id]
+    assert [each.end.text for each in library_access.ledger.tries(hunt.id)] == ["a sample"]
 
 
-def test_a_sample_moves_and_comes_back(panel, shelf, qtbot):
-    key = shelf.keep("a sample")
-    other = shelf.collections.create("Other")
+def test_a_sample_moves_and_comes_back(panel, library_access, qtbot):
+    key = library_access.keep("a sample")
+    other = library_access.collections.create("Other")
     panel.refresh()
     panel.move_sample(key, other.id)
     assert cards(panel) == []
@@ -195,9 +197,9 @@ def test_a_sample_moves_and_comes_back(panel, shelf, qtbot):
     assert [card.words for card in cards(panel)] == ["a sample"]
 
 
-def test_the_menu_of_a_sample(panel, shelf, qtbot):
-    key = shelf.keep("the text", 2)
-    other = shelf.collections.create("Other")
+def test_the_menu_of_a_sample(panel, library_access, qtbot):
+    key = library_access.keep("the text", 2)
+    other = library_access.collections.create("Other")
     panel.refresh()
     actions = {action.text(): action for action in panel.sample_menu(key).actions()}
     actions["Copy text"].trigger()
@@ -210,7 +212,7 @@ def test_the_menu_of_a_sample(panel, shelf, qtbot):
         actions["Open"].trigger()
     assert opened.args == [key]
     actions["Move to"].menu().actions()[0].trigger()
-    assert shelf.samples.ids(other.id) == [key]
+    assert library_access.samples.ids(other.id) == [key]
 
 
 def test_export_is_asked_for(panel, qtbot):
@@ -220,21 +222,21 @@ def test_export_is_asked_for(panel, qtbot):
 
 
 @pytest.mark.parametrize("searched", [True, False])
-def test_the_filter_looks_into_text_prompt_and_note(panel, shelf, qtbot, searched):
-    panel._words = shelf.words if searched else None
-    shelf.keep("about orcs")
-    noted = shelf.keep("nothing")
-    shelf.samples.set_note(noted, "the one with Orcs")
-    shelf.keep("other", 0, shelf.hunt("Orcs and elves"))
-    shelf.keep("not this one")
+def test_the_filter_looks_into_text_prompt_and_note(panel, library_access, qtbot, searched):
+    panel._words = library_access.words if searched else None
+    library_access.keep("about orcs")
+    noted = library_access.keep("nothing")
+    library_access.samples.set_note(noted, "the one with Orcs")
+    library_access.keep("other", 0, library_access.hunt("Orcs and elves"))
+    library_access.keep("not this one")
     panel.refresh()
     panel.list.filter.setText("ORCS")
     qtbot.waitUntil(lambda: not panel.list.filtering())
     assert [card.words for card in cards(panel)] == ["other", "nothing", "about orcs"]
 
 
-def test_stepping_goes_through_the_list_and_stops_at_its_ends(panel, shelf, qtbot):
-    kept = [shelf.keep(f"sample {number}") for number in range(2)]
+def test_stepping_goes_through_the_list_and_stops_at_its_ends(panel, library_access, qtbot):
+    kept = [library_access.keep(f"sample {number}") for number in range(2)]
     panel.refresh()
     panel.list.choose(kept[1])
     with qtbot.waitSignal(panel.opened) as opened:
@@ -245,10 +247,10 @@ def test_stepping_goes_through_the_list_and_stops_at_its_ends(panel, shelf, qtbo
 
 
 def test_a_read_only_library_shows_samples_and_explains_refusals(tmp_path, qtbot):
-    shelf = Shelf(tmp_path)
-    key = shelf.keep("a sample")
-    shelf.close()
-    reading = Shelf(tmp_path, writable=False)
+    library_access = LibraryAccess(tmp_path)
+    key = library_access.keep("a sample")
+    library_access.close()
+    reading = LibraryAccess(tmp_path, writable=False)
     panel = CollectionPanel(reading.samples, reading.collections)
     qtbot.addWidget(panel)
     with qtbot.waitSignal(panel.message) as said:
@@ -259,7 +261,7 @@ def test_a_read_only_library_shows_samples_and_explains_refusals(tmp_path, qtbot
 
 
 def test_a_read_only_library_without_collections_is_empty(tmp_path, qtbot):
-    reading = Shelf(tmp_path, writable=False)
+    reading = LibraryAccess(tmp_path, writable=False)
     panel = CollectionPanel(reading.samples, reading.collections)
     qtbot.addWidget(panel)
     assert cards(panel) == []

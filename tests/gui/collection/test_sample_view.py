@@ -8,23 +8,25 @@ from tests.gui.controls_of import nameless
 
 
 @pytest.fixture
-def kept(shelf):
-    hunt = shelf.hunt("The <b>prompt</b>")
-    return [shelf.keep(f"completion {number} <i>text</i>", number, hunt) for number in range(3)]
+def kept(library_access):
+    hunt = library_access.hunt("The <b>prompt</b>")
+    return [
+        library_access.keep(f"completion {number} <i>text</i>", number, hunt) for number in range(3)
+    ]
 
 
 @pytest.fixture
-def panel(shelf, kept, qtbot):
-    panel = CollectionPanel(shelf.samples, shelf.collections)
-    shelf.show_undo(panel)
+def panel(library_access, kept, qtbot):
+    panel = CollectionPanel(library_access.samples, library_access.collections)
+    library_access.show_undo(panel)
     qtbot.addWidget(panel)
     panel.show()
     return panel
 
 
 @pytest.fixture
-def view(panel, shelf, qtbot):
-    view = SampleView(shelf.samples, panel)
+def view(panel, library_access, qtbot):
+    view = SampleView(library_access.samples, panel)
     qtbot.addWidget(view)
     return view
 
@@ -90,16 +92,16 @@ def test_copying(view, panel, kept):
     assert "machine-written, 2 tries (1 rejected)" in QGuiApplication.clipboard().text()
 
 
-def test_a_note_is_saved_when_the_window_closes_or_moves_on(view, panel, shelf, kept):
+def test_a_note_is_saved_when_the_window_closes_or_moves_on(view, panel, library_access, kept):
     panel.opened.emit(kept[0])
     view.note.setText("the best")
     view.close()
-    assert shelf.samples.get(kept[0]).note == "the best"
+    assert library_access.samples.get(kept[0]).note == "the best"
     panel.opened.emit(kept[0])
     assert view.note.text() == "the best"
     view.note.setText("second best")
     panel.opened.emit(kept[1])
-    assert shelf.samples.get(kept[0]).note == "second best"
+    assert library_access.samples.get(kept[0]).note == "second best"
     assert view.note.text() == ""
 
 
@@ -115,25 +117,25 @@ def test_arrows_go_through_the_collection(view, panel, kept):
     assert view.place.text() == "2 of 3"
 
 
-def test_removing_closes_it_and_can_be_undone(view, panel, shelf, kept):
+def test_removing_closes_it_and_can_be_undone(view, panel, library_access, kept):
     panel.opened.emit(kept[0])
     view.remove.click()
     assert not view.isVisible()
-    assert kept[0] not in shelf.samples.ids(panel.collection())
+    assert kept[0] not in library_access.samples.ids(panel.collection())
     panel.undo.click()
-    assert kept[0] in shelf.samples.ids(panel.collection())
+    assert kept[0] in library_access.samples.ids(panel.collection())
 
 
-def test_moving_to_another_collection(view, panel, shelf, kept):
-    other = shelf.collections.create("Other")
+def test_moving_to_another_collection(view, panel, library_access, kept):
+    other = library_access.collections.create("Other")
     panel.opened.emit(kept[0])
     view.moves.aboutToShow.emit()
     view.moves.actions()[0].trigger()
-    assert shelf.samples.ids(other.id) == [kept[0]]
+    assert library_access.samples.ids(other.id) == [kept[0]]
 
 
-def test_a_sample_that_is_gone_is_said(view, panel, shelf, kept, qtbot):
-    shelf.samples.remove(kept[0])
+def test_a_sample_that_is_gone_is_said(view, panel, library_access, kept, qtbot):
+    library_access.samples.remove(kept[0])
     with qtbot.waitSignal(panel.message):
         panel.opened.emit(kept[0])
     assert not view.isVisible()
@@ -143,9 +145,9 @@ def marked(view):
     return [each.cursor.selectedText() for each in view.text.extraSelections()]
 
 
-def test_what_the_filter_found_is_marked_and_in_sight(view, panel, shelf):
+def test_what_the_filter_found_is_marked_and_in_sight(view, panel, library_access):
     text = "It was late. " * 200 + "A HERON \U0001f984 came. " + "It was late. " * 200
-    key = shelf.keep(text, 0, shelf.hunt("The heron's prompt"))
+    key = library_access.keep(text, 0, library_access.hunt("The heron's prompt"))
     panel.refresh()
     panel.list.filter.setText("heron")
     panel.opened.emit(key)
@@ -163,8 +165,8 @@ def test_what_the_filter_found_is_marked_and_in_sight(view, panel, shelf):
     assert view.text.verticalScrollBar().value() == 0
 
 
-def test_a_long_prompt_is_shown_from_its_end_where_the_machine_goes_on(view, panel, shelf):
-    key = shelf.keep("At last.", 0, shelf.hunt("It was late. " * 400))
+def test_a_long_prompt_is_shown_from_its_end_where_the_machine_goes_on(view, panel, library_access):
+    key = library_access.keep("At last.", 0, library_access.hunt("It was late. " * 400))
     panel.opened.emit(key)
     place = view.text.textCursor()
     place.setPosition(view._completion)
@@ -172,8 +174,8 @@ def test_a_long_prompt_is_shown_from_its_end_where_the_machine_goes_on(view, pan
     assert view.windowTitle().endswith("At last.")
 
 
-def test_its_lines_are_no_longer_than_one_can_read(view, panel, shelf, qapp):
-    key = shelf.keep("It was late in the evening. " * 100, 0)
+def test_its_lines_are_no_longer_than_one_can_read(view, panel, library_access, qapp):
+    key = library_access.keep("It was late in the evening. " * 100, 0)
     view.resize(2400, 900)
     panel.opened.emit(key)
     qapp.processEvents()

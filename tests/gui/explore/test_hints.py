@@ -69,8 +69,8 @@ def test_a_button_closes_one_for_good_and_takes_no_focus(desk, name):
 @pytest.mark.parametrize("window", [(900, 640), (1280, 800)], ids=str)
 @pytest.mark.parametrize("size", [10.0, 14.5, 28.0])
 def test_no_word_of_them_is_cut_and_nothing_moves_when_they_go(desk, size, window):
-    desk.window.memory.change(text_px=size)
-    desk.window.looks._apply()
+    desk.window.settings_store.change(text_px=size)
+    desk.window.appearance._apply()
     desk.window.resize(*window)
     settle(desk.window)
     before = places(desk)
@@ -81,8 +81,8 @@ def test_no_word_of_them_is_cut_and_nothing_moves_when_they_go(desk, size, windo
     settle(desk.window)
     assert shown(desk) == []
     assert places(desk) == before
-    desk.window.memory.change(text_px=14.5)  # the style outlives the window
-    desk.window.looks._apply()
+    desk.window.settings_store.change(text_px=14.5)  # the style outlives the window
+    desk.window.appearance._apply()
 
 
 @pytest.mark.parametrize("text", [json.dumps({"theme": "dark"}), "not JSON"])

@@ -4,7 +4,7 @@ from PySide6.QtWidgets import QApplication
 
 from explorer.core.counting import Cost, Counts
 from explorer.core.intervals import KeepRate, keep_rate
-from explorer.gui.explore.hunt_summary import IntervalBar, LedgerStrip
+from explorer.gui.explore.hunt_summary import HuntSummary, IntervalBar
 from explorer.gui.style import theme
 from tests.gui.settling import settle
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.layout
 @pytest.fixture
 def strip(qtbot):
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
-    strip = LedgerStrip()
+    strip = HuntSummary()
     qtbot.addWidget(strip)
     strip.resize(760, 90)
     strip.show()

@@ -10,16 +10,16 @@ from PySide6.QtWidgets import QApplication
 from explorer.core.counting import Cost
 from explorer.gui.explore.lane import Lane
 from explorer.gui.style import theme
-from explorer.gui.widgets.token_text import PROMPT_END, LaneText, prompt_end
-from explorer.review.lane_stacks import Seat
+from explorer.gui.widgets.token_text import PROMPT_END, TokenText, prompt_end
+from explorer.review.lane_stacks import LaneView
 from tests.gui.controls_of import nameless
 from tests.gui.settling import settle
 
 pytestmark = pytest.mark.layout
 
-STREAMING = Seat(0, 12, 5, "streaming", " The scientist", 3)
-ENDED = Seat(0, 12, 5, "ended", " The scientist named", 4, "max_tokens")
-KEPT = Seat(0, 12, 5, "ended", " The end", 2, "end_of_text", "kept",
+STREAMING = LaneView(0, 12, 5, "streaming", " The scientist", 3)
+ENDED = LaneView(0, 12, 5, "ended", " The scientist named", 4, "max_tokens")
+KEPT = LaneView(0, 12, 5, "ended", " The end", 2, "end_of_text", "kept",
             cost=Cost(7, rejected=6))  # fmt: skip
 
 
@@ -54,14 +54,14 @@ def test_the_end_of_a_prompt_begins_with_a_whole_word():
 
 
 def test_a_streaming_lane_says_so(lane):
-    lane.show_seat(STREAMING, "…once", 63.4)
+    lane.show_view(STREAMING, "…once", 63.4)
     assert words(lane) == ["Lane 1 · try 13", "●", "streaming", "3 tokens · 63 tok/s"]
     assert lane.text.toPlainText() == "…once The scientist"
     assert lane.text.accessibleName() == "Lane 1, try 13, streaming"
 
 
 def test_prompt_and_machine_text_have_their_own_colours(lane):
-    lane.show_seat(STREAMING, "…once")
+    lane.show_view(STREAMING, "…once")
     document = lane.text.document()
     cursor = QTextCursor(document)
     colours = []
@@ -74,9 +74,9 @@ def test_prompt_and_machine_text_have_their_own_colours(lane):
 
 @pytest.mark.parametrize("text", ["\n\nThe", "The\nsea", "\n"])
 def test_streamed_text_has_the_colour_of_the_machine_from_its_first_word(lane, text):
-    lane.show_seat(replace(STREAMING, text=""), "…once")
-    lane.show_seat(replace(STREAMING, text=text), "…once")
-    lane.show_seat(replace(STREAMING, text=text + " end"), "…once")
+    lane.show_view(replace(STREAMING, text=""), "…once")
+    lane.show_view(replace(STREAMING, text=text), "…once")
+    lane.show_view(replace(STREAMING, text=text + " end"), "…once")
     cursor = QTextCursor(lane.text.document())
     for position in range(1, cursor.document().characterCount()):
         cursor.setPosition(position)
@@ -86,7 +86,7 @@ def test_streamed_text_has_the_colour_of_the_machine_from_its_first_word(lane, t
 
 
 def test_a_change_of_theme_recolours_what_is_there(lane):
-    lane.show_seat(STREAMING, "…once")
+    lane.show_view(STREAMING, "…once")
     theme.apply(QApplication.instance(), theme.Theme(theme.DARK))
     cursor = QTextCursor(lane.text.document())
     cursor.setPosition(2)
@@ -97,7 +97,7 @@ def test_a_change_of_theme_recolours_what_is_there(lane):
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=12))
 def test_text_that_comes_in_pieces_is_the_text_that_comes_at_once(qapp, pieces):
-    whole, grown = LaneText(), LaneText()
+    whole, grown = TokenText(), TokenText()
     whole.set_text("p", "".join(pieces))
     grown.set_text("p", "", follow=True)
     for piece in pieces:
@@ -132,7 +132,7 @@ FOREIGN = (
 def pair(qtbot):
     """Two streaming lanes' texts: one grows, one is given all at once."""
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
-    texts = LaneText(), LaneText()
+    texts = TokenText(), TokenText()
     for text in texts:
         qtbot.addWidget(text)
         text.resize(170, 200)
@@ -326,28 +326,28 @@ def test_the_view_stays_where_a_person_has_scrolled_to(pair):
 
 
 def test_only_new_text_is_added(lane, monkeypatch):
-    lane.show_seat(STREAMING, "…once")
+    lane.show_view(STREAMING, "…once")
     rewritten = []
     monkeypatch.setattr(lane.text, "_rewrite", lambda: rewritten.append(1))
-    lane.show_seat(ENDED, "…once")
+    lane.show_view(ENDED, "…once")
     assert rewritten == []
     assert lane.text.toPlainText() == "…once The scientist named"
 
 
 def test_another_candidate_begins_anew(lane):
-    lane.show_seat(ENDED, "…once")
-    lane.show_seat(Seat(0, 13, None, "waiting"), "…once")
+    lane.show_view(ENDED, "…once")
+    lane.show_view(LaneView(0, 13, None, "waiting"), "…once")
     assert lane.text.toPlainText() == "…once"
     assert words(lane)[:2] == ["Lane 1 · try 14", "waiting"]
-    lane.show_seat(Seat(0, 13, 6, "streaming", " It", 1), "…once")
+    lane.show_view(LaneView(0, 13, 6, "streaming", " It", 1), "…once")
     assert lane.text.toPlainText() == "…once It"
 
 
 def test_the_frame_and_the_text_keep_their_size_whatever_happens(lane):
     sizes = set()
-    long = Seat(0, 1, 1, "streaming", " word" * 900, 900)
-    for seat in (Seat(0), Seat(0, 1, None, "waiting"), STREAMING, long, ENDED, KEPT):
-        lane.show_seat(seat, "…once", 100.0)
+    long = LaneView(0, 1, 1, "streaming", " word" * 900, 900)
+    for view in (LaneView(0), LaneView(0, 1, None, "waiting"), STREAMING, long, ENDED, KEPT):
+        lane.show_view(view, "…once", 100.0)
         QApplication.processEvents()
         sizes.add((lane.size(), lane.text.size(), lane.text.pos()))
     lane.set_chosen(True)
@@ -358,20 +358,20 @@ def test_the_frame_and_the_text_keep_their_size_whatever_happens(lane):
 
 def test_the_view_follows_the_stream_until_the_person_scrolls_away(lane):
     bar = lane.text.verticalScrollBar()
-    lane.show_seat(Seat(0, 1, 1, "streaming", " word" * 500, 500), "")
+    lane.show_view(LaneView(0, 1, 1, "streaming", " word" * 500, 500), "")
     QApplication.processEvents()
     assert bar.value() == bar.maximum() > 0
-    lane.show_seat(Seat(0, 1, 1, "streaming", " word" * 600, 600), "")
+    lane.show_view(LaneView(0, 1, 1, "streaming", " word" * 600, 600), "")
     QApplication.processEvents()
     assert bar.value() == bar.maximum()
     bar.setValue(3)
-    lane.show_seat(Seat(0, 1, 1, "streaming", " word" * 700, 700), "")
+    lane.show_view(LaneView(0, 1, 1, "streaming", " word" * 700, 700), "")
     QApplication.processEvents()
     assert bar.value() == 3
 
 
 def test_a_finished_try_is_read_from_its_beginning(lane):
-    lane.show_seat(Seat(0, 1, 1, "ended", " word" * 500, 500, "max_tokens"), "")
+    lane.show_view(LaneView(0, 1, 1, "ended", " word" * 500, 500, "max_tokens"), "")
     QApplication.processEvents()
     assert lane.text.verticalScrollBar().value() == 0
 
@@ -382,12 +382,12 @@ def test_a_finished_try_is_read_from_its_beginning(lane):
      ("context_full", "context full"), ("dropped", "dropped"), ("crash", "lost to a crash")],
 )  # fmt: skip
 def test_every_end_has_its_words(lane, end, words_):
-    lane.show_seat(Seat(0, 3, 1, "ended", " x", 1, end), "")
+    lane.show_view(LaneView(0, 3, 1, "ended", " x", 1, end), "")
     assert words(lane) == ["Lane 1 · try 4", words_, "1 token"]
 
 
 def test_a_kept_try_shows_its_caption_and_undo(lane):
-    lane.show_seat(KEPT, "", undoable=True)
+    lane.show_view(KEPT, "", undoable=True)
     assert lane._verdict.isVisible()
     assert lane._verdict.text() == "✓ Kept — machine-written, 7 tries (6 rejected)"
     assert not lane.keep.isVisible()
@@ -395,11 +395,11 @@ def test_a_kept_try_shows_its_caption_and_undo(lane):
 
 
 def test_a_narrow_lane_says_the_same_in_fewer_words(lane):
-    lane.show_seat(KEPT, "")
+    lane.show_view(KEPT, "")
     lane.resize(190, 300)
     assert lane._verdict.text() in ("✓ Kept — 7 tries (6 rejected)", "✓ Kept — 7 tries")
     assert lane._verdict.accessibleName() == "Kept machine-written, 7 tries (6 rejected)"
-    lane.show_seat(STREAMING, "")
+    lane.show_view(STREAMING, "")
     assert lane.keep.words() == "✓"
     assert [button._caps[0].text() for button, *_ in lane._buttons] == ["A", "X", "␣"]
     assert all(button._caps[0].isVisible() for button, *_ in lane._buttons)
@@ -412,13 +412,13 @@ def test_a_narrow_lane_says_the_same_in_fewer_words(lane):
 
 def test_colour_is_never_alone(lane):
     for verdict, sign in (("kept", "✓"), ("rejected", "✕"), ("skipped", "→")):
-        lane.show_seat(Seat(0, 3, 1, "ended", " x", 1, "stopped", verdict), "")
+        lane.show_view(LaneView(0, 3, 1, "ended", " x", 1, "stopped", verdict), "")
         assert lane._verdict.text().startswith(sign)
         assert verdict in lane.text.accessibleName()
 
 
 def test_buttons_ask_for_verdicts(lane, qtbot):
-    lane.show_seat(STREAMING, "")
+    lane.show_view(STREAMING, "")
     asked = []
     lane.verdict_asked.connect(lambda number, verdict: asked.append((number, verdict)))
     for button in (lane.keep, lane.reject, lane.skip):
@@ -427,7 +427,7 @@ def test_buttons_ask_for_verdicts(lane, qtbot):
 
 
 def test_where_nothing_can_be_judged_the_buttons_say_why(lane):
-    lane.show_seat(STREAMING, "")
+    lane.show_view(STREAMING, "")
     lane.set_judging("The disk is read-only.")
     for button in (lane.keep, lane.reject, lane.skip):
         assert not button.isEnabled()
@@ -437,16 +437,16 @@ def test_where_nothing_can_be_judged_the_buttons_say_why(lane):
 
 
 def test_a_try_that_was_lost_offers_no_verdict(lane):
-    lane.show_seat(Seat(0, 1, 1, "ended", " x", 1, "crash"), "")
+    lane.show_view(LaneView(0, 1, 1, "ended", " x", 1, "crash"), "")
     assert not lane.keep.isVisible()
     assert not lane._verdict.isVisible()
 
 
 def test_the_buttons_stay_while_the_next_try_waits(lane):
     """They blinked at every refill, and one that had the focus lost it."""
-    lane.show_seat(STREAMING, "")
+    lane.show_view(STREAMING, "")
     lane.reject.setFocus()
-    lane.show_seat(Seat(0, 13, None, "waiting"), "")
+    lane.show_view(LaneView(0, 13, None, "waiting"), "")
     assert lane.reject.isVisible()
     assert lane.reject.hasFocus()
 
@@ -456,14 +456,14 @@ def test_every_control_has_a_name(lane):
 
 
 def test_a_lane_may_be_any_size(lane):
-    lane.show_seat(KEPT, "…once")
+    lane.show_view(KEPT, "…once")
     for size in (QSize(60, 60), QSize(2000, 1500), QSize(1, 1)):
         lane.resize(size)
         QApplication.processEvents()
 
 
 def test_keys_stay_on_the_lane_longer_than_signs(lane):
-    lane.show_seat(STREAMING, "")
+    lane.show_view(STREAMING, "")
     lane.resize(420, 360)
     assert lane.keep.words() == "✓ Keep"
     assert lane.keep._caps[0].isVisible()
@@ -476,7 +476,7 @@ def test_keys_stay_on_the_lane_longer_than_signs(lane):
 def test_the_figures_of_a_streaming_lane_fit_another_width_at_once(lane):
     """They are not told thirty times a second, but where their room goes they are."""
     lane.resize(theme.wide(600), 360)
-    lane.show_seat(replace(STREAMING, tokens=40), "…once", 63.4)
+    lane.show_view(replace(STREAMING, tokens=40), "…once", 63.4)
     assert lane._figures.text() == "40 tokens · 63 tok/s"
     lane.resize(theme.wide(190), 360)
     settle(lane)
@@ -490,7 +490,7 @@ def test_a_long_caption_is_shortened_to_two_lines(lane, size):
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT, size))
     cost = Cost(51, rejected=16, skipped=12, passed_over=22)
     caption, bare = cost.caption, cost.brief
-    lane.show_seat(replace(KEPT, cost=cost), "", undoable=True)
+    lane.show_view(replace(KEPT, cost=cost), "", undoable=True)
     forms = {f"✓ Kept — {caption}", f"✓ Kept — {bare}", "✓ Kept — 51 tries"}
     seen = set()
     for width in range(theme.wide(1000), theme.wide(180), -theme.wide(10)):
@@ -506,7 +506,7 @@ def test_a_long_caption_is_shortened_to_two_lines(lane, size):
 
 def test_larger_text_fits_the_buttons_again(lane, qtbot):
     """In a small window "Reject" was cut to "Reje" when the text grew."""
-    lane.show_seat(STREAMING, "")
+    lane.show_view(STREAMING, "")
     lane.resize(316, 300)
     settle(lane)
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT, 21))
@@ -515,50 +515,50 @@ def test_larger_text_fits_the_buttons_again(lane, qtbot):
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
 
 
-LONG_STREAM = Seat(0, 1, 1, "streaming", " word" * 500, 500)
+LONG_STREAM = LaneView(0, 1, 1, "streaming", " word" * 500, 500)
 LONG_END = replace(LONG_STREAM, state="ended", end="max_tokens")
 
 
 def test_a_lane_that_was_followed_shows_its_beginning_when_it_ends(lane):
     bar = lane.text.verticalScrollBar()
-    lane.show_seat(LONG_STREAM, "…once")
+    lane.show_view(LONG_STREAM, "…once")
     assert bar.value() == bar.maximum() > 0
-    lane.show_seat(replace(LONG_END, text=LONG_END.text + " and the last"), "…once")
+    lane.show_view(replace(LONG_END, text=LONG_END.text + " and the last"), "…once")
     assert bar.value() == 0
 
 
 @pytest.mark.parametrize("back", [False, True])
 def test_who_scrolled_reads_on_where_they_are_when_it_ends(lane, qtbot, back):
     bar = lane.text.verticalScrollBar()
-    lane.show_seat(LONG_STREAM, "…once")
+    lane.show_view(LONG_STREAM, "…once")
     qtbot.keyClick(lane.text, Qt.Key.Key_PageUp)
     if back:
         qtbot.keyClick(lane.text, Qt.Key.Key_End)
     place = bar.value()
     assert place > 0
-    lane.show_seat(LONG_END, "…once")
+    lane.show_view(LONG_END, "…once")
     assert bar.value() == place
-    lane.show_seat(replace(LONG_STREAM, index=2, try_id=2), "…once")
+    lane.show_view(replace(LONG_STREAM, index=2, try_id=2), "…once")
     assert bar.value() == bar.maximum()  # the next one is followed again
-    lane.show_seat(replace(LONG_END, index=2, try_id=2), "…once")
+    lane.show_view(replace(LONG_END, index=2, try_id=2), "…once")
     assert bar.value() == 0
 
 
 def test_who_has_selected_something_keeps_it_in_view_when_it_ends(lane):
     bar = lane.text.verticalScrollBar()
-    lane.show_seat(LONG_STREAM, "…once")
+    lane.show_view(LONG_STREAM, "…once")
     cursor = lane.text.cursorForPosition(lane.text.viewport().rect().center())
     cursor.select(QTextCursor.SelectionType.WordUnderCursor)
     lane.text.setTextCursor(cursor)
     place = bar.value()
-    lane.show_seat(LONG_END, "…once")
+    lane.show_view(LONG_END, "…once")
     assert bar.value() == place > 0
     assert lane.text.textCursor().selectedText() == "word"
 
 
 def test_another_size_of_text_leaves_a_finished_lane_at_its_beginning(lane):
-    lane.show_seat(LONG_STREAM, "…once")
-    lane.show_seat(LONG_END, "…once")
+    lane.show_view(LONG_STREAM, "…once")
+    lane.show_view(LONG_END, "…once")
     bar = lane.text.verticalScrollBar()
     for size in (21, 10, 14.5):
         theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT, size))
@@ -568,7 +568,7 @@ def test_another_size_of_text_leaves_a_finished_lane_at_its_beginning(lane):
 
 def test_what_is_read_stays_at_the_top_when_its_lines_break_anew(lane):
     numbered = "".join(f"number{n:04} " for n in range(600))
-    lane.show_seat(replace(LONG_STREAM, text=numbered), "")
+    lane.show_view(replace(LONG_STREAM, text=numbered), "")
     bar = lane.text.verticalScrollBar()
     bar.setValue(20 * bar.singleStep())
     at = lane.text.cursorForPosition(lane.text.viewport().rect().topLeft()).position()
@@ -589,7 +589,7 @@ def test_what_is_read_stays_at_the_top_when_its_lines_break_anew(lane):
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
     QApplication.processEvents()
     assert is_in_first_line()
-    lane.show_seat(replace(LONG_STREAM, text=numbered + "more " * 100), "")
+    lane.show_view(replace(LONG_STREAM, text=numbered + "more " * 100), "")
     assert is_in_first_line()  # and it is not followed
 
 
@@ -604,7 +604,7 @@ def test_the_lines_of_a_wide_lane_have_some_ninety_letters(lane, family, size):
         font.setFamily(family)
         app.setFont(font)
         lane.resize(2600, 900)
-        lane.show_seat(replace(ENDED, text=PROSE * 5), "")
+        lane.show_view(replace(ENDED, text=PROSE * 5), "")
         QApplication.processEvents()
         letters = [len(words.rstrip()) for _, words in lines(lane.text)]
         assert 80 <= max(letters) <= 100

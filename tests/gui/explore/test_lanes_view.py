@@ -2,7 +2,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from explorer.gui.explore.lanes_view import LanesView, wanted_width
-from explorer.review.lane_stacks import Seat
+from explorer.review.lane_stacks import LaneView
 
 pytestmark = pytest.mark.layout
 
@@ -37,8 +37,8 @@ def test_lanes_stand_as_they_are_drawn(view, count, expected):
 
 def test_every_lane_has_the_same_size_whatever_it_shows(view):
     view.set_count(8)
-    view.lanes[0].show_seat(Seat(0, 1, 1, "streaming", " word" * 400, 400), "", 250)
-    view.lanes[3].show_seat(Seat(3, 2, 2, "ended", "x", 1, "stopped", "kept", "c" * 90), "")
+    view.lanes[0].show_view(LaneView(0, 1, 1, "streaming", " word" * 400, 400), "", 250)
+    view.lanes[3].show_view(LaneView(3, 2, 2, "ended", "x", 1, "stopped", "kept", "c" * 90), "")
     QApplication.processEvents()
     widths = {lane.width() for lane in view.lanes}
     heights = {lane.height() for lane in view.lanes}
@@ -64,7 +64,7 @@ def test_exactly_one_lane_is_chosen(view):
 
 
 def test_focus_in_a_lane_chooses_it(view, qtbot):
-    view.lanes[3].show_seat(Seat(3, 1, 1, "streaming", "x", 1), "")
+    view.lanes[3].show_view(LaneView(3, 1, 1, "streaming", "x", 1), "")
     view.lanes[3].reject.setFocus()
     assert view.chosen == 3
     assert view.has_focus()

@@ -19,7 +19,7 @@ TALK = "<|user|>the lion<|bot|>"
 def chat(desk, tmp_path):
     """A window whose model has the special tokens of a chat."""
     folder = make_tiny(tmp_path / "chat", added=("<|user|>", "<|bot|>"))
-    desk.window.controller.loading.loaded = replace(demo(), tokens=Tokens.from_folder(folder))
+    desk.window.engine_loop.loading.loaded = replace(demo(), tokens=Tokens.from_folder(folder))
     return desk
 
 
@@ -38,7 +38,7 @@ def ids(desk):
 
 
 def test_special_tokens_are_letters_until_they_are_ticked(chat, explore):
-    tokens = chat.window.controller.loaded.tokens
+    tokens = chat.window.engine_loop.loaded.tokens
     write(explore, "the lion")
     assert not explore.prompt.control.isVisible()
     write(explore, TALK)
@@ -54,7 +54,7 @@ def test_special_tokens_are_letters_until_they_are_ticked(chat, explore):
 
 
 def test_the_choice_is_another_hunt_and_comes_back_with_it(chat, explore):
-    tokens = chat.window.controller.loaded.tokens
+    tokens = chat.window.engine_loop.loaded.tokens
     chat.generate(TALK)
     chat.finish()
     letters = chat.review.hunt.id
@@ -75,7 +75,7 @@ def test_the_choice_is_another_hunt_and_comes_back_with_it(chat, explore):
 def test_a_start_token_counts_belongs_to_the_hunt_and_hinders_no_reading(desk, explore, tmp_path):
     folder = make_tiny(tmp_path / "chat", added=("<|user|>", "<|bot|>"))
     tokens = Tokens.from_folder(folder, prefix_ids=(297,))
-    desk.window.controller.loading.loaded = replace(demo(), tokens=tokens)
+    desk.window.engine_loop.loading.loaded = replace(demo(), tokens=tokens)
     desk.generate(TALK)
     desk.finish()
     letters = desk.review.hunt.id
@@ -93,7 +93,7 @@ def test_a_start_token_counts_belongs_to_the_hunt_and_hinders_no_reading(desk, e
 
 
 def test_the_choice_comes_back_when_the_model_does(chat, explore):
-    loading = chat.window.controller.loading
+    loading = chat.window.engine_loop.loading
     chat.generate(TALK)
     chat.finish()
     letters = chat.review.hunt.id
@@ -189,7 +189,7 @@ def test_a_paste_that_is_too_long_is_no_dead_end(desk, explore):
 
 
 def test_a_paste_is_offered_when_a_model_is_there_to_count_it(desk, explore):
-    loading = desk.window.controller.loading
+    loading = desk.window.engine_loop.loading
     loaded, loading.loaded = loading.loaded, None
     paste(explore, "word " * 20_000)
     assert explore.prompt.room.text() == (

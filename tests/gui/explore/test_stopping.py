@@ -43,9 +43,9 @@ def test_button_and_menu_say_what_they_stop(desk):
 def test_one_that_streams_is_named(desk):
     window = desk.window
     desk.generate("Once", "short", "one two three four five six", "short", "short")
-    while sum(window.controller.streams(lane) for lane in range(4)) > 1:
+    while sum(window.engine_loop.streams(lane) for lane in range(4)) > 1:
         desk.step()
     assert window.explore.recipe.stop.words() == "Stop lane 2"
     desk.qtbot.mouseClick(window.explore.recipe.stop, Qt.MouseButton.LeftButton)
     desk.finish()
-    assert not window.controller.review.running
+    assert not window.engine_loop.review.running

@@ -61,7 +61,7 @@ def test_a_key_judges_the_chosen_row_which_is_in_no_lane(hunt, key, verdict):
     assert verdicts(hunt) == {2: verdict}
     assert verdict in lead(hunt, 2)
     assert hunt.window.tries.list.current() == hunt.review.tries()[2].try_id
-    assert [seat.index for seat in hunt.review.seats] == [4, 5, 6, 7]
+    assert [lane_view.index for lane_view in hunt.review.views] == [4, 5, 6, 7]
 
 
 def test_a_keep_from_the_list_is_in_the_collection_with_what_had_been_shown(hunt):
@@ -94,7 +94,7 @@ def test_a_try_that_streams_in_a_lane_is_judged_there(desk):
     choose(desk, 1)
     press(desk, X)
     assert verdicts(desk) == {1: "rejected"}
-    assert desk.review.seat(1).index == 4  # and the next one has its lane
+    assert desk.review.view(1).index == 4  # and the next one has its lane
 
 
 def test_a_key_that_is_held_judges_once(hunt):
@@ -139,7 +139,7 @@ def test_a_try_that_another_lane_shows_is_gone_to(hunt):
     window.tries.try_chosen.emit(hunt.review.tries()[6].try_id)
     assert window.pages.currentIndex() == EXPLORE
     assert window.explore.lanes.chosen == 2
-    assert [seat.index for seat in hunt.review.seats] == [4, 5, 6, 7]
+    assert [lane_view.index for lane_view in hunt.review.views] == [4, 5, 6, 7]
 
 
 def test_a_try_that_no_lane_shows_comes_into_the_chosen_one_and_never_twice(hunt):
@@ -147,13 +147,13 @@ def test_a_try_that_no_lane_shows_comes_into_the_chosen_one_and_never_twice(hunt
     window.explore.lanes.choose(0)
     key = hunt.review.tries()[1].try_id
     window.tries.try_chosen.emit(key)
-    assert [seat.index for seat in hunt.review.seats] == [1, 5, 6, 7]
+    assert [lane_view.index for lane_view in hunt.review.views] == [1, 5, 6, 7]
     window.explore.lanes.choose(3)
     window.tries.try_chosen.emit(key)
     assert window.explore.lanes.chosen == 0
-    assert [seat.index for seat in hunt.review.seats] == [1, 5, 6, 7]
+    assert [lane_view.index for lane_view in hunt.review.views] == [1, 5, 6, 7]
     hunt.review.show(key, 3)  # and whoever moves it does not leave it behind
-    assert [seat.index for seat in hunt.review.seats] == [4, 5, 6, 1]
+    assert [lane_view.index for lane_view in hunt.review.views] == [4, 5, 6, 1]
 
 
 def test_a_try_that_streams_is_gone_to(desk):

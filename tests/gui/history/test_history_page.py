@@ -3,21 +3,21 @@ import pytest
 from explorer.core.recipe import Recipe
 from explorer.gui.history.history_page import EMPTY, UNCONDITIONAL, HistoryPage
 from tests.gui.controls_of import nameless
-from tests.gui.shelf import Shelf, cards, shown
+from tests.gui.library_access import LibraryAccess, cards, shown
 
 
 @pytest.fixture
-def page(shelf, qtbot):
-    return shown(HistoryPage(shelf.history, shelf.words), qtbot, 1000, 700)
+def page(library_access, qtbot):
+    return shown(HistoryPage(library_access.history, library_access.words), qtbot, 1000, 700)
 
 
 @pytest.fixture
-def hunts(shelf, page):
-    first = shelf.hunt("A miller had three daughters.")
-    shelf.keep("a keep", 2, first)
-    shelf.attempt(first, "unjudged")
-    second = shelf.hunt("", Recipe(top_k=0, temperature=0.8))
-    shelf.attempt(second, "skipped", "skipped")
+def hunts(library_access, page):
+    first = library_access.hunt("A miller had three daughters.")
+    library_access.keep("a keep", 2, first)
+    library_access.attempt(first, "unjudged")
+    second = library_access.hunt("", Recipe(top_k=0, temperature=0.8))
+    library_access.attempt(second, "skipped", "skipped")
     page.refresh()
     return first.id, second.id
 
@@ -45,10 +45,10 @@ def test_hunts_are_newest_first_with_their_counts(page, hunts):
     assert page.amount.text() == "2 hunts"
 
 
-def test_hunts_that_read_one_prompt_as_different_tokens_look_different(page, shelf):
+def test_hunts_that_read_one_prompt_as_different_tokens_look_different(page, library_access):
     for ids in (None, (7,), (7,)):
-        shelf.hunt("<|user|>", ids=ids)
-    other = shelf.hunt("another prompt")
+        library_access.hunt("<|user|>", ids=ids)
+    other = library_access.hunt("another prompt")
     page.refresh()
     unlike, token, again, letters = cards(page)
     assert "prompt of" not in unlike.rest
@@ -68,7 +68,7 @@ def test_the_chosen_hunt_is_shown_in_full_and_reopened(page, hunts, qtbot):
     assert reopened.args == [hunts[0]]
 
 
-def test_deleting_asks_first_and_names_what_goes_and_what_stays(page, hunts, shelf):
+def test_deleting_asks_first_and_names_what_goes_and_what_stays(page, hunts, library_access):
     page.list.choose(hunts[0])
     page.delete_button.click()
     words = page.question.words.text()
@@ -83,27 +83,27 @@ def test_deleting_asks_first_and_names_what_goes_and_what_stays(page, hunts, she
         assert part in words
     page.question.spare_button.click()
     assert not page.question.isVisible()
-    assert len(shelf.history.ids()) == 2
+    assert len(library_access.history.ids()) == 2
 
 
-def test_a_confirmed_deletion_leaves_the_counts(page, hunts, shelf, qtbot):
+def test_a_confirmed_deletion_leaves_the_counts(page, hunts, library_access, qtbot):
     page.list.choose(hunts[0])
     page.delete_button.click()
     with qtbot.waitSignal(page.deleted) as deleted:
         page.question.act_button.click()
     assert deleted.args == [hunts[0], "A miller had three daughters."]
-    assert shelf.history.ids() == [hunts[1]]
+    assert library_access.history.ids() == [hunts[1]]
     assert page.remains.text() == "Deleted for good: 1 hunt with 4 tries; their counts remain."
     assert page.list.current() == hunts[1]
 
 
-def test_a_second_enter_does_not_delete(page, hunts, shelf, qtbot):
+def test_a_second_enter_does_not_delete(page, hunts, library_access, qtbot):
     page.activateWindow()
     page.list.choose(hunts[0])
     page.delete_button.click()
     qtbot.waitUntil(page.question.spare_button.hasFocus)
     page.focusWidget().click()
-    assert len(shelf.history.ids()) == 2
+    assert len(library_access.history.ids()) == 2
 
 
 def test_choosing_another_hunt_forgets_the_question(page, hunts):
@@ -124,9 +124,9 @@ def test_a_streaming_hunt_cannot_be_deleted(page, hunts):
     assert page.delete_button.isEnabled()
 
 
-def test_a_refresh_keeps_the_choice(page, hunts, shelf):
+def test_a_refresh_keeps_the_choice(page, hunts, library_access):
     page.list.choose(hunts[0])
-    shelf.attempt(shelf.hunt("new"), "text")
+    library_access.attempt(library_access.hunt("new"), "text")
     page.refresh()
     assert page.list.current() == hunts[0]
     assert len(cards(page)) == 3
@@ -139,10 +139,10 @@ def test_the_filter_looks_into_the_prompt(page, hunts, qtbot):
 
 
 def test_a_read_only_library_says_why_it_deletes_nothing(tmp_path, qtbot):
-    shelf = Shelf(tmp_path)
-    shelf.keep("a sample")
-    shelf.close()
-    reading = Shelf(tmp_path, writable=False)
+    library_access = LibraryAccess(tmp_path)
+    library_access.keep("a sample")
+    library_access.close()
+    reading = LibraryAccess(tmp_path, writable=False)
     page = HistoryPage(reading.history)
     qtbot.addWidget(page)
     page.show()

@@ -16,7 +16,7 @@ from tests.tiny import make_tiny
 @pytest.fixture
 def works(desk):
     works = ScriptedWorks()
-    desk.window.models.desk._works = works.works
+    desk.window.models.model_jobs._works = works.works
     return works
 
 
@@ -36,7 +36,7 @@ def ask(desk, source, page=EXPLORE):
 
 
 def tell(desk):
-    desk.window.models.desk._on_tick()
+    desk.window.models.model_jobs._on_tick()
     desk.tick()
 
 
@@ -111,14 +111,14 @@ def test_whether_to_switch_is_asked_and_remembered(desk, works, source):
     assert naming.opens.isChecked()
     naming.opens.click()
     naming.act.click()
-    assert not desk.window.models.desk.busy().opens
+    assert not desk.window.models.model_jobs.busy().opens
     works.last.finish(Bare("cats"))
     tell(desk)
     assert [job.work for job in works.jobs] == ["bring_in"]
     assert "cats is ready" in desk.window.status.news.text()
     desk.close()
     desk.open()
-    assert not desk.window.memory.settings.open_imported
+    assert not desk.window.settings_store.settings.open_imported
     naming = ask(desk, source)
     assert not naming.opens.isChecked()
 
@@ -127,7 +127,7 @@ def test_an_import_that_is_cancelled_changes_no_choice(desk, works, source):
     naming = ask(desk, source)
     naming.opens.click()
     naming.cancel.click()
-    assert desk.window.memory.settings.open_imported
+    assert desk.window.settings_store.settings.open_imported
 
 
 def test_what_cannot_be_imported_is_refused_before_anything_is_asked(desk, works, source):
@@ -140,7 +140,7 @@ def test_what_cannot_be_imported_is_refused_before_anything_is_asked(desk, works
 def test_answers_stay_while_something_else_goes_on(desk, works, source):
     naming = ask(desk, source)
     naming.name.setText("lions")
-    desk.window.models.desk.verify("demo")
+    desk.window.models.model_jobs.verify("demo")
     desk.qtbot.keyClick(naming.name, Qt.Key.Key_Return)
     assert naming.isVisible()
     assert "still going on" in desk.window.status.news.text()
@@ -155,12 +155,12 @@ def test_answers_stay_while_something_else_goes_on(desk, works, source):
 @pytest.mark.parametrize("page", [EXPLORE, MODELS])
 @pytest.mark.parametrize("size", [10.0, 28.0])
 def test_no_word_of_it_is_cut(desk, works, source, page, size):
-    desk.window.memory.change(text_px=size)
-    desk.window.looks._apply()
+    desk.window.settings_store.change(text_px=size)
+    desk.window.appearance._apply()
     desk.window.resize(900, 640)
     naming = ask(desk, source, page)
     naming.name.setText("a/b")
     settle(desk.window)
     assert cut_texts(desk.window) == []
-    desk.window.memory.change(text_px=14.5)  # the style outlives the window
-    desk.window.looks._apply()
+    desk.window.settings_store.change(text_px=14.5)  # the style outlives the window
+    desk.window.appearance._apply()

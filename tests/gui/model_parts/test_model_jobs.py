@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from explorer.gui.model_parts.model_jobs import ModelDesk
+from explorer.gui.model_parts.model_jobs import ModelJobs
 from explorer.system.paths import Paths
 from explorer.weights.store.store import Store
 from tests.gui.scripted_works import Bare, ScriptedWorks
@@ -21,7 +21,7 @@ def paths(tmp_path):
 
 @pytest.fixture
 def desk(paths, qtbot):
-    desk = ModelDesk(paths, lambda: "cpu-fp32")
+    desk = ModelJobs(paths, lambda: "cpu-fp32")
     yield desk
     desk.cancel()
 
@@ -39,7 +39,7 @@ def works():
 @pytest.fixture
 def scripted(paths, works, qtbot):
     """A desk without child processes; ``tick`` takes in what the jobs say."""
-    desk = ModelDesk(paths, lambda: "cpu-int8", works.works)
+    desk = ModelJobs(paths, lambda: "cpu-int8", works.works)
     yield desk
     desk.cancel()
 
@@ -207,7 +207,7 @@ def test_a_model_can_be_removed_while_another_is_fetched(scripted, works):
 
 def test_a_download_opens_its_model_only_where_none_is_open(scripted, works, monkeypatch, qtbot):
     opened = []
-    monkeypatch.setattr(ModelDesk, "_made", lambda *_: None)
+    monkeypatch.setattr(ModelJobs, "_made", lambda *_: None)
     scripted.download(REPOSITORY, "", "gpt2", "cpu-int8")
     assert scripted.tasks()[0].opens
     works.last.finish(Bare("gpt2"))
@@ -244,7 +244,7 @@ def test_what_follows_begins_before_anybody_hears_that_nothing_runs(
     scripted, works, tmp_path, monkeypatch
 ):
     """A Generate that waits was forgotten between an import and the opening of its model."""
-    monkeypatch.setattr(ModelDesk, "_made", lambda *_: None)
+    monkeypatch.setattr(ModelJobs, "_made", lambda *_: None)
     said = []
     scripted.tasks_changed.connect(lambda: said.append(any(t.opens for t in scripted.tasks())))
     scripted.import_folder(make_tiny(tmp_path / "tiny"))

@@ -10,12 +10,12 @@ from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QApplication
 
 from explorer.core.manifest import Build, Manifest
-from explorer.gui.model_parts.model_jobs import ModelDesk
-from explorer.gui.model_parts.model_words import Insight, Need
+from explorer.gui.model_parts.model_jobs import ModelJobs
+from explorer.gui.model_parts.model_words import ModelAdvice, Need
 from explorer.gui.models.models_page import ModelsPage
 from explorer.system.paths import Paths
 from explorer.weights.hub.catalogue import CatalogueEntry
-from explorer.weights.hub.chores import Preview
+from explorer.weights.hub.chores import DownloadPreview
 from tests.gui.controls_of import nameless
 from tests.gui.scripted_works import Bare, ScriptedWorks
 from tests.gui.settling import settle
@@ -86,8 +86,8 @@ def needs():
 @pytest.fixture
 def page(qtbot, tmp_path, works, needs):
     paths = replace(Paths.default(tmp_path), bundled_models=tmp_path / "bundled")
-    desk = ModelDesk(paths, lambda: "cpu-int8", works.works)
-    insight = Insight(
+    desk = ModelJobs(paths, lambda: "cpu-int8", works.works)
+    insight = ModelAdvice(
         lambda _, build: needs.get(build),
         lambda folder: {"cpu-int8": "Text as likely as with fp32"},
     )
@@ -114,12 +114,12 @@ def press(qtbot, widget, key=Qt.Key.Key_Space):
 
 def test_every_control_has_a_name_in_every_state(page, works):
     works.leave("owner/begun")
-    page._desk.download("owner/other", "", "other")
-    page._desk.remove("old")
+    page._model_jobs.download("owner/other", "", "other")
+    page._model_jobs.remove("old")
     for job in works.jobs:
         job.fail("No.")
-    page._desk._on_tick()
-    page._desk.verify("demo")
+    page._model_jobs._on_tick()
+    page._model_jobs.verify("demo")
     page.details.ask_to_remove()
     assert len(page.tasks.cards) == 4
     assert nameless(page) == []
@@ -256,7 +256,7 @@ def test_each_action_is_asked_for_by_the_keyboard(page, qtbot, works):
         assert not button.isEnabled()
         assert "still going on" in button.toolTip()
         works.last.finish(Outcome())
-        page._desk._on_tick()
+        page._model_jobs._on_tick()
         assert button.isEnabled()
 
 
@@ -312,12 +312,12 @@ def test_the_folder_is_shown_or_named(page, qtbot, monkeypatch, tmp_path):
 
 def test_what_a_check_found_stands_with_its_model(page, works):
     page.list.choose("gpt2")
-    page._desk.verify("gpt2")
+    page._model_jobs.verify("gpt2")
 
     right = Found("source", True, "source is as recorded.")
     wrong = Found("cpu-int8", False, "cpu-int8: weights.bin has changed; make it again.")
     works.last.finish(Outcome((right, wrong)))
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     box = page.details._findings_column
     words = [box.itemAt(n).widget().text() for n in range(box.count())]
     assert words == [
@@ -332,10 +332,10 @@ def test_what_a_check_found_stands_with_its_model(page, works):
 def damaged(page, works, *parts):
     """Let a check of gpt2 find these builds damaged."""
     page.list.choose("gpt2")
-    page._desk.verify("gpt2")
+    page._model_jobs.verify("gpt2")
     found = [Found(part, False, f"{part}: weights.bin has changed.") for part in parts]
     works.last.finish(Outcome((Found("source", True, "source is as recorded."), *found)))
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
 
 
 def test_a_damaged_build_is_marked_and_made_again_by_its_button(page, qtbot, works):
@@ -348,7 +348,7 @@ def test_a_damaged_build_is_marked_and_made_again_by_its_button(page, qtbot, wor
     press(qtbot, row.make)
     assert works.asked()[-1] == ("make", "gpt2", "cpu-int8")
     works.last.finish(True)
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     page.set_models([DEMO, GPT2, BROKEN])
     assert (row.amount.text(), row.amount.property("tone")) == ("168 MB", "muted")
     assert row.use.isVisible()
@@ -360,7 +360,7 @@ def test_no_word_is_cut_where_there_is_little_width(page, qtbot, works):
     damaged(page, works, "cpu-int8")
     page.details.show_model(GPT2, "cpu-int8", ("cpu-int8", "model.onnx cannot be opened."))
     long = "Text a little less likely than with fp32 (+0.7 % bits per byte, KL 0.026; measured)"
-    page.details._insight = Insight(page.details._insight.need, lambda _: {"cpu-int8": long})
+    page.details._insight = ModelAdvice(page.details._insight.need, lambda _: {"cpu-int8": long})
     page.details._show_findings()
     row = page.details.builds.rows["cpu-int8"]
     assert row.use.isVisible()
@@ -389,10 +389,10 @@ def test_a_high_window_does_not_draw_the_builds_apart(page, qtbot):
 
 def test_what_was_found_of_a_model_goes_with_it(page, works):
     damaged(page, works, "cpu-int8")
-    page._desk._released = lambda *_: True
-    page._desk.remove("gpt2")
+    page._model_jobs._released = lambda *_: True
+    page._model_jobs.remove("gpt2")
     works.last.finish()
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     page.set_models([DEMO, GPT2])  # another one of that name has been imported
     page.list.choose("gpt2")
     assert not page.details._findings_box.isVisible()
@@ -419,7 +419,7 @@ def test_the_keyboard_follows_a_check_to_its_card_and_comes_back(page, qtbot, wo
     page.show_tasks()
     assert page.tasks.cards["verify gpt2"].cancel.hasFocus()
     works.last.finish(Outcome((Found("source", True, "source is as recorded."),)))
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     assert page.details.verify.hasFocus()
 
 
@@ -429,11 +429,11 @@ def test_the_keyboard_follows_a_check_to_its_card_and_comes_back(page, qtbot, wo
 def test_the_outcome_of_a_check_is_said_and_scrolled_to(page, qtbot, works, ok, said):
     page.resize(620, 420)
     page.list.choose("gpt2")
-    page._desk.verify("gpt2")
+    page._model_jobs.verify("gpt2")
     settle(page)
     with qtbot.waitSignal(page.message) as message:
         works.last.finish(Outcome((Found("source", ok, "source is so."),)))
-        page._desk._on_tick()
+        page._model_jobs._on_tick()
     assert message.args == [f"gpt2 was verified: {said}"]
     qtbot.waitUntil(lambda: not page.details._findings_box.visibleRegion().isEmpty())
 
@@ -446,9 +446,9 @@ def card(page, number=0):
 
 
 def test_a_download_is_one_card_with_bar_words_pause_and_cancel(page, qtbot, works):
-    page._desk.download("openai-community/gpt2", "", "gpt2")
+    page._model_jobs.download("openai-community/gpt2", "", "gpt2")
     works.last.say(0.75, "412 of 548 MB, 12.3 MB/s, 11 s left")
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     (only,) = page.tasks.cards.values()
     assert only.title.text() == "Downloading gpt2"
     assert only.words.text() == "412 of 548 MB, 12.3 MB/s, 11 s left"
@@ -464,7 +464,7 @@ def test_a_download_is_one_card_with_bar_words_pause_and_cancel(page, qtbot, wor
     assert card(page).words.text().startswith("Delete what has arrived?")
     assert card(page).keep.hasFocus()  # a second Enter must not delete
     works.last.say(0.8, "440 of 548 MB, 12.3 MB/s, 9 s left")  # it goes on meanwhile
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     assert card(page).words.text().startswith("Delete what has arrived?")
     assert not card(page).cancel.isVisible()
     press(qtbot, card(page).keep)
@@ -476,11 +476,11 @@ def test_a_download_is_one_card_with_bar_words_pause_and_cancel(page, qtbot, wor
 
 
 def test_a_question_about_a_download_goes_when_the_download_fails(page, qtbot, works):
-    page._desk.download("openai-community/gpt2", "", "gpt2")
+    page._model_jobs.download("openai-community/gpt2", "", "gpt2")
     press(qtbot, card(page).cancel)
     works.leave("openai-community/gpt2")
     works.last.fail("The hub does not answer.")
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     assert card(page).words.text() == "The hub does not answer."
     assert card(page).resume.isVisible()
     assert not card(page).delete.isVisible()
@@ -493,17 +493,17 @@ def test_an_unfinished_download_waits_while_something_else_goes_on(page, works):
     works.leave("openai-community/gpt2")
     page.show_tasks()
     assert card(page).resume.isEnabled()
-    page._desk.verify("demo")
+    page._model_jobs.verify("demo")
     unfinished = page.tasks.cards["download openai-community/gpt2"]
     assert not unfinished.resume.isEnabled()
     assert "Verifying demo" in unfinished.resume.toolTip()
 
 
 def test_a_failed_download_says_why_and_can_go_on_from_its_card(page, qtbot, works):
-    page._desk.download("openai-community/gpt2", "", "gpt2")
+    page._model_jobs.download("openai-community/gpt2", "", "gpt2")
     works.leave("openai-community/gpt2")
     works.last.fail("The hub does not answer.")
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     (failed,) = page.tasks.cards.values()
     assert failed.title.text() == "✕ Downloading gpt2 failed"
     assert failed.words.text() == "The hub does not answer."
@@ -523,9 +523,9 @@ def test_the_tab_key_goes_from_the_list_to_the_tasks(page, qtbot, works):
 
 
 def test_a_failure_goes_when_it_is_dismissed(page, qtbot, works):
-    page._desk.convert("gpt2", "cpu-int4")
+    page._model_jobs.convert("gpt2", "cpu-int4")
     works.last.fail("No space is left.")
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     press(qtbot, card(page).dismiss)
     assert page.tasks.cards == {}
     assert not page.tasks.isVisible()
@@ -533,13 +533,13 @@ def test_a_failure_goes_when_it_is_dismissed(page, qtbot, works):
 
 @pytest.mark.parametrize("choosing", [False, True])
 def test_a_model_that_arrives_is_shown_unless_another_one_is_being_chosen(page, works, choosing):
-    page._desk.listed.connect(lambda: page.set_models([DEMO, GPT2, Bare("new")]))
+    page._model_jobs.listed.connect(lambda: page.set_models([DEMO, GPT2, Bare("new")]))
     if choosing:
         page.show_catalogue()
-    page._desk._has_opened = True
-    page._desk.download("owner/new", "", "new")
+    page._model_jobs._has_opened = True
+    page._model_jobs.download("owner/new", "", "new")
     works.last.finish(Bare("new"))
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     assert page.catalogue.isVisible() is choosing
     assert page.details.name.text() == ("demo" if choosing else "new")
 
@@ -565,9 +565,9 @@ def test_the_room_of_a_card_that_goes_is_the_lists_again(page, qtbot, works):
     page.show_tasks()
     settle(page)
     alone = page.list.height()
-    page._desk.convert("gpt2", "cpu-int4")
+    page._model_jobs.convert("gpt2", "cpu-int4")
     works.last.fail("No space is left. " * 80)
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     settle(page)
     failed = page.tasks.cards["convert gpt2"]
     assert failed.words.height() > 3 * failed.words.fontMetrics().lineSpacing()
@@ -578,17 +578,17 @@ def test_the_room_of_a_card_that_goes_is_the_lists_again(page, qtbot, works):
 
 def test_only_the_last_question_to_the_hub_is_kept_with_its_failure(page, works):
     for name in ("owner/one", "owner/two"):
-        page._desk.look(name)
+        page._model_jobs.look(name)
         works.last.fail("There is no such repository.")
-        page._desk._on_tick()
+        page._model_jobs._on_tick()
     (only,) = page.tasks.cards.values()
     assert only.title.text() == "✕ Asking about owner/two failed"
 
 
 def test_the_keyboard_goes_to_the_task_that_begins_and_back_to_the_list(page, qtbot, works):
-    page._desk.convert("gpt2", "cpu-int4")
+    page._model_jobs.convert("gpt2", "cpu-int4")
     works.last.fail("No space is left.")
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     page.show_catalogue()
     page.catalogue.list.choose("distilbert/distilgpt2")
     press(qtbot, page.catalogue.download)
@@ -598,7 +598,7 @@ def test_the_keyboard_goes_to_the_task_that_begins_and_back_to_the_list(page, qt
     press(qtbot, download.cancel)
     press(qtbot, download.delete)
     works.last.finish()
-    page._desk._on_tick()
+    page._model_jobs._on_tick()
     assert page.list.hasFocus()  # and not the card of the failure, which is next
     press(qtbot, card(page).dismiss)
     assert page.list.hasFocus()
@@ -651,8 +651,8 @@ def test_a_repository_by_hand_is_looked_up_first(page, qtbot, works):
     assert panel.download.text() == "Look it up"
     qtbot.keyClick(panel.repository, Qt.Key.Key_Return)
     assert works.asked() == [("look", "someone/poems", "")]
-    works.last.finish(Preview("someone/poems", "e" * 40, "", 4, 1_500_000_000))
-    page._desk._on_tick()
+    works.last.finish(DownloadPreview("someone/poems", "e" * 40, "", 4, 1_500_000_000))
+    page._model_jobs._on_tick()
     assert "Fetches 4 files, 1.5 GB, from huggingface.co" in panel.summary.text()
     assert "not stated" in panel.summary.text()
     assert panel.download.hasFocus()
@@ -661,7 +661,7 @@ def test_a_repository_by_hand_is_looked_up_first(page, qtbot, works):
 
 
 def found(page, repository, revision):
-    page._desk.looked.emit(Preview(repository, revision, "mit", 4, 93_000_000))
+    page._model_jobs.looked.emit(DownloadPreview(repository, revision, "mit", 4, 93_000_000))
 
 
 def test_another_repository_is_not_asked_for_at_the_commit_of_the_one_before(page, qtbot, works):
@@ -745,7 +745,7 @@ def test_an_import_asks_for_a_folder_or_a_file(page, works, tmp_path, qtbot):
     (tmp_path / "config.json").touch()
     with qtbot.waitSignal(page.import_asked) as asked:
         page.import_button.chosen.emit(Path(tmp_path / "config.json"))
-    page._desk.import_folder(*asked.args)
+    page._model_jobs.import_folder(*asked.args)
     assert works.asked() == [("bring_in", tmp_path, None, "cpu-int8")]
     assert not page.import_button.isEnabled()
     assert QApplication.focusWidget() is not None

@@ -20,7 +20,7 @@ def told(desk):
         return starts(work, paths, *arguments)
 
     desk.works = works
-    desk.window.models.desk._works = replace(works.works, start=start)
+    desk.window.models.model_jobs._works = replace(works.works, start=start)
     return told
 
 
@@ -39,7 +39,7 @@ def installed(desk, name, *builds):
 
 def switch(desk, *models):
     for loaded in models:
-        desk.window.controller.loading.load(loaded, "auto")
+        desk.window.engine_loop.loading.load(loaded, "auto")
         desk.tick()
 
 
@@ -49,14 +49,14 @@ def problem(desk):
 
 def finish(desk):
     desk.works.last.finish()
-    desk.window.models.desk._on_tick()
+    desk.window.models.model_jobs._on_tick()
 
 
 def test_the_engine_lets_go_before_the_folder_is_removed(desk, told):
     (old,) = installed(desk, "old", "cpu-int8")
     switch(desk, old, demo())  # now it is parked
     del told[:]
-    desk.window.models.desk.remove("old")
+    desk.window.models.model_jobs.remove("old")
     assert told == [(Unload(old.folder),), ("remove", "old")]
     finish(desk)
     assert problem(desk) == ""
@@ -68,10 +68,10 @@ def test_one_build_is_let_go_of_while_the_other_runs(desk, told):
     desk.generate("Hello")
     desk.step(2)
     del told[:]
-    desk.window.models.desk.remove_build("both", "cpu-fp32")
+    desk.window.models.model_jobs.remove_build("both", "cpu-fp32")
     assert told == [(Unload(small.folder, "cpu-fp32"),), ("remove_build", "both", "cpu-fp32")]
     desk.step()
-    assert [seat.tokens for seat in desk.review.seats] == [3] * 4
+    assert [view.tokens for view in desk.review.views] == [3] * 4
 
 
 @pytest.mark.parametrize("build", ["", "cpu-int8"])
@@ -83,12 +83,12 @@ def test_what_is_in_use_stays_and_that_is_said(desk, told, build, asleep):
     desk.step(2)
     if asleep:
         desk.finish()
-        desk.window.controller.loading.unload_seconds = 1
-        desk.window.controller._clock = lambda: 1e9
+        desk.window.engine_loop.loading.unload_seconds = 1
+        desk.window.engine_loop._clock = lambda: 1e9
         desk.tick()
         assert told[-1] == (Unload(),)
     del told[:]
-    models = desk.window.models.desk
+    models = desk.window.models.model_jobs
     models.remove_build("used", build) if build else models.remove("used")
     assert told == []
     what = f"The {build} build of used" if build else "used"
@@ -97,7 +97,7 @@ def test_what_is_in_use_stays_and_that_is_said(desk, told, build, asleep):
     assert "is in use" in card.words.text()
     if not asleep:  # the hunt goes on as if nothing had been asked
         desk.step()
-        assert [seat.tokens for seat in desk.review.seats] == [3] * 4
+        assert [view.tokens for view in desk.review.views] == [3] * 4
 
 
 def test_the_model_in_use_stays_while_another_one_is_coming(desk, told):
@@ -106,7 +106,7 @@ def test_the_model_in_use_stays_while_another_one_is_coming(desk, told):
     desk.engine.ready = False
     switch(desk, demo())
     del told[:]
-    desk.window.models.desk.remove("used")
+    desk.window.models.model_jobs.remove("used")
     assert told == []
     assert "is in use" in problem(desk)
 
@@ -116,21 +116,21 @@ def test_a_model_that_is_coming_is_given_up(desk, told):
     desk.engine.ready = False
     switch(desk, coming)
     del told[:]
-    desk.window.models.desk.remove("coming")
+    desk.window.models.model_jobs.remove("coming")
     assert told == [(CancelLoad(),), (Unload(coming.folder),), ("remove", "coming")]
-    assert desk.window.controller.loading.coming is None
-    assert desk.window.controller.loaded.manifest.name == "demo"
+    assert desk.window.engine_loop.loading.coming is None
+    assert desk.window.engine_loop.loaded.manifest.name == "demo"
     desk.generate("Hello")
     assert desk.review.running
 
 
 def test_a_model_that_waits_for_an_answer_is_not_loaded_any_more(desk, told):
     (held,) = installed(desk, "held", "cpu-int8")
-    loading = desk.window.controller.loading
+    loading = desk.window.engine_loop.loading
     loading.free = lambda device: 1
     switch(desk, held)
     assert loading.held == held
-    desk.window.models.desk.remove("held")
+    desk.window.models.model_jobs.remove("held")
     assert loading.held is None
     assert desk.window.explore.notices.sentences() == []
     loading.load_anyway()
@@ -139,19 +139,19 @@ def test_a_model_that_waits_for_an_answer_is_not_loaded_any_more(desk, told):
 
 def test_a_model_that_is_being_removed_cannot_be_opened(desk, told):
     installed(desk, "old", "cpu-int8")
-    desk.window.models.desk.remove("old")
+    desk.window.models.model_jobs.remove("old")
     count = len(told)
     desk.window.models.choose("old", "cpu-int8")
     assert len(told) == count
     assert problem(desk).startswith("Removing old is still going on")
-    desk.window.models.desk.remove("old")
+    desk.window.models.model_jobs.remove("old")
     assert len(told) == count
 
 
 def test_a_model_that_is_being_checked_cannot_be_removed(desk, told):
     installed(desk, "old", "cpu-int8")
-    desk.window.models.desk.verify("old")
+    desk.window.models.model_jobs.verify("old")
     del told[:]
-    desk.window.models.desk.remove("old")
+    desk.window.models.model_jobs.remove("old")
     assert told == []
     assert problem(desk).startswith("Verifying old is still going on")

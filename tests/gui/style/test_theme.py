@@ -120,7 +120,7 @@ def test_keys_in_a_row_change_the_look_of_the_window_once(desk, monkeypatch):
         "explorer.gui.window.appearance.theme.apply",
         lambda _app, look: applied.append(look.text_px),
     )
-    before = desk.window.memory.settings.text_px
+    before = desk.window.settings_store.settings.text_px
     for _ in range(3):
         desk.window.do("larger")
     assert applied == []

@@ -22,7 +22,7 @@ def test_a_crash_is_said_until_the_person_goes_on(desk):
     notices = desk.window.explore.notices
     desk.generate("Once", *["one two three"] * 4)
     desk.step()
-    desk.window.controller._take([Crashed("The engine is gone.", restarting=True)])
+    desk.window.engine_loop._take([Crashed("The engine is gone.", restarting=True)])
     desk.engine.say_ready("cpu", "")
     desk.tick()
     assert notices.sentences() == ["The engine is gone."]

@@ -4,14 +4,14 @@ import pytest
 from PySide6.QtWidgets import QApplication, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from explorer.gui.style import theme
-from explorer.gui.widgets.scroll_column import Tall
+from explorer.gui.widgets.scroll_column import ScrollColumn
 from tests.gui.settling import settle
 
 
 @pytest.fixture
 def column(qtbot):
     theme.apply(QApplication.instance(), theme.Theme(theme.LIGHT))
-    box, inside = QWidget(), Tall()
+    box, inside = QWidget(), ScrollColumn()
     for number in range(12):
         inside.lines.addWidget(QLabel(f"Line {number} of the column"))
     below = QLabel("word")

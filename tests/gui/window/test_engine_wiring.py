@@ -12,7 +12,7 @@ from explorer.engine.messages import CancelLoad, Crashed, Displaced, Load, Refus
 from explorer.gui.explore.explore_page import NO_MODEL
 from explorer.gui.window.main_window import MODELS
 from explorer.gui.window.status_bar import ASLEEP
-from explorer.loading.memory_advice import doubt, shortage
+from explorer.loading.memory_advice import memory_warning, shortage
 from tests.gui.conftest import demo
 
 GIGABYTE = 10**9
@@ -30,7 +30,7 @@ def large(build="cpu-int8", size=3 * GIGABYTE):
 def free(desk):
     """What the machine says is free; the model in use is too small to matter."""
     bytes_free = [100 * GIGABYTE]
-    desk.window.controller.loading.free = lambda device: bytes_free[0]
+    desk.window.engine_loop.loading.free = lambda device: bytes_free[0]
     return bytes_free
 
 
@@ -48,27 +48,27 @@ def sentences(desk):
 
 
 def test_what_fits_is_loaded_without_a_word(desk, free):
-    desk.window.controller.loading.load(large(), "auto")
+    desk.window.engine_loop.loading.load(large(), "auto")
     desk.tick()
     assert sentences(desk) == []
-    assert desk.window.controller.loaded.manifest.name == "large"
+    assert desk.window.engine_loop.loaded.manifest.name == "large"
 
 
 def test_what_is_tight_is_loaded_and_said(desk, free):
     free[0] = int(3.5 * GIGABYTE)
-    desk.window.controller.loading.load(large(), "auto")
+    desk.window.engine_loop.loading.load(large(), "auto")
     desk.tick()
     (sentence,) = sentences(desk)
     assert sentence.startswith("large (cpu-int8) with 4 lanes needs about 3.")
     assert "3.6 GB is free: other programs may become slow." in sentence
     assert "Load anyway" not in buttons(desk)
-    assert desk.window.controller.loaded.manifest.name == "large"
+    assert desk.window.engine_loop.loaded.manifest.name == "large"
 
 
 def test_what_is_too_large_waits_for_an_answer(desk, free):
     free[0] = GIGABYTE
     count = len(loads(desk))
-    desk.window.controller.loading.load(large(), "auto")
+    desk.window.engine_loop.loading.load(large(), "auto")
     desk.tick()
     assert "may end for lack of memory" in sentences(desk)[0]
     assert len(loads(desk)) == count
@@ -79,7 +79,7 @@ def test_what_is_too_large_waits_for_an_answer(desk, free):
     buttons(desk)["Load anyway"].click()
     desk.tick()
     assert loads(desk)[-1].build == "cpu-int8"
-    assert desk.window.controller.loaded.manifest.name == "large"
+    assert desk.window.engine_loop.loaded.manifest.name == "large"
     assert sentences(desk) == []
 
 
@@ -89,8 +89,8 @@ def test_fewer_lanes_may_be_the_answer(desk, free):
     manifest = replace(wide.manifest, context=512 * 400)
     wide = replace(wide, manifest=manifest)
     free[0] = int(2.2 * 400 * cache + 0.3 * GIGABYTE)
-    desk.window.controller.loading.load(wide, "auto")
-    found = doubt(manifest, "cpu-int8", 4, free[0])
+    desk.window.engine_loop.loading.load(wide, "auto")
+    found = memory_warning(manifest, "cpu-int8", 4, free[0])
     assert found.fit == "too large"
     offered = [way for way in found.ways if way.kind == "lanes"]
     assert offered == [] or 1 <= offered[0].value < 4
@@ -105,44 +105,44 @@ def test_a_smaller_build_is_asked_for(desk, free):
     free[0] = 4 * GIGABYTE
     asked = []
     desk.window.explore.models.model_chosen.connect(lambda *chosen: asked.append(chosen))
-    desk.window.controller.loading.load(large("cpu-fp32", 12 * GIGABYTE), "auto")
+    desk.window.engine_loop.loading.load(large("cpu-fp32", 12 * GIGABYTE), "auto")
     words = next(words for words in buttons(desk) if words.startswith("Use "))
-    desk.window.models.desk.open = lambda *chosen: None
+    desk.window.models.model_jobs.open = lambda *chosen: None
     buttons(desk)[words].click()
     assert asked == [("large", f"cpu-{words[4:]}")]
 
 
 def test_the_model_before_goes_on_until_the_next_is_there(desk):
-    controller = desk.window.controller
+    engine_loop = desk.window.engine_loop
     desk.generate("Hello")
     desk.step(1)
     desk.engine.ready = False
-    controller.loading.load(large(), "auto")
+    engine_loop.loading.load(large(), "auto")
     desk.step(2)
-    assert controller.loading.coming.manifest.name == "large"
-    assert controller.loaded.manifest.name == "demo"
-    assert [seat.tokens for seat in desk.review.seats] == [3] * 4
+    assert engine_loop.loading.coming.manifest.name == "large"
+    assert engine_loop.loaded.manifest.name == "demo"
+    assert [view.tokens for view in desk.review.views] == [3] * 4
     # A Generate is meant for the model that was chosen.
     desk.window.do("new_hunt")
-    assert [seat.tokens for seat in desk.review.seats] == [3] * 4
+    assert [view.tokens for view in desk.review.views] == [3] * 4
     desk.engine.say_ready()
     desk.tick()
-    assert controller.loaded.manifest.name == "large"
-    assert controller.loading.coming is None
+    assert engine_loop.loaded.manifest.name == "large"
+    assert engine_loop.loading.coming is None
     assert desk.review.hunt.model.name == "large"
     assert desk.review.running
 
 
 def test_a_load_is_cancelled_from_the_picker(desk):
     desk.engine.ready = False
-    controller, picker = desk.window.controller, desk.window.explore.models
-    controller.loading.load(large(), "auto")
+    engine_loop, picker = desk.window.engine_loop, desk.window.explore.models
+    engine_loop.loading.load(large(), "auto")
     assert picker.progress.text() == "Loading large (cpu-int8)"
     desk.window.do("generate")
     picker.cancel.click()
     assert desk.engine.sent[-1] == (CancelLoad(),)
-    assert controller.loading.coming is None
-    assert controller.loaded.manifest.name == "demo"
+    assert engine_loop.loading.coming is None
+    assert engine_loop.loaded.manifest.name == "demo"
     assert not picker.progress.isVisible()
     assert desk.review.hunt is None
     desk.generate("Hello")
@@ -152,32 +152,32 @@ def test_a_load_is_cancelled_from_the_picker(desk):
 
 def test_a_model_that_had_to_make_room_comes_back(desk):
     desk.engine.ready = False
-    controller = desk.window.controller
-    before = controller.loaded
+    engine_loop = desk.window.engine_loop
+    before = engine_loop.loaded
     desk.generate("Hello")
     desk.step(2)
-    controller.loading.load(large(), "auto")
+    engine_loop.loading.load(large(), "auto")
     desk.engine._events.append(Displaced())
     desk.tick()
-    assert controller.loaded.manifest.name == "large"
-    assert controller.ready is None
+    assert engine_loop.loaded.manifest.name == "large"
+    assert engine_loop.ready is None
     assert not desk.review.running
     desk.engine.refuse(None, "There is not enough memory.")
     desk.tick()
-    assert controller.loaded == before
+    assert engine_loop.loaded == before
     desk.engine._load = Load(before.folder, before.build)
     desk.engine.say_ready()
     desk.tick()
-    assert controller.ready is not None
+    assert engine_loop.ready is not None
 
 
 def test_an_idle_model_is_unloaded_and_comes_back_with_generate(desk):
-    controller, status = desk.window.controller, desk.window.status
+    engine_loop, status = desk.window.engine_loop, desk.window.status
     now = [1000.0]
-    controller._clock = lambda: now[0]
-    controller.loading.touch(1000.0)
+    engine_loop._clock = lambda: now[0]
+    engine_loop.loading.touch(1000.0)
     desk.window.settings.unload.setValue(2)
-    assert desk.window.memory.settings.unload_minutes == 2
+    assert desk.window.settings_store.settings.unload_minutes == 2
     desk.generate("Hello")
     now[0] += 500
     desk.tick()
@@ -200,9 +200,9 @@ def test_an_idle_model_is_unloaded_and_comes_back_with_generate(desk):
 
 
 def test_never_means_never(desk):
-    controller = desk.window.controller
+    engine_loop = desk.window.engine_loop
     desk.window.settings.unload.setValue(0)
-    controller._clock = lambda: 10.0**9
+    engine_loop._clock = lambda: 10.0**9
     desk.tick()
     assert (Unload(),) not in desk.engine.sent
 
@@ -254,12 +254,12 @@ def test_memory_that_runs_out_while_tries_stream_offers_ways_out(desk, free):
     assert desk.window.explore.recipe.lanes() == 4
     assert desk.review.counts.kept == 1
     desk.generate("Hello")
-    assert len([seat for seat in desk.review.seats if seat.state == "waiting"]) == 4
+    assert len([view for view in desk.review.views if view.state == "waiting"]) == 4
 
 
 def test_a_smaller_precision_is_opened_where_memory_ran_out(desk, free):
     asked = []
-    desk.window.models.desk.open = lambda *chosen: asked.append(chosen)
+    desk.window.models.model_jobs.open = lambda *chosen: asked.append(chosen)
     desk.generate("Hello")
     desk.step(1)
     crash(desk)
@@ -271,10 +271,10 @@ def test_a_smaller_precision_is_opened_where_memory_ran_out(desk, free):
 @pytest.mark.parametrize(("wish", "offered"), [("auto", []), ("cuda", ["Use the CPU"])])
 def test_a_gpu_that_is_full_offers_the_cpu_unless_that_is_taken_anyway(desk, free, wish, offered):
     opened = []
-    desk.window.models.desk.open = lambda *chosen: opened.append(chosen)
-    desk.window.memory.change(device=wish)
+    desk.window.models.model_jobs.open = lambda *chosen: opened.append(chosen)
+    desk.window.settings_store.change(device=wish)
     desk.engine.ready = False
-    desk.window.controller.loading.load(large("cuda-fp16"), wish)
+    desk.window.engine_loop.loading.load(large("cuda-fp16"), wish)
     message = "The model could not be loaded: large needs about 9.9 GB, 1.0 GB is free."
     desk.engine._events.append(Refused(None, message, shortage=True))
     desk.tick()
@@ -295,7 +295,7 @@ def test_on_a_gpu_fewer_lanes_are_no_way_out():
 
 def test_what_has_no_way_out_is_said_all_the_same(desk, free):
     desk.engine.ready = False
-    desk.window.controller.loading.load(large("cpu-int4"), "auto")
+    desk.window.engine_loop.loading.load(large("cpu-int4"), "auto")
     message = "The model could not be loaded: large needs about 9.9 GB, 1.0 GB is free."
     desk.engine._events.append(Refused(None, message, shortage=True))
     desk.tick()
@@ -307,11 +307,11 @@ def test_a_model_that_is_refused_is_not_loading_for_ever_nor_in_use(desk):
     desk.close()
     window = desk.open(loaded=False)
     desk.engine.ready = False
-    window.controller.loading.load(demo(), "auto")
+    window.engine_loop.loading.load(demo(), "auto")
     assert window.explore.models.progress.isVisible()
     desk.engine.refuse(None, "Its model.onnx cannot be opened.")
     desk.tick()
-    assert window.controller.loaded is None
+    assert window.engine_loop.loaded is None
     assert not window.explore.models.progress.isVisible()
     problem = "demo (cpu-int8) cannot be opened. Its model.onnx cannot be opened."
     assert window.explore.models.problem.text() == problem
@@ -320,9 +320,9 @@ def test_a_model_that_is_refused_is_not_loading_for_ever_nor_in_use(desk):
     window.show_page(MODELS)
     assert window.models_page.list.rows.rows()[0].mark == ""
     desk.engine.ready = True
-    window.controller.loading.load(demo(), "auto")
+    window.engine_loop.loading.load(demo(), "auto")
     desk.tick()
-    assert window.controller.ready is not None
+    assert window.engine_loop.ready is not None
 
 
 def test_the_ways_out_are_before_the_lanes_for_the_tab_key(desk, free, qtbot):
@@ -339,7 +339,7 @@ def test_the_ways_out_are_before_the_lanes_for_the_tab_key(desk, free, qtbot):
 
 def test_fewer_lanes_start_an_engine_again_that_was_given_up(desk, free):
     asked = []
-    desk.window.models.desk.open = lambda *chosen: asked.append(chosen)
+    desk.window.models.model_jobs.open = lambda *chosen: asked.append(chosen)
     desk.generate("Hello")
     desk.step(1)
     message = "The engine stopped 3 times within a minute (demo needs much)."
@@ -354,7 +354,7 @@ def test_fewer_lanes_start_an_engine_again_that_was_given_up(desk, free):
 
 def test_small_numbers_are_told_apart(desk):
     """0.2 GB of 0.2 GB would say nothing."""
-    found = doubt(demo().manifest, "cpu-int8", 4, 110_000_000)
+    found = memory_warning(demo().manifest, "cpu-int8", 4, 110_000_000)
     numbers = re.search(r"needs about (\d+) MB and 110 MB is free", found.sentence)
     assert numbers, found.sentence
     assert int(numbers[1]) > 88

@@ -91,7 +91,7 @@ def test_the_end_of_a_session_writes_what_streams_and_leaves_the_window(desk):
         app.commitDataRequest.emit(None)
     finally:
         leaving.close()
-    assert [seat.end for seat in desk.review.seats] == ["stopped"] * 4
+    assert [view.end for view in desk.review.views] == ["stopped"] * 4
     assert desk.window.isVisible()
     assert not desk.engine.closed
     assert [end[0] for end in ends(desk.folder)] == ["stopped"] * 4

@@ -37,8 +37,8 @@ class Started:
         self.window, self.care = self.program.window, self.program.care
         qtbot.addWidget(self.window)
         self.window.show()
-        self.window.controller.loading.load(demo(), "auto")
-        self.window.controller.tick()
+        self.window.engine_loop.loading.load(demo(), "auto")
+        self.window.engine_loop.tick()
 
     @property
     def sentences(self):
@@ -46,12 +46,12 @@ class Started:
 
     @property
     def review(self):
-        return self.window.controller.review
+        return self.window.engine_loop.review
 
     def finish_four(self):
         self.window.do("generate")
         self.engine.finish()
-        self.window.controller.tick()
+        self.window.engine_loop.tick()
 
     def button(self, words):
         found = self.window.explore.notices.findChildren(QPushButton)
@@ -90,7 +90,7 @@ def test_a_library_that_is_removed_is_saved_with_what_was_not_written_yet(paths,
     started.window.do("generate")
     paths.library.unlink()
     started.engine.finish()  # these ends cannot be written any more
-    started.window.controller.tick()
+    started.window.engine_loop.tick()
     started.care.look()
     assert any("was removed or" in each for each in started.sentences)
     assert not started.review.writable

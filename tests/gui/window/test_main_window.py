@@ -28,7 +28,7 @@ def key(desk, key, modifiers=Qt.KeyboardModifier.NoModifier):
 
 
 def verdicts(desk):
-    return [seat.verdict for seat in desk.review.seats]
+    return [view.verdict for view in desk.review.views]
 
 
 def figures(desk):
@@ -227,11 +227,11 @@ def test_escape_stops_the_focused_lane_first_and_then_all(desk):
     desk.window.explore.lanes.choose(2)
     desk.window.do("stop")
     desk.tick()
-    states = [seat.state for seat in desk.review.seats]
+    states = [view.state for view in desk.review.views]
     assert states == ["streaming", "streaming", "ended", "streaming"]
     desk.window.do("stop")
     desk.tick()
-    assert [seat.end for seat in desk.review.seats] == ["stopped"] * 4
+    assert [view.end for view in desk.review.views] == ["stopped"] * 4
     assert not desk.window.actions_.by_name["stop"].isEnabled()
 
 
@@ -286,7 +286,7 @@ def test_a_prompt_that_is_too_long_is_refused_before_the_hunt_is_left(desk):
     """The lanes went empty, and a hunt of no tries stayed in the history for good."""
     desk.generate("Hello")
     desk.finish()
-    hunt, seats, sent = desk.review.hunt.id, desk.review.seats, len(desk.engine.sent)
+    hunt, views, sent = desk.review.hunt.id, desk.review.views, len(desk.engine.sent)
     desk.generate("word " * 600)
     (sentence,) = desk.window.explore.notices.sentences()
     tokens = len(demo().tokens.encode("word " * 600))
@@ -295,7 +295,7 @@ def test_a_prompt_that_is_too_long_is_refused_before_the_hunt_is_left(desk):
         " write; shorten the prompt."
     )
     assert desk.review.hunt.id == hunt
-    assert desk.review.seats == seats
+    assert desk.review.views == views
     assert len(desk.engine.sent) == sent
     assert desk.window.history._history.ids() == [hunt]
     assert "another hunt" in desk.window.explore.recipe.note.text()
@@ -304,7 +304,7 @@ def test_a_prompt_that_is_too_long_is_refused_before_the_hunt_is_left(desk):
 def test_no_prompt_is_refused_before_the_hunt_is_left_where_nothing_starts_a_text(desk):
     desk.generate("Hello")
     desk.finish()
-    desk.window.controller.loaded.tokens.start_of_text = None
+    desk.window.engine_loop.loaded.tokens.start_of_text = None
     desk.generate("")
     assert desk.review.hunt.prompt_text == "Hello"
     assert desk.window.explore.notices.sentences() == [
@@ -320,7 +320,7 @@ def test_the_refusal_of_a_prompt_goes_with_that_prompt(desk, generate):
     assert len(desk.window.explore.notices.sentences()) == 2
     if generate:  # the same prompt, with a model that has room for it
         manifest = replace(demo().manifest, context=1024)
-        desk.window.controller.loading.loaded = replace(demo(), manifest=manifest)
+        desk.window.engine_loop.loading.loaded = replace(demo(), manifest=manifest)
         desk.window.do("generate")
         assert desk.review.running
     else:
@@ -362,7 +362,7 @@ def test_everything_that_was_set_is_there_again(desk):
     assert len(desk.lanes) == 8
     assert window.explore.recipe.recipe().top_k == 3
     assert window.explore.recipe.policy() == (False, True)
-    settings = window.memory.settings
+    settings = window.settings_store.settings
     assert (settings.theme, settings.text_px) == ("dark", 15.5)
     assert window.actions_.by_name["theme_dark"].isChecked()
     assert window.explore.strip.policy.text().startswith("goes on after a keep")
@@ -371,9 +371,9 @@ def test_everything_that_was_set_is_there_again(desk):
 def test_text_size_has_ends(desk):
     for _ in range(40):
         desk.window.do("larger")
-    assert desk.window.memory.settings.text_px == 28
+    assert desk.window.settings_store.settings.text_px == 28
     desk.window.do("normal_size")
-    assert desk.window.memory.settings.text_px == 14.5
+    assert desk.window.settings_store.settings.text_px == 14.5
 
 
 def test_the_first_window_is_no_larger_than_the_screen(desk):
@@ -387,7 +387,7 @@ def test_larger_text_fits_into_the_rail(desk, qtbot):
     """The pages read "Col…ion" and "Se…gs"."""
     for _ in range(5):
         desk.window.do("larger")
-    button = desk.window.rail.buttons[1]
+    button = desk.window.navigation.buttons[1]
     qtbot.waitUntil(
         lambda: button.fontMetrics().horizontalAdvance("Collection") < button.width() - 4,
     )
@@ -477,7 +477,7 @@ def test_every_entry_of_the_menus_does_something(desk):
 def test_pages_and_the_collection_that_moves_between_them(desk):
     window = desk.window
     for page in (1, 2, 3, 4, 0):
-        window.rail.buttons[page].click()
+        window.navigation.buttons[page].click()
         assert window.pages.currentIndex() == page
         assert window.panel.isVisible() == (page in (0, 1))
 
@@ -511,7 +511,7 @@ def test_what_does_not_fit_folds_away(desk, width, collection, words):
     desk.window.resize(width, 760)
     assert desk.window.width() == width
     assert desk.window.explore.right.isVisible() == collection
-    style = desk.window.rail.buttons[0].toolButtonStyle()
+    style = desk.window.navigation.buttons[0].toolButtonStyle()
     assert (style == Qt.ToolButtonStyle.ToolButtonTextUnderIcon) == words
 
 
@@ -574,7 +574,7 @@ def test_history_brings_a_hunt_back_with_all_its_tries(desk):
     desk.window.do("all_tries")
     cards = [desk.window.tries.list.model.card(row).lead for row in range(5)]
     assert cards == [*(f"try {n} unjudged" for n in (5, 4, 3, 2)), "try 1 ✕ rejected"]
-    rejected = next(seat for seat in desk.review.tries() if seat.verdict == "rejected")
+    rejected = next(view for view in desk.review.tries() if view.verdict == "rejected")
     desk.window.tries.try_chosen.emit(rejected.try_id)
     assert desk.lanes[desk.window.explore.lanes.chosen]._index.text() == "Lane 1 · try 1"
 
@@ -610,7 +610,7 @@ def test_rule_16_a_deleted_prompt_leaves_the_field_and_the_settings(desk):
     desk.finish()
     desk.generate(secret)
     desk.finish()
-    desk.window.memory.flush()
+    desk.window.settings_store.flush()
     (files / "settings.json.part").write_text(secret)  # as a crash leaves it
     history, prompt = desk.window.history, desk.window.explore.prompt
     desk.window.do("page_2")
@@ -668,7 +668,7 @@ def test_rule_16_a_deleted_hunt_leaves_the_screen(desk):
     desk.finish()
     hunt = desk.review.hunt.id
     desk.window.show_page(2)
-    desk.window._shelf.history.delete(hunt)
+    desk.window._library_access.history.delete(hunt)
     desk.window.history.deleted.emit(hunt, "")
     assert desk.review.hunt is None
     assert desk.window.explore.lanes.currentIndex() == 0
@@ -688,7 +688,7 @@ def test_lanes_that_were_asked_for_come_with_the_next_generate(desk):
 def test_a_finished_try_holds_its_lane_unless_told_otherwise(desk):
     desk.generate("Hello", Script(["a"]), Script(["b"]), Script(["c"]), Script(["d"]))
     desk.finish()
-    assert [seat.state for seat in desk.review.seats] == ["ended"] * 4
+    assert [view.state for view in desk.review.views] == ["ended"] * 4
     assert not desk.engine.busy
     desk.window.explore.recipe.unjudged.choose(False)
     assert "make room" in desk.window.explore.strip.policy.text()
@@ -717,16 +717,16 @@ def test_every_control_has_a_name_and_can_be_reached(desk):
 def test_a_second_load_replaces_the_first(desk):
     desk.generate("Hello")
     desk.step(2)
-    desk.window.controller.loading.load(demo("cpu-int4"), "cpu")
+    desk.window.engine_loop.loading.load(demo("cpu-int4"), "cpu")
     desk.tick()
     assert any(isinstance(message[0], Load) for message in desk.engine.sent[-2:])
-    assert [seat.end for seat in desk.review.seats] == ["stopped"] * 4
+    assert [view.end for view in desk.review.views] == ["stopped"] * 4
     assert "cpu-int4" in desk.window.status.model.text()
 
 
 def test_generate_waits_for_the_model(desk):
     desk.engine.ready = False
-    desk.window.controller.loading.load(demo("cpu-fp32"), "cpu")
+    desk.window.engine_loop.loading.load(demo("cpu-fp32"), "cpu")
     desk.tick()
     desk.engine.enqueue("one two")
     desk.window.do("generate")
@@ -739,7 +739,7 @@ def test_generate_waits_for_the_model(desk):
     assert "NVIDIA driver 535" in desk.window.status.device.toolTip()
     assert "NVIDIA driver 535" in desk.window.settings.device_note.text()
     desk.step()
-    assert desk.review.seat(0).text
+    assert desk.review.view(0).text
 
 
 def test_generate_pressed_while_the_model_is_made_starts_when_it_is_there(desk, qtbot):
@@ -749,7 +749,7 @@ def test_generate_pressed_while_the_model_is_made_starts_when_it_is_there(desk, 
     window.models.start()
     assert desk.window.explore.models.progress.text()
     desk.generate("Once upon a time", "there was a mill")
-    with qtbot.waitSignal(window.models.desk.opened):
+    with qtbot.waitSignal(window.models.model_jobs.opened):
         pass
     desk.tick()
     desk.step()
@@ -762,7 +762,7 @@ def test_generate_is_forgotten_when_making_the_model_is_cancelled(desk):
     window = desk.open(loaded=False)
     window.models.start()
     desk.generate("Once upon a time", "there was a mill")
-    window.models.desk.cancel()
+    window.models.model_jobs.cancel()
     assert window.explore.recipe.note.text() == NO_MODEL
     assert not window.explore.recipe.generate.isEnabled()
 
@@ -835,7 +835,7 @@ def test_the_strip_counts_what_a_switch_of_the_model_stopped(desk):
     """It went on saying "4 streaming" under four lanes that had stopped."""
     desk.generate("Hello")
     desk.step(1)
-    desk.window.controller.loading.load(demo("cpu-fp32"), "auto")
+    desk.window.engine_loop.loading.load(demo("cpu-fp32"), "auto")
     desk.tick()
     assert figures(desk) == {"tries": 4, "unjudged": 4, "everywhere": 4}
 
@@ -844,7 +844,7 @@ def test_a_folder_that_cannot_be_imported_is_refused_in_sight(desk, tmp_path, qt
     """The list of models, read again after the failure, took the sentence away at once."""
     (tmp_path / "llama").mkdir()
     (tmp_path / "llama" / "config.json").write_text('{"model_type": "llama"}')
-    models = desk.window.models.desk
+    models = desk.window.models.model_jobs
     with qtbot.waitSignal(models.failed):
         models.import_folder(tmp_path / "llama")
     QTest.qWait(50)
@@ -856,7 +856,7 @@ def test_a_folder_that_cannot_be_imported_is_refused_in_sight(desk, tmp_path, qt
 def test_rule_11_another_build_is_said_as_news_and_not_as_an_error(desk):
     desk.generate("Once upon a time")
     desk.step()
-    desk.window.controller.loading.load(demo("cpu-int4"), "auto")
+    desk.window.engine_loop.loading.load(demo("cpu-int4"), "auto")
     desk.tick()
     desk.generate("Once upon a time")
     (sentence,) = desk.window.explore.notices.sentences()

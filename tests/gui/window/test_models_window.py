@@ -19,20 +19,20 @@ REPOSITORY = "openai-community/gpt2"
 @pytest.fixture
 def works(desk):
     works = ScriptedWorks()
-    desk.window.models.desk._works = works.works
+    desk.window.models.model_jobs._works = works.works
     return works
 
 
 def tell(desk):
     """Let the window hear what the jobs say."""
-    desk.window.models.desk._on_tick()
+    desk.window.models.model_jobs._on_tick()
     desk.tick()
 
 
 def test_the_menu_leads_to_the_catalogue(desk):
     desk.window.actions_.by_name["download_model"].trigger()
     assert desk.window.pages.currentIndex() == MODELS
-    assert desk.window.rail.buttons[MODELS].isChecked()
+    assert desk.window.navigation.buttons[MODELS].isChecked()
     panel = desk.window.models_page.catalogue
     assert panel.isVisible()
     assert "gpt2-xl" in [row.name for row in panel.list.rows.rows()]
@@ -49,13 +49,13 @@ def test_use_opens_the_model_and_shows_the_lanes(desk, works):
     desk.window.models_page.use_asked.emit("other", "cpu-int4")
     assert desk.window.pages.currentIndex() == EXPLORE
     assert works.asked() == [("open", "other", "cpu-int4")]
-    assert desk.window.memory.settings.model == "other"
+    assert desk.window.settings_store.settings.model == "other"
 
 
 def test_a_download_stops_nobody_from_generating(desk, works):
     desk.generate("Hello", "one two three", "a", "b", "c")
     desk.step()
-    desk.window.models.desk.download(REPOSITORY, "", "gpt2", "cpu-int8")
+    desk.window.models.model_jobs.download(REPOSITORY, "", "gpt2", "cpu-int8")
     works.last.say(0.5, "274 of 548 MB")
     tell(desk)
     picker = desk.window.explore.models
@@ -69,8 +69,8 @@ def test_a_download_stops_nobody_from_generating(desk, works):
 
 
 def test_a_download_that_fails_is_said_beside_the_prompt_and_keeps_the_model(desk, works):
-    desk.window.models.desk._has_opened = True
-    desk.window.models.desk.download(REPOSITORY, "", "gpt2", "cpu-int8")
+    desk.window.models.model_jobs._has_opened = True
+    desk.window.models.model_jobs.download(REPOSITORY, "", "gpt2", "cpu-int8")
     works.last.fail("The hub does not answer.")
     tell(desk)
     assert desk.window.explore.models.problem.text() == "The hub does not answer."
@@ -82,11 +82,11 @@ def test_a_download_that_fails_is_said_beside_the_prompt_and_keeps_the_model(des
 def test_a_download_that_fails_forgets_no_generate_that_waits_for_another_model(desk, works):
     desk.close()
     window = desk.open(loaded=False)
-    window.models.desk._works = works.works
-    window.models.desk._has_opened = True
-    window.models.desk.download(REPOSITORY, "", "gpt2", "cpu-int8")
+    window.models.model_jobs._works = works.works
+    window.models.model_jobs._has_opened = True
+    window.models.model_jobs.download(REPOSITORY, "", "gpt2", "cpu-int8")
     download = works.last
-    window.models.desk.open("demo", "cpu-int8")
+    window.models.model_jobs.open("demo", "cpu-int8")
     window.do("generate")
     note = window.explore.recipe.note
     assert note.text() == "Starts when the model is ready"
@@ -99,8 +99,8 @@ def test_a_download_that_fails_forgets_no_generate_that_waits_for_another_model(
 
 
 def test_cancel_in_the_picker_ends_what_it_shows(desk, works):
-    desk.window.models.desk.download(REPOSITORY, "", "gpt2", "cpu-int8")
-    desk.window.models.desk.open("other", "cpu-int8")
+    desk.window.models.model_jobs.download(REPOSITORY, "", "gpt2", "cpu-int8")
+    desk.window.models.model_jobs.open("other", "cpu-int8")
     desk.window.explore.models.cancel.click()
     assert [job.cancelled for job in works.jobs] == [False, True]
     assert desk.window.explore.models.progress.text() == "Downloading gpt2"
@@ -147,11 +147,11 @@ def drop(desk, path):
 @pytest.mark.parametrize("streams", [True, False])
 def test_a_build_that_was_made_again_is_loaded_afresh_when_nothing_streams(desk, works, streams):
     opened = []
-    desk.window.models.desk.open = lambda *chosen: opened.append(chosen)
+    desk.window.models.model_jobs.open = lambda *chosen: opened.append(chosen)
     if streams:
         desk.generate("Hello")
         desk.step()
-    desk.window.models.desk.convert("demo", "cpu-int8")
+    desk.window.models.model_jobs.convert("demo", "cpu-int8")
     works.last.finish(True)
     tell(desk)
     assert opened == ([] if streams else [("demo", "cpu-int8")])
@@ -183,7 +183,7 @@ def test_a_model_whose_vocabulary_is_damaged_is_shown_broken_with_its_reason(des
     page.list.choose("old")
     page.details.use.click()
     desk.tick()
-    assert desk.window.controller.loaded.manifest.name == "demo"
+    assert desk.window.engine_loop.loaded.manifest.name == "demo"
     said = desk.window.explore.models.problem.text()
     assert said.startswith("old cannot be opened. The model's tokenizer.json cannot be used")
     desk.window.show_page(MODELS)
@@ -196,7 +196,7 @@ def test_a_model_whose_vocabulary_is_damaged_is_shown_broken_with_its_reason(des
 
 
 def test_a_build_that_cannot_be_opened_is_marked_until_it_is_made_again(desk, works):
-    install(desk, "old", (desk.window.controller.loaded.folder / "tokenizer.json").read_text())
+    install(desk, "old", (desk.window.engine_loop.loaded.folder / "tokenizer.json").read_text())
     page = desk.window.models_page
     desk.engine.ready = False
     desk.window.models.choose("old", "cpu-int8")
@@ -220,7 +220,7 @@ def test_a_build_that_cannot_be_opened_is_marked_until_it_is_made_again(desk, wo
 
 
 def test_a_device_that_is_missing_damages_no_build(desk):
-    install(desk, "old", (desk.window.controller.loaded.folder / "tokenizer.json").read_text())
+    install(desk, "old", (desk.window.engine_loop.loaded.folder / "tokenizer.json").read_text())
     desk.engine.ready = False
     desk.window.models.choose("old", "cpu-int8")
     desk.engine.refuse(None, "No NVIDIA driver was found.")

@@ -79,7 +79,7 @@ def test_the_text_of_a_streaming_lane_is_copied_as_far_as_it_has_come(desk):
     desk.generate("The king", *["one two three four"] * 4)
     desk.step(2)
     key(desk, C, CTRL)
-    assert copied() == desk.review.seat(0).text != ""
+    assert copied() == desk.review.view(0).text != ""
 
 
 @pytest.mark.parametrize("page", [EXPLORE, COLLECTION])
@@ -163,7 +163,7 @@ def test_the_filter_shows_a_collection_that_was_put_away(hunt):
     window._show_collection(False)
     key(hunt, F, CTRL)
     assert window.panel.list.filter.hasFocus()
-    assert window.memory.settings.collection_shown
+    assert window.settings_store.settings.collection_shown
 
 
 def test_an_empty_list_says_that_there_is_nothing_to_filter(desk):

@@ -22,7 +22,7 @@ from explorer.core.manifest import BUILD_NAMES, Manifest
 from explorer.engine.session import Session
 from explorer.weights.builds import convert as conversion
 from explorer.weights.builds.convert import add_build, convert, graph_spec, has_build
-from explorer.weights.builds.packing import FORM
+from explorer.weights.builds.packing import BUILD_REVISION
 from explorer.weights.checkpoints import checkpoint
 from explorer.weights.formats.untrusted_folder import Source
 from tests.reference import load_reference
@@ -503,14 +503,14 @@ def test_a_graph_that_changes_counts_as_another_form(
         if each.data_location != onnx.TensorProto.EXTERNAL
     ]
     found = hashlib.sha256(json.dumps([nodes, inside]).encode()).hexdigest()
-    assert (FORM, found) == (5, digest), "count FORM on, then enter what is written now"
+    assert (BUILD_REVISION, found) == (5, digest), "count FORM on, then enter what is written now"
 
 
 def test_the_form_of_the_graph_is_part_of_a_builds_fingerprint(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = convert(source, tmp_path / "one", ["cpu-fp32", "cpu-int8"], "one", quiet)
-    monkeypatch.setattr(conversion, "FORM", FORM + 1)
+    monkeypatch.setattr(conversion, "BUILD_REVISION", BUILD_REVISION + 1)
     two = convert(source, tmp_path / "two", ["cpu-fp32", "cpu-int8"], "two", quiet)
     assert one.fingerprint == two.fingerprint
     prints = [each.fingerprint for made in (one, two) for each in made.builds.values()]

@@ -24,13 +24,13 @@ from explorer.jobs.job import Done, Event, Failed, Job, Report
 from explorer.system.paths import Paths
 from explorer.weights.hub import downloads as work
 from explorer.weights.hub.downloads import discard_download, download_model, unfinished
-from explorer.weights.hub.hub import Patience
+from explorer.weights.hub.hub import Timeouts
 from explorer.weights.store.store import Store
 from tests.hub_server import HubServer, Serving
 from tests.tiny import make_tiny, write_tokenizer
 
-QUICK = Patience(connect=5, silence=5, retries=2, pause=0.01)
-HASTY = Patience(connect=1, silence=0.4, retries=0, pause=0.01)
+QUICK = Timeouts(connect=5, silence=5, retries=2, pause=0.01)
+HASTY = Timeouts(connect=1, silence=0.4, retries=0, pause=0.01)
 BUILD = "cpu-fp32"
 WEIGHTS = "model.safetensors"
 ENVIRONMENT = ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -526,7 +526,7 @@ def test_offline_is_said_at_once(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        patience = Patience(retries=50, pause=50)
+        patience = Timeouts(retries=50, pause=50)
         error = refused(paths, "me/model", patience=patience)
     assert "cannot be reached" in error
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -578,7 +578,7 @@ def test_an_unknown_name_is_refused_before_anything(paths: Paths) -> None:
     assert not paths.data.exists()
 
 
-IMPATIENT = Patience(connect=1, silence=0.5, retries=1, pause=0.01)
+IMPATIENT = Timeouts(connect=1, silence=0.5, retries=1, pause=0.01)
 
 
 @pytest.mark.timeout(60)
@@ -603,7 +603,7 @@ def test_a_byte_with_every_connection_is_not_gone_on_with_for_ever(
 ) -> None:
     hub.add("me/model", tiny)
     hub.script(f"me/model/{WEIGHTS}", *[Serving(drop_after=1)] * 500)
-    patience = Patience(connect=5, silence=5, retries=3, pause=0.02)
+    patience = Timeouts(connect=5, silence=5, retries=3, pause=0.02)
     call = {"repository": "me/model", "build": BUILD, "patience": patience}
     (outcome,) = result(Job.start(several, paths, [call]))
     assert "broke off" in outcome.words

@@ -15,13 +15,13 @@ from explorer.core.errors import DownloadError
 from explorer.system.paths import Paths
 from explorer.weights.hub.downloads import Unfinished, discard_download, unfinished
 from explorer.weights.hub.hub import HubFile
-from explorer.weights.hub.partial_download import Incoming, Plan, Staging
+from explorer.weights.hub.partial_download import DownloadPlan, Incoming, Staging
 from tests.hub_server import blob_id
 
 DATA = b"weights" * 1000
 LARGE = HubFile("model.safetensors", len(DATA), sha256=hashlib.sha256(DATA).hexdigest())
 SMALL = HubFile("onnx/config.json", len(DATA), blob=blob_id(DATA))
-PLAN = Plan("me/model", "", "c" * 40, "mit", "Mine", "cpu-int8", (SMALL, LARGE))
+PLAN = DownloadPlan("me/model", "", "c" * 40, "mit", "Mine", "cpu-int8", (SMALL, LARGE))
 
 
 def take(staging: Staging, file: HubFile, *blocks: bytes, finish: bool = True) -> Incoming:

@@ -17,7 +17,7 @@ from explorer.core.errors import CheckpointError, InputError, ModelError, Unknow
 from explorer.core.manifest import Manifest
 from explorer.system.lock import FileLock
 from explorer.system.paths import Paths
-from explorer.weights.builds.packing import FORM, PACKINGS, Packing, Storage
+from explorer.weights.builds.packing import BUILD_REVISION, PACKINGS, Packing, Storage
 from explorer.weights.formats.untrusted_folder import Source
 from explorer.weights.store.model_names import check_name
 from explorer.weights.store.store import Store
@@ -112,7 +112,7 @@ def test_a_program_that_writes_other_graphs_makes_its_own_builds_in_the_cache(
 ) -> None:
     old = store.ensure("demo")
     assert Store(paths).find("demo").folder == old
-    monkeypatch.setattr("explorer.weights.store.store.FORM", FORM + 1)
+    monkeypatch.setattr("explorer.weights.store.store.BUILD_REVISION", BUILD_REVISION + 1)
     new = Store(paths).ensure("demo")
     assert cached(paths) == [new.name] != [old.name]
 

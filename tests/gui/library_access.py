@@ -19,7 +19,7 @@ from explorer.library.storage.database import Database
 MODEL = ModelRef("ab12" * 16, "demo", "cpu-int8", "{}")
 
 
-class Shelf:
+class LibraryAccess:
     """A library in a folder, and the few lines that fill it."""
 
     def __init__(self, folder: Path, *, writable: bool = True) -> None:
