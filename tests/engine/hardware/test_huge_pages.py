@@ -76,6 +76,8 @@ def test_the_memory_of_this_process_keeps_what_it_holds() -> None:
 
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     with mmap.mmap(-1, 8 * HUGE_PAGE, flags=flags) as memory:
+        # Of its own kind, or Linux would make one mapping of it and of neighbours less filled.
+        memory.madvise(mmap.MADV_DONTFORK)
         page = bytes(range(256)) * 16
         memory.write(page * (len(memory) // len(page)))
         huge_pages.gather(advise=ask)
