@@ -7,11 +7,13 @@ the stretch that differs, so a new sample on top moves neither the selection nor
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from operator import eq
+from types import MethodType
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt
 
@@ -67,12 +69,17 @@ class Card:
 
 @guarded
 class CardModel(QAbstractListModel):
-    """Ids with cards behind them; ``read`` turns a page of ids into cards, absent ones left out."""
+    """Ids with cards behind them; ``read`` turns a page of ids into cards, absent ones left out.
+
+    A view keeps its model, so a model must not keep who owns the view: where both are garbage, the
+    view would let go of the model, with it of its own owner, and be deleted while it still does so.
+    A method is therefore held only as long as its object lives.
+    """
 
     def __init__(self, read: Callable[[Sequence[int]], Mapping[int, Card]]) -> None:
         """Make an empty list."""
         super().__init__()
-        self._read = read
+        self._read = _weakly(read) if isinstance(read, MethodType) else read
         self._ids: list[int] = []
         self._cards: OrderedDict[int, Card] = OrderedDict()
 
@@ -135,6 +142,17 @@ class CardModel(QAbstractListModel):
             self._cards.clear()
             if self._ids:
                 self.dataChanged.emit(self.index(0), self.index(len(self._ids) - 1))
+
+
+def _weakly(read: MethodType) -> Callable[[Sequence[int]], Mapping[int, Card]]:
+    """Return what calls a method without keeping its object; once that is gone nothing is found."""
+    method = weakref.WeakMethod(read)
+
+    def found(ids: Sequence[int]) -> Mapping[int, Card]:
+        alive = method()
+        return {} if alive is None else alive(ids)
+
+    return found
 
 
 def first_words(text: str, most: int = WORDS) -> str:

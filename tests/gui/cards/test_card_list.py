@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import weakref
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -8,6 +12,7 @@ from explorer.gui.cards import card_list
 from explorer.gui.cards.card_list import HEAD, SLICE, SWEEP, CardList
 from explorer.gui.cards.card_model import CARD, ID, PAGE, PAGES, Card, CardModel, first_words
 from explorer.gui.style.theme import UNIT
+from tests.gui.conftest import ROOT
 from tests.gui.controls_of import nameless
 
 MANY = 100_000
@@ -297,3 +302,45 @@ def test_a_wide_list_needs_fewer_lines_for_a_card(library_access, qtbot):
         heights.append(height())
     assert heights[0] - heights[1] == cards.view.fontMetrics().lineSpacing()
     assert heights[2] == heights[0]
+
+
+GARBAGE = """
+import gc
+from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
+from explorer.gui.cards.card_list import CardList
+from explorer.gui.cards.card_model import CardModel
+
+class Owner(QWidget):
+    def read(self, ids):
+        return {}
+
+def make():
+    owner = Owner()
+    model = CardModel(owner.read)
+    gc.collect(0)  # what is made behind this is cleared first
+    owner.list = CardList(model, lambda ids, text: ids, "Name", "Nothing")
+    QVBoxLayout(owner).addWidget(owner.list)
+
+app = QApplication([])
+gc.disable()
+gc.collect()
+make()
+gc.collect()
+print("alive")
+"""
+
+
+def test_a_list_whose_owner_is_garbage_is_collected_without_a_crash():
+    words = [sys.executable, "-c", GARBAGE]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "alive\n")
+
+
+def test_a_model_does_not_keep_who_reads_for_it_and_then_knows_nothing(qapp):
+    cards = LibraryAccess()
+    model = CardModel(cards.read)
+    model.set_ids([1])
+    gone = weakref.ref(cards)
+    del cards
+    assert gone() is None
+    assert model.card(0).words == ""
