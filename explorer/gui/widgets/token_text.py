@@ -25,6 +25,7 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QResizeEvent,
+    QShowEvent,
     QTextBlockFormat,
     QTextCharFormat,
     QTextCursor,
@@ -180,6 +181,13 @@ class TokenText(QTextEdit):
         painter = QPainter(self.viewport())
         painter.fillRect(bar, theme.colour("accent"))
         painter.end()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Stay where the view is: Qt would scroll to the cursor, whose line may be too high."""
+        bar = self.verticalScrollBar()
+        value = bar.value()
+        super().showEvent(event)
+        bar.setValue(value)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Wrap the text anew, and show whole lines."""

@@ -16,7 +16,8 @@ def kept(library_access):
 
 
 @pytest.fixture
-def panel(library_access, kept, qtbot):
+def panel(library_access, kept, qtbot, qapp):
+    apply(qapp, Theme(LIGHT))
     panel = CollectionPanel(library_access.samples, library_access.collections)
     library_access.show_undo(panel)
     qtbot.addWidget(panel)

@@ -566,6 +566,16 @@ def test_another_size_of_text_leaves_a_finished_lane_at_its_beginning(lane):
         assert bar.value() == 0 < bar.maximum()
 
 
+def test_a_text_that_is_shown_lower_than_a_line_begins_at_its_top(qtbot):
+    """Its first line was cut at the top, and stayed so in every other size of the window."""
+    text = TokenText()
+    qtbot.addWidget(text)
+    text.resize(400, text.line_height() - 8)
+    text.set_text("Once upon a time", " there was a miller" * 20)
+    text.show()
+    assert text.verticalScrollBar().value() == 0
+
+
 def test_what_is_read_stays_at_the_top_when_its_lines_break_anew(lane):
     numbered = "".join(f"number{n:04} " for n in range(600))
     lane.show_view(replace(LONG_STREAM, text=numbered), "")
