@@ -151,6 +151,7 @@ class Fold(QScrollArea):
         """Wrap ``content``; at least so many rows of text stay in sight, by default a few."""
         super().__init__(parent)
         self._rows = rows
+        self._whole = False
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -165,33 +166,63 @@ class Fold(QScrollArea):
         bar.rangeChanged.connect(self._mark_end)
         self._mark_end()
 
+    def set_whole(self, whole: bool) -> None:
+        """Insist on the height of everything, because what this lies in scrolls."""
+        if whole != self._whole:
+            self._whole = whole
+            self.updateGeometry()
+
+    def high(self, width: int) -> int:
+        """Return the height of everything at a width."""
+        content = self._content
+        if content.hasHeightForWidth():
+            return content.heightForWidth(width)
+        return content.sizeHint().height()
+
+    def least(self, width: int) -> int:
+        """Return the height at a width that it is content with unless it is to be whole."""
+        rows = round(self._rows * self.fontMetrics().height()) or 30 * UNIT
+        return min(rows, self.high(width))
+
     def sizeHint(self) -> QSize:
         """Ask for the height of everything at the present width."""
-        content = self._content
-        hint = content.sizeHint()  # at its own width, where notes may have more lines
-        if content.hasHeightForWidth():
-            hint.setHeight(content.heightForWidth(self.width()))
-        return hint
+        # The width is its own one, at which notes may have more lines.
+        return QSize(self._content.sizeHint().width(), self.high(self.width()))
 
     def minimumSizeHint(self) -> QSize:
         """Be content with a few rows, and with room for the scroll bar beside them."""
         bar = self.verticalScrollBar().sizeHint().width()
         width = self._content.minimumSizeHint().width() + bar
-        least = round(self._rows * self.fontMetrics().height()) or 30 * UNIT
-        return QSize(width, min(least, self.sizeHint().height()))
+        high = self.high if self._whole else self.least
+        return QSize(width, high(self.width()))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask again when what is inside needs more or less room."""
         if event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
+            self._allow_bar()
         return super().eventFilter(watched, event)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Ask again when the width, and with it the height of wrapped notes, has changed."""
-        super().resizeEvent(event)
-        self._goes_on.setGeometry(0, self.height() - 1, self.width(), 1)
-        if event.oldSize().width() != event.size().width():
-            self.updateGeometry()
+    def event(self, event: QEvent) -> bool:
+        """Ask again when the width, and with it the height of wrapped notes, has changed.
+
+        ``resizeEvent`` hears of the viewport only, which may stay as it was where a bar goes.
+        """
+        done = super().event(event)
+        if isinstance(event, QResizeEvent):
+            self._allow_bar()
+            self._goes_on.setGeometry(0, self.height() - 1, self.width(), 1)
+            if event.oldSize().width() != event.size().width():
+                self.updateGeometry()
+        return done
+
+    def _allow_bar(self) -> None:
+        """Take a bar away that there is only because lines are broken beside it."""
+        enough = self.height() >= self.high(self.width())
+        policies = Qt.ScrollBarPolicy
+        policy = policies.ScrollBarAlwaysOff if enough else policies.ScrollBarAsNeeded
+        if policy != self.verticalScrollBarPolicy():
+            self.setVerticalScrollBarPolicy(policy)
 
     def _mark_end(self) -> None:
         """Draw a line where the column goes on below."""

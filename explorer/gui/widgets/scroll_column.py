@@ -1,15 +1,18 @@
 """A column that scrolls as a whole where even the least of its parts has no room.
 
-Its parts shrink first, those that scroll by themselves among them. Only what is left over then is
-scrolled to, so that no part is ever squeezed below the height of its words.
+Its parts shrink first, those that scroll by themselves among them. Where that is not enough they do
+not scroll by themselves any more: there is one bar for everything, and no part is ever squeezed
+below the height of its words.
 """
 
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from explorer.gui.style.guard import guarded
+from explorer.gui.widgets.controls import Fold
 
 
 @guarded
@@ -61,7 +64,33 @@ class ScrollColumn(QScrollArea):
         return QSize(self._column.minimumSizeHint().width() + beside, 0)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Ask again when what is inside needs another width."""
+        """Ask again when what is inside needs another width or height."""
         if event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
+            self._unfold()
         return super().eventFilter(watched, event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Let parts scroll by themselves where that is enough in the new room."""
+        super().resizeEvent(event)
+        self._unfold()
+
+    def _unfold(self) -> None:
+        """Let this be all that scrolls where its parts at their least have no room.
+
+        What they need then is asked beside a bar, so that it does not depend on the answer.
+        """
+        column = self._column
+        folds = [each for each in column.findChildren(Fold) if each.isVisibleTo(column)]
+        width = self.width() - self.verticalScrollBar().sizeHint().width()
+        breaks = self.lines.hasHeightForWidth()
+        least = (
+            self.lines.totalMinimumHeightForWidth(width)
+            if breaks
+            else self.lines.totalMinimumSize().height()
+        )
+        for fold in folds:
+            inside = width - (column.width() - fold.width())
+            least += fold.least(inside) - fold.minimumSizeHint().height()
+        for fold in folds:
+            fold.set_whole(least > self.height())

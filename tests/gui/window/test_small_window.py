@@ -4,7 +4,10 @@ import pytest
 from PySide6.QtGui import QFontMetricsF
 
 from explorer.gui.style import theme
+from explorer.gui.widgets.controls import Fold
+from explorer.gui.widgets.scroll_column import ScrollColumn
 from explorer.gui.window.main_window import SMALLEST
+from explorer.system.settings import TEXT_PX
 from tests.gui.scripted_engine import Script
 from tests.gui.settling import settle
 
@@ -108,6 +111,19 @@ def test_no_button_is_cut_where_text_is_large(small, qtbot):
         desk.window.do("larger")
     settle(desk.window)
     assert max(map(cut, desk.lanes)) == 0
+
+
+def test_the_panel_beside_the_lanes_has_one_bar_where_text_is_large(desk):
+    """The notes on the prompt and the recipe, a line each, scrolled within what scrolled."""
+    desk.window.resize(900, 640)
+    desk.window.settings_store.change(text_px=TEXT_PX[1])
+    desk.window.appearance._apply()
+    desk.window.explore.prompt.set_text("Once upon a time ")
+    settle(desk.window)
+    (outer,) = desk.window.explore.findChildren(ScrollColumn)
+    inner = [each.verticalScrollBar() for each in outer.findChildren(Fold) if each.isVisible()]
+    assert outer.verticalScrollBar().maximum() > 0
+    assert [bar.maximum() for bar in inner] == [0] * len(inner)
 
 
 def test_a_heading_that_does_not_fit_says_so(small):
