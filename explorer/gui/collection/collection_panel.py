@@ -106,6 +106,7 @@ class CollectionPanel(QWidget):
 
     def _arrange(self) -> None:
         head = Flow()
+        head.setContentsMargins(0, 0, 2 * UNIT, 0)  # as far in as the heading's own words
         head.add(self.heading)
         head.add(self.name, 1)
         head.addStretch()
