@@ -22,6 +22,9 @@ MODEL = ModelRef(
 FIRST = 1
 """The collection that every new library has."""
 
+OPENED: list[Database] = []
+"""What :meth:`Desk.at` has opened: the tests of the library close it behind each of them."""
+
 
 def ticking(start: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) -> Callable[[], str]:
     """Return a clock that goes on by one second whenever it is read."""
@@ -48,7 +51,9 @@ class Desk:
 
     @classmethod
     def at(cls, path: Path) -> Desk:
-        return cls(Database.open(path))
+        desk = cls(Database.open(path))
+        OPENED.append(desk.database)
+        return desk
 
     def hunt(
         self, prompt: str = "Once", recipe: Recipe | None = None, seed: int | None = None, **how
