@@ -25,12 +25,12 @@ REPORTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "reports"
 FOLDERS = sorted(path.parent.name for path in REPORTS.glob("*/expected.json"))
 
 REFUSED = {
-    "parent-folder": "has no model.safetensors",
+    "parent-folder": "there is a model in 'checkpoint-500'; choose that folder",
     "pytorch-bin": "pytorch_model.bin is a PyTorch file",
     "tf-no-hparams": "hparams.json, encoder.json and vocab.bpe",
-    "tf-parent": "has no model.safetensors",
+    "tf-parent": "there is a model in 'run1'; choose that folder",
     "tokens-above-rows": "needs 401 embedding rows",
-    "trainer-folder": "has no tokenizer",
+    "trainer-folder": "copy it there from the model that was fine-tuned",
     "wordpiece": "another kind of tokenizer (vocab.txt)",
 }
 """What is not read, and words of the sentence that says why."""

@@ -21,6 +21,7 @@ from explorer.weights.formats.tensorflow import INDEX as INDEX_ENDING
 from explorer.weights.formats.tokenizer import tokenizer_files
 from explorer.weights.formats.untrusted_folder import (
     Source,
+    where_below,
     why_not_found,
     why_not_read,
     without_part,
@@ -113,7 +114,7 @@ def _explain_absence(source: Source) -> str:
             f"{source.folder} is a model of this program already; copy it into the folder of its "
             f"models, or import {source.folder / 'source'}."
         )
-    if reason := why_not_found(source) or why_not_read(source):
+    if reason := why_not_found(source) or why_not_read(source) or where_below(source):
         return f"{expected}, and {reason}."
     return (
         f"{expected}; choose a folder that holds a GPT-2 in safetensors format, as OpenAI "

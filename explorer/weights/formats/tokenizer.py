@@ -100,7 +100,8 @@ def tokenizer_files(source: Source) -> tuple[str, ...]:
     refuse_another_kind(source)
     raise CheckpointError(
         f"{source.folder} has no tokenizer: {FILE_NAME} is expected, or vocab.json together with "
-        "merges.txt, or encoder.json together with vocab.bpe."
+        "merges.txt, or encoder.json together with vocab.bpe; copy it there from the model "
+        "that was fine-tuned."
     )
 
 

@@ -28,6 +28,8 @@ _SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.")
 _MAX_SHOWN = 300
 """Characters of a path in a sentence."""
 _BLOCK = 1 << 22
+_MOST_BELOW = 1_000
+"""Folders that are looked into for a model."""
 
 # What shows that a folder holds a GPT-2, or wants to: a config or weights of any layout.
 _SIGNS = (
@@ -312,6 +314,18 @@ def why_not_found(source: Source) -> str:
         if found:
             return f"only parts such as {shown(found[0])}; copy the index that names them there too"
     return ""
+
+
+def where_below(source: Source) -> str:
+    """Return which folder in a folder holds the model that was meant; nothing where none does."""
+    try:
+        names = sorted(each.name for each in os.scandir(source.folder) if each.is_dir())
+    except OSError:
+        return ""
+    found = [name for name in names[:_MOST_BELOW] if looks_like_model(source.folder / name)]
+    if len(found) > 1:
+        return f"there are models in {shorten(', '.join(map(shown, found)), 200)}; choose one"
+    return f"there is a model in {shown(found[0])}; choose that folder" if found else ""
 
 
 def looks_like_model(folder: Path) -> bool:

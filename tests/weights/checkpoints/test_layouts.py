@@ -129,3 +129,15 @@ def test_only_pytorch_files(huggingface: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="can run code"):
         store_in(tmp_path).import_folder(huggingface)
     assert not list((tmp_path / "data").rglob("*.part"))
+
+
+def test_a_folder_above_models_names_them(huggingface: Path, tmp_path: Path) -> None:
+    above = tmp_path / "runs"
+    for name in ("checkpoint-500", "checkpoint-1000"):
+        shutil.copytree(huggingface, above / name)
+    (above / "logs").mkdir()
+    with pytest.raises(CheckpointError, match="'checkpoint-1000', 'checkpoint-500'; choose one"):
+        source_files(Source(above))
+    shutil.rmtree(above / "checkpoint-500")
+    with pytest.raises(CheckpointError, match="a model in 'checkpoint-1000'; choose that folder"):
+        source_files(Source(above))
