@@ -322,7 +322,7 @@ class PromptPanel(QWidget):
             self.tokens.setText("1 token" if tokens == 1 else f"{tokens:,} tokens")
         room_text = "" if room is None or tokens == 0 else f"room for {max(room, 0):,} more"
         self.room.setText(problem or room_text)
-        set_role(self.room, "rejected" if problem else "muted")
+        set_role(self.room, "note", "rejected" if problem else "muted")
 
     def set_names(self, names: Sequence[Named]) -> None:
         """Show how the special tokens that the prompt names are read, and the tick for it."""

@@ -150,7 +150,7 @@ class SliderRow(QWidget):
     def _say(self, problem: str) -> None:
         """Say below what the value does, or why what was typed is none."""
         self.note.setText(problem or self._explain(self.value()))
-        set_role(self.note, "rejected" if problem else "muted")
+        set_role(self.note, "note", "rejected" if problem else "muted")
 
     def _on_number(self, value: float) -> None:
         self._show(value)

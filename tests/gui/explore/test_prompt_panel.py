@@ -124,7 +124,7 @@ def test_headings_of_the_menu_cannot_be_chosen(panel):
 def test_count_and_room_are_said(panel, tokens, room, problem, left, right):
     panel.set_count(tokens, room, problem)
     assert (panel.tokens.text(), panel.room.text()) == (left, right)
-    assert panel.room.property("role") == ("rejected" if problem else "muted")
+    assert panel.room.property("tone") == ("rejected" if problem else "muted")
 
 
 def test_counts_are_read_out_with_what_they_count(panel):

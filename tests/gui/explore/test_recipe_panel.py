@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QLabel
 from explorer.core.recipe import Recipe
 from explorer.gui.explore.recipe_panel import RecipePanel
 from explorer.gui.explore.seed_field import SeedField, SeedValidator
+from explorer.gui.style import theme
 from explorer.gui.widgets.slider_row import (
     TEMPERATURE_STOPS,
     TOP_K_STOPS,
@@ -17,6 +18,7 @@ from explorer.gui.widgets.slider_row import (
     explain_top_k,
 )
 from tests.gui.controls_of import nameless
+from tests.gui.settling import settle
 
 
 @pytest.fixture
@@ -169,6 +171,21 @@ def test_a_half_typed_number_counts(panel, qtbot):
     panel.max_tokens.setKeyboardTracking(False)
     panel.max_tokens.lineEdit().setText("33")
     assert panel.recipe().max_tokens == 33
+
+
+def test_a_number_that_cannot_be_read_moves_nothing(panel, qtbot, qapp):
+    """The sentence that said so was in larger letters, and everything below it jumped."""
+    theme.apply(qapp, theme.Theme(theme.LIGHT))
+    panel.resize(320, 800)
+    settle(panel)
+    row = panel.temperature
+    height, below = row.height(), panel.top_p.mapTo(panel, QPoint()).y()
+    row.number.setFocus()
+    row.number.selectAll()
+    qtbot.keyClicks(row.number, "x")
+    qtbot.waitUntil(lambda: row.note.text().startswith("Write a number"))
+    settle(panel)
+    assert (row.height(), panel.top_p.mapTo(panel, QPoint()).y()) == (height, below)
 
 
 def test_presets_of_the_recipe(panel):
