@@ -101,8 +101,9 @@ class TriesDialog(QDialog):
         self.show()
         self.raise_()
         self.activateWindow()
-        if self.list.current() is None and self._views:
-            self.list.choose(self.list.model.ids()[0])
+        rows = self.list.model.ids()  # none where the filter finds nothing
+        if self.list.current() is None and rows:
+            self.list.choose(rows[0])
         self.list.take_focus()
 
     @Slot()

@@ -106,6 +106,18 @@ def test_a_key_that_is_held_judges_once(hunt):
     assert len(hunt.review._ledger._database.rows("SELECT * FROM verdicts")) == sent
 
 
+def test_the_list_comes_back_with_a_filter_that_finds_nothing(hunt):
+    tries = hunt.window.tries
+    tries.list.filter.setText("no such words")
+    hunt.qtbot.waitUntil(lambda: tries.list.model.rowCount() == 0)
+    tries.close()
+    tries.show_now()
+    assert tries.isVisible()
+    assert tries.list.current() is None
+    tries.list.filter.clear()
+    hunt.qtbot.waitUntil(lambda: tries.list.model.rowCount() == 8)
+
+
 def test_letters_are_words_in_the_filter(hunt):
     QTest.keyClicks(hunt.window.tries.list.filter, "ax")
     assert hunt.window.tries.list.filter.text() == "ax"
