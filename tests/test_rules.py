@@ -12,6 +12,7 @@ import pytest
 
 from explorer.core.counting import Cost, Counts
 from explorer.core.errors import LibraryError
+from explorer.core.intervals import inverse_binomial, several, wilson
 from explorer.core.recipe import Recipe
 from explorer.engine.messages import Crashed, Drop, Start
 from explorer.engine.sampling import uniforms
@@ -668,6 +669,28 @@ def test_rule_10_without_a_keep_the_expected_tries_have_a_lower_end_only(desk):
         desk.judge(0, "rejected")
     assert desk.review.rate.reason == "no keep yet"
     assert desk.review.rate.expected_words == "at least 3.6 tries"
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_rule_10_several_hunts_are_exact_only_if_each_is(desk, moved):
+    for seed, rejects in ((1, 6), (2, 2)):
+        desk.generate(lanes=1, seed=seed, new_hunt=True)
+        for verdict in ["rejected"] * rejects + ["kept"]:
+            desk.stream()
+            desk.judge(0, verdict)
+    if moved:  # past the keep, in the second hunt alone
+        desk.generate(lanes=1, seed=2)
+        desk.stream()
+        desk.judge(0, "rejected")
+    together = several(History(desk.database).rates_on_prompt(IDS))
+    assert (together.kept, together.judged) == (2, 10 + moved)
+    if moved:
+        assert together.reason == "went on after the last keep"
+        assert (together.low, together.high) == wilson(2, 11)
+    else:
+        assert (together.share_words, together.interval_words) == ("2 of 10 kept", "2.5 to 48 %")
+        assert together.exact
+        assert (together.low, together.high) == inverse_binomial(2, 10)
 
 
 def test_rule_11_another_build_is_another_hunt_and_is_said(streaming):

@@ -7,9 +7,9 @@ interval exact, is :mod:`explorer.core.counting`'s affair.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 CONFIDENCE = 0.95
 _Z = 1.959963984540054  # standard normal quantile at 1 - (1 - CONFIDENCE) / 2
@@ -20,13 +20,15 @@ Reason = Literal[
     "stopping rule mixed",
     "several at once",
     "went on after the last keep",
+    "a hunt without a keep",
 ]
-"""Why an interval cannot be the exact one of stopping at a keep."""
+"""Why an interval cannot be the exact one of stopping at a keep; the first that holds is said. The
+last is said of several hunts together only."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeepRate:
-    """The keep rate of a hunt, kept / chosen among, with its interval (RULES 10)."""
+    """The keep rate of a hunt, or of several: kept / chosen among, with its interval (RULES 10)."""
 
     kept: int
     judged: int
@@ -87,6 +89,19 @@ class KeepRate:
         return f"approximate: {self.reason}" if self.reason else "exact: stopped at each keep"
 
     @property
+    def brief(self) -> str:
+        """The share and its interval: ``1 of 4 kept; 4.6 to 70 %``."""
+        return "; ".join(filter(None, (self.share_words, self.interval_words)))
+
+    @property
+    def about(self) -> str:
+        """What the interval is called and what it means, in three lines."""
+        return (
+            f"{self.share_words}, {self.kind_words}.\n95 % interval {self.interval_words}:"
+            f" {self.method}.\nA keeper takes {self.expected_words}."
+        )
+
+    @property
     def method(self) -> str:
         """The interval's name in statistics."""
         return "inverse binomial (exact)" if self.exact else "Wilson score"
@@ -99,6 +114,18 @@ def keep_rate(kept: int, judged: int, reason: Reason | None) -> KeepRate:
     """
     low, high = inverse_binomial(kept, judged) if reason is None else wilson(kept, judged)
     return KeepRate(kept, judged, low, high, reason)
+
+
+def several(rates: Iterable[KeepRate]) -> KeepRate:
+    """Return the rate of several hunts together; it is exact only if that of each is (RULES 10).
+
+    A hunt in which nothing was chosen among yet says nothing, and changes nothing.
+    """
+    said = [rate for rate in rates if rate.judged]
+    kept, judged = sum(rate.kept for rate in said), sum(rate.judged for rate in said)
+    reasons = {"a hunt without a keep" if kept and not rate.kept else rate.reason for rate in said}
+    found = (reason for reason in get_args(Reason) if reason in reasons)
+    return keep_rate(kept, judged, next(found, None if kept else "no keep yet"))
 
 
 def wilson(kept: int, judged: int) -> tuple[float, float]:

@@ -5,13 +5,14 @@ To reopen a hunt, read :meth:`Ledger.hunt`, :meth:`Ledger.tries` and :meth:`Ledg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from explorer.core.counting import Counts
 from explorer.core.errors import LibraryDamagedError, LibraryError
+from explorer.core.intervals import KeepRate
 from explorer.library.hunt_figures import HuntFigures
 from explorer.library.ledger import Ledger
 from explorer.library.rows import Hunt
@@ -36,6 +37,8 @@ class HuntSummary:
     ambiguous: bool = False
     """Whether this model read the same prompt as other tokens too: a special token's name in it was
     meant as letters there, or as the token."""
+    rate: KeepRate | None = None
+    """How often its tries are kept; None where they cannot be counted."""
 
     @property
     def sentence(self) -> str:
@@ -91,13 +94,14 @@ class History:
         return found
 
     def _summary(self, hunt_id: int, last_used: object) -> HuntSummary:
-        hunt, counts, uncounted = self._ledger.hunt(hunt_id), Counts(), False
+        hunt, counts, rate = self._ledger.hunt(hunt_id), Counts(), None
         try:
-            counts = self._tallies.figures(hunt_id).counts
+            figures = self._tallies.figures(hunt_id)
+            counts, rate = figures.counts, figures.rate
         except LibraryDamagedError:
-            uncounted = True
+            pass
         used = last_used if isinstance(last_used, str) else ""
-        return HuntSummary(hunt, counts, used, uncounted, self._is_ambiguous(hunt_id))
+        return HuntSummary(hunt, counts, used, rate is None, self._is_ambiguous(hunt_id), rate)
 
     def _is_ambiguous(self, hunt_id: int) -> bool:
         return bool(
@@ -113,6 +117,15 @@ class History:
                 (hunt_id,),
             )
         )
+
+    def rates_on_prompt(self, prompt_ids: Sequence[int]) -> Iterator[KeepRate]:
+        """Yield the keep rate of each plain hunt on this prompt, one at a time as they are asked
+        for.
+
+        Raises :class:`LibraryDamagedError` where one of them cannot be counted.
+        """
+        for hunt_id in self._ledger.hunts_on_prompt(prompt_ids):
+            yield self._tallies.figures(hunt_id).rate
 
     def has_prompt(self, text: str) -> bool:
         """Return whether a hunt has this prompt."""

@@ -60,9 +60,10 @@ __all__ = [
 ]
 
 
+_SAME_PROMPT = "text_sha256 IN (SELECT text_sha256 FROM prompts WHERE ids_sha256 = ?)"
 _ON_PROMPT = (
     "prompts JOIN hunts ON prompt_id = prompts.id JOIN tries ON hunt_id = hunts.id"
-    " WHERE text_sha256 IN (SELECT text_sha256 FROM prompts WHERE ids_sha256 = ?)"
+    f" WHERE {_SAME_PROMPT}"
 )
 
 
@@ -175,6 +176,17 @@ class Ledger:
                 (_sha256(pack_ids(prompt_ids)),),
             )
         )
+
+    def hunts_on_prompt(self, prompt_ids: Sequence[int]) -> list[int]:
+        """Return the plain hunts on this prompt, the oldest first, as :meth:`tries_on_prompt`."""
+        return [
+            row[0]
+            for row in self._database.rows(
+                "SELECT hunts.id FROM prompts JOIN hunts ON prompt_id = prompts.id"
+                f" WHERE {_SAME_PROMPT} AND steered_from_try IS NULL ORDER BY hunts.id",
+                (_sha256(pack_ids(prompt_ids)),),
+            )
+        ]
 
     def kept_on_prompt(self, prompt_ids: Sequence[int]) -> int:
         """Count those of them that are kept."""

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.core.intervals import beta_cdf, beta_quantile, inverse_binomial, keep_rate, wilson
+from explorer.core.intervals import (
+    beta_cdf,
+    beta_quantile,
+    inverse_binomial,
+    keep_rate,
+    several,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +103,50 @@ def test_keep_rate_without_a_keep_says_at_least():
     assert rate.expected_words == "at least 3.6 tries"
     nothing = keep_rate(0, 0, "no keep yet")
     assert (nothing.share_words, nothing.interval_words) == ("nothing judged yet", "")
+
+
+HUNTS = st.tuples(
+    st.integers(0, 9),
+    st.integers(0, 40),
+    st.sampled_from([None, "switched off", "stopping rule mixed", "several at once"]),
+)
+
+
+@given(st.lists(HUNTS, max_size=6))
+def test_several_hunts_are_their_sum_and_exact_only_if_each_is(hunts):
+    rates = [
+        keep_rate(kept, kept + others, reason if kept else "no keep yet")
+        for kept, others, reason in hunts
+    ]
+    together = several(rates)
+    kept = judged = 0
+    for rate in rates:
+        kept += rate.kept
+        judged += rate.judged
+    assert (together.kept, together.judged) == (kept, judged)
+    said = [rate for rate in rates if rate.judged]
+    assert together.exact == (bool(said) and all(rate.exact for rate in said))
+    bounds = inverse_binomial(kept, judged) if together.exact else wilson(kept, judged)
+    assert (together.low, together.high) == bounds
+    assert several(reversed(rates)) == together
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        ((None, None), None),
+        ((None, "several at once", "switched off"), "switched off"),
+        (("went on after the last keep", "several at once"), "several at once"),
+    ],
+)
+def test_of_several_hunts_the_first_reason_that_holds_is_said(reasons, said):
+    assert several(keep_rate(1, 4, reason) for reason in reasons).reason == said
+
+
+def test_a_hunt_without_a_keep_makes_several_approximate():
+    without = keep_rate(0, 5, "no keep yet")
+    assert several([without, without]).reason == "no keep yet"
+    together = several([keep_rate(1, 4, None), without])
+    assert together.kind_words == "approximate: a hunt without a keep"
+    assert together.share_words == "1 of 9 kept"
+    assert several([]).share_words == "nothing judged yet"

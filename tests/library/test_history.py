@@ -7,6 +7,7 @@ import pytest
 
 from explorer.core.counting import Counts
 from explorer.core.errors import LibraryError
+from explorer.core.intervals import several
 from explorer.library.storage.database import Database
 from tests.library.desk import MODEL, Desk, ended
 
@@ -182,3 +183,34 @@ def test_a_deletion_that_was_cut_short_is_finished_at_the_next_start(
     with Database.open(path) as database:
         assert database.value("SELECT erased FROM tombstones") == 1
         assert not mentions(path.parent, SECRET)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hunts_on_a_prompt_are_those_of_a_plain_recount(desk: Desk, seed: int) -> None:
+    draw = random.Random(seed)
+    kept = judged = 0
+    for prompt in ("Once", "Once", "Twice", "Once"):
+        hunt = desk.hunt(prompt, new=True)
+        given = [draw.choice(("kept", "rejected", "skipped", "")) for _ in range(12)]
+        first = None
+        for verdict in given:
+            first = first or desk.shown(hunt)
+            try_id = desk.attempt(hunt)
+            if verdict:
+                desk.judge(try_id, verdict)
+        if prompt == "Once":
+            newest_keep = max((i for i, each in enumerate(given) if each == "kept"), default=-1)
+            kept += given.count("kept")
+            judged += sum(
+                each in ("kept", "rejected") or (not each and number < newest_keep)
+                for number, each in enumerate(given)
+            )
+            judged += newest_keep >= 0  # the one that streams all along
+            branch = desk.hunt(prompt, new=True)
+            desk.database.execute(
+                "UPDATE hunts SET steered_from_try = ?, steered_offset = 1 WHERE id = ?",
+                (first, branch.id),
+            )
+            desk.kept(branch, "steered, and not to be summed with plain ones")
+    together = several(desk.history.rates_on_prompt(tuple(b"Once")))
+    assert (together.kept, together.judged) == (kept, judged)

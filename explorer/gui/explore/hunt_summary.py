@@ -91,7 +91,7 @@ class IntervalBar(QWidget):
     def show_interval(self, interval: KeepRate | None) -> None:
         """Draw ``interval``; None or one without a judged try leaves the bare scale."""
         self._interval = interval if interval and interval.judged else None
-        words = _rate(interval) if self._interval and interval else "nothing judged yet"
+        words = interval.brief if self._interval and interval else "nothing judged yet"
         self.setAccessibleName(f"Keep rate: {words}; the dashed line is at 50 per cent")
         self.update()
 
@@ -230,18 +230,18 @@ class HuntSummary(QFrame):
         self._columns["everywhere"].setToolTip(f"{prompt_tries} {_SPOKEN['everywhere']}")
         self.bar.show_interval(rate)
         judged = rate if rate is not None and rate.judged else None
-        self.rate.setText(_rate(judged) if judged else "nothing")
+        self.rate.setText(judged.brief if judged else "nothing")
         self.kind.setText(judged.kind_words if judged else "judged yet")
         if judged:
-            self.rate.setToolTip(_about(judged))
-            self.kind.setToolTip(_about(judged))
+            self.rate.setToolTip(judged.about)
+            self.kind.setToolTip(judged.about)
         caption = cost_so_far(cost, counts) or "no tries yet"
         self.caption.setText(caption)
         self.all_tries.setVisible(counts.tries > 0)
         self.tally.setText("  ·  ".join(_tally(figures)))
         self.tally.setToolTip(f"{self.tally.text()}\n{self.policy.text()}")
         bare = cost.brief if cost is not None else caption
-        self.verdict.setText(f"{bare}  ·  keep rate {_rate(judged)}" if judged else bare)
+        self.verdict.setText(f"{bare}  ·  keep rate {judged.brief}" if judged else bare)
         self._fit()
 
     def set_brief(self, brief: bool) -> None:
@@ -351,18 +351,6 @@ def _grid_width(widths: Sequence[int], spacing: int, rows: int) -> int:
     """Return what these need in so many rows, below each other in columns."""
     across = -(-len(widths) // rows)
     return _row_width([max(widths[column::across]) for column in range(across)], spacing)
-
-
-def _rate(rate: KeepRate) -> str:
-    return f"{rate.share_words}; {rate.interval_words}"
-
-
-def _about(rate: KeepRate) -> str:
-    """Say what the interval is called and what it means."""
-    return (
-        f"{rate.share_words}, {rate.kind_words}.\n95 % interval {rate.interval_words}:"
-        f" {rate.method}.\nA keeper takes {rate.expected_words}."
-    )
 
 
 def _muted(text: str) -> QLabel:

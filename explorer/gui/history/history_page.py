@@ -6,9 +6,10 @@ front of it, and names what goes and what stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from time import perf_counter
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
@@ -21,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.core.errors import ExplorerError
+from explorer.core.intervals import KeepRate, several
 from explorer.core.wording import counts, local_time, number_of
 from explorer.gui.cards.card_list import CardList
 from explorer.gui.cards.card_model import Card, CardModel
@@ -35,6 +37,9 @@ from explorer.library.history import History, HuntSummary
 from explorer.library.search import Needle, Search
 
 EMPTY = "Hunts appear here once you have generated something. Every try of each stays readable."
+KEEP_RATE, ON_PROMPT = "Keep rate", "On this prompt"
+SLICE_SECONDS = 0.01
+"""How long hunts on one prompt are counted at a time, so that the page stays smooth."""
 UNCONDITIONAL = "No prompt: the model started on its own"
 
 
@@ -61,6 +66,10 @@ class HistoryPage(QWidget):
         self._history = history
         self._summary: HuntSummary | None = None
         self._running: int | None = None
+        self._rates: list[KeepRate] = []
+        self._unread: Iterator[KeepRate] = iter(())
+        self._reading = QTimer(self)
+        self._reading.timeout.connect(self._on_reading)
         self.list = CardList(CardModel(self._read), self._search, "Hunts", EMPTY)
         self.amount = label("", "muted")
         self.remains = label("", "muted", wrap=True)
@@ -155,7 +164,8 @@ class HistoryPage(QWidget):
         grid.setHorizontalSpacing(GAP)
         grid.setVerticalSpacing(UNIT)
         grid.setColumnStretch(1, 1)
-        for row, name in enumerate(("Read as", "Recipe", "Model", "Seed", "Begun", "Last used")):
+        names = ("Read as", "Recipe", "Model", "Seed", "Begun", "Last used", KEEP_RATE, ON_PROMPT)
+        for row, name in enumerate(names):
             value = label("", "label", wrap=True, name=name)
             value.setAlignment(Qt.AlignmentFlag.AlignTop)
             self._facts[name] = value
@@ -201,6 +211,7 @@ class HistoryPage(QWidget):
 
     def _show(self, hunt_id: int | None) -> None:
         self._summary = None
+        self._reading.stop()
         if hunt_id is not None:
             for summary in self._history.page([hunt_id]):
                 self._summary = summary
@@ -231,6 +242,37 @@ class HistoryPage(QWidget):
             texts |= dict.fromkeys(("Read as", "Recipe", "Model", "Seed"), "—")
         for name, text in texts.items():
             self._facts[name].setText(text)
+        self._write_rate(KEEP_RATE, summary.rate)
+        self._write_rate(ON_PROMPT, None)
+        if summary.rate is not None and not hunt.damage and not hunt.steered:
+            self._rates, self._unread = [], self._history.rates_on_prompt(hunt.prompt_ids)
+            self._facts[ON_PROMPT].setText("counting …")
+            self._reading.start()
+
+    def _write_rate(self, name: str, rate: KeepRate | None, over: str = "") -> None:
+        text = "—" if rate is None else " · ".join(filter(None, (rate.brief, over)))
+        self._facts[name].setText(text)
+        self._facts[name].setToolTip(rate.about if rate is not None and rate.judged else "")
+
+    @Slot()
+    def _on_reading(self) -> None:
+        """Count some more of the hunts on the chosen one's prompt; say the sum after the last."""
+        if not self.isVisible():  # coming up again begins anew
+            self._reading.stop()
+            return
+        until = perf_counter() + SLICE_SECONDS
+        try:
+            for rate in self._unread:
+                self._rates.append(rate)
+                if perf_counter() > until:
+                    return
+        except ExplorerError:  # the list marks which one it is
+            self._reading.stop()
+            self._facts[ON_PROMPT].setText("not counted, because a hunt on it is damaged")
+            return
+        self._reading.stop()
+        over = number_of(len(self._rates), "hunt")
+        self._write_rate(ON_PROMPT, several(self._rates), over)
 
     def _allow(self) -> None:
         summary = self._summary

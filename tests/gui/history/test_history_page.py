@@ -1,7 +1,13 @@
 import pytest
 
 from explorer.core.recipe import Recipe
-from explorer.gui.history.history_page import EMPTY, UNCONDITIONAL, HistoryPage
+from explorer.gui.history.history_page import (
+    EMPTY,
+    KEEP_RATE,
+    ON_PROMPT,
+    UNCONDITIONAL,
+    HistoryPage,
+)
 from tests.gui.controls_of import nameless
 from tests.gui.library_access import LibraryAccess, cards, shown
 
@@ -152,3 +158,44 @@ def test_a_read_only_library_says_why_it_deletes_nothing(tmp_path, qtbot):
         page.question.act_button.click()
     assert len(cards(page)) == 1
     reading.close()
+
+
+def test_the_keep_rate_of_a_hunt_and_of_all_on_its_prompt(page, library_access, qtbot):
+    first = library_access.hunt("shared")
+    library_access.keep("a keep", 6, first)
+    second = library_access.hunt("shared")
+    library_access.keep("another keep", 2, second)
+    library_access.keep("elsewhere", 4, library_access.hunt("alone"))
+    page.refresh()
+    page.list.choose(first.id)
+    own, together = page._facts[KEEP_RATE], page._facts[ON_PROMPT]
+    assert own.text().startswith("1 of 7 kept; ")
+    qtbot.waitUntil(lambda: together.text().endswith(" · 2 hunts"))
+    assert together.text().startswith("2 of 10 kept; ")
+    assert "Wilson score" in together.toolTip()
+    library_access.attempt(second, "no", "rejected")
+    page.refresh()
+    qtbot.waitUntil(lambda: together.text().startswith("2 of 11 kept; "))
+
+
+def test_a_hunt_without_a_verdict_has_a_keep_rate_in_words(page, hunts, qtbot):
+    page.list.choose(hunts[1])
+    qtbot.waitUntil(lambda: page._facts[ON_PROMPT].text() == "nothing judged yet · 1 hunt")
+    assert page._facts[KEEP_RATE].text() == "nothing judged yet"
+    assert page._facts[KEEP_RATE].toolTip() == ""
+
+
+def test_a_damaged_hunt_on_the_prompt_is_said(page, library_access, qtbot):
+    first = library_access.hunt("shared")
+    library_access.keep("a keep", 1, first)
+    second = library_access.hunt("shared")
+    spoilt = library_access.attempt(second, "x", "rejected")
+    library_access.database.execute("PRAGMA ignore_check_constraints = 1")
+    library_access.database.execute("DROP TRIGGER verdicts_are_append_only")
+    library_access.database.execute(
+        f"UPDATE verdicts SET verdict = 'loved' WHERE try_id = {spoilt}"
+    )
+    page.refresh()
+    page.list.choose(first.id)
+    qtbot.waitUntil(lambda: "damaged" in page._facts[ON_PROMPT].text())
+    assert page._facts[KEEP_RATE].text().startswith("1 of 2 kept")
