@@ -232,7 +232,7 @@ def test_the_child_ends_when_its_parent_is_killed() -> None:
         assert is_alive(child)
         parent.kill()
         parent.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while is_alive(child) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not is_alive(child)

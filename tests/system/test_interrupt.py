@@ -39,7 +39,7 @@ def interrupted(words: list[str], seconds: float) -> subprocess.CompletedProcess
             out, err = program.communicate(timeout=60)
         finally:
             with contextlib.suppress(ProcessLookupError):
-                deadline = time.monotonic() + 10
+                deadline = time.monotonic() + 60
                 while time.monotonic() < deadline:  # the engine goes a moment after the window
                     os.killpg(program.pid, 0)
                     time.sleep(0.01)

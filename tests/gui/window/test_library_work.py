@@ -70,7 +70,7 @@ def test_an_export_into_a_pipe_does_not_hold_the_window_up(large, qtbot, tmp_pat
     got = []
     reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
     reader.start()
-    qtbot.waitUntil(lambda: large.window.library_work.exporting is None, timeout=20_000)
+    qtbot.waitUntil(lambda: large.window.library_work.exporting is None)
     reader.join()
     assert dialog.outcome.text() == f"Wrote 1 sample to {pipe}."
     assert json.loads(got[0])["prompt"] == "First prompt"
