@@ -24,6 +24,8 @@ SILENT = {
     " stopped or its driver hangs: restart it, cancel the load, or wait.",
 }
 RESTART = "Restart the engine"
+MEMORY, SILENCE = "memory", "silence"
+"""What a notice is about; it goes when that is over."""
 
 
 class EngineWiring(QObject):
@@ -47,7 +49,6 @@ class EngineWiring(QObject):
         self._settings_store, self._notices = settings_store, notices
         self._picker, self._recipe, self._settings = picker, recipe, settings
         self._options = options
-        self._memory_warning = self._silent = ""
         loading.lanes = settings_store.settings.lanes
         loading.unload_seconds = 60.0 * settings_store.settings.unload_minutes
         settings.set_unload(settings_store.settings.unload_minutes)
@@ -82,16 +83,15 @@ class EngineWiring(QObject):
 
     @Slot(object)
     def _on_warned(self, found: MemoryWarning | None) -> None:
-        self._notices.dismiss(self._memory_warning)
-        self._memory_warning = found.sentence if found is not None else ""
+        self._notices.settle(MEMORY)  # another load was asked for, or none any more
         if found is not None:
             self._say(found)
 
     @Slot(str)
     def _on_silence(self, silent: str) -> None:
-        self._notices.dismiss(self._silent)
-        self._silent = SILENT.get(silent, "")
-        self._notices.say(self._silent, [(RESTART, self._engine_loop.restart_engine)])
+        self._notices.settle(SILENCE)
+        actions = [(RESTART, self._engine_loop.restart_engine)]
+        self._notices.say(SILENT.get(silent, ""), actions, kind=SILENCE)
 
     @Slot(object)
     def _on_ran_out(self, found: MemoryWarning) -> None:
@@ -101,7 +101,7 @@ class EngineWiring(QObject):
 
     def _say(self, found: MemoryWarning) -> None:
         actions = [(way.label, self._action(way, found)) for way in found.ways]
-        self._notices.say(found.sentence, actions)
+        self._notices.say(found.sentence, actions, kind=MEMORY)
 
     def _action(self, way: Remedy, found: MemoryWarning) -> Callable[[], object]:
         if way.kind == "build":

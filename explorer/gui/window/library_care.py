@@ -29,6 +29,9 @@ LOOK_MS: Final = 1000
 DUE_MS: Final = 3_600_000
 NOT_RECORDED: Final = "You can generate and read; nothing is recorded."
 
+PLACE, OPENING, DAMAGE, BACKUP = "place", "opening", "damage", "backup"
+"""What a notice is about; it goes when that is over."""
+
 Action = tuple[str, Callable[[], object]]
 
 
@@ -48,7 +51,7 @@ class LibraryCare(QObject):
         self._window, self._history, self._library = window, history, library
         self._database: Database = opened.database
         self._ask = ask or self._ask_for_file
-        self._lost = self._said = ""
+        self._lost = ""
         self.errand: LibraryJob | None = None
         self.card = LibraryCard()
         self.sheet = Sheet(
@@ -101,11 +104,11 @@ class LibraryCare(QObject):
         lost = self._database.check_place()
         if lost == self._lost:
             return
-        self._window.explore.notices.dismiss(self._lost)
+        self._window.explore.notices.settle(PLACE)
         self._lost = lost
         self.card.set_lost(bool(lost))
         if lost:
-            self._say(lost, [("Save as a new library", self.save_as)])
+            self._say(lost, [("Save as a new library", self.save_as)], PLACE)
         self._window.engine_loop.take_up_library()
 
     @Slot()
@@ -113,16 +116,20 @@ class LibraryCare(QObject):
         """Write everything into a new file that the person names, and go on with it."""
         free = not self._library.exists()
         target = self._ask(self._library if free else _other(self._library))
-        said = ""
+        said, saved = "", False
         if target is not None:
             try:
                 said = self._database.save_as(target)
+                saved = True
             except ExplorerError as error:
-                self._window.explore.notices.say(str(error))
+                self._window.explore.notices.say(str(error), kind=PLACE)
         if self._database.check_place():
-            self._say(self._lost, [("Save as a new library", self.save_as)])
+            self._say(self._lost, [("Save as a new library", self.save_as)], PLACE)
             return
-        self._window.explore.notices.dismiss(self._lost)
+        if not saved:  # it is in its place again
+            self.look()
+            return
+        self._window.explore.notices.settle(PLACE)
         self._lost = ""
         self.card.set_lost(False)
         where = "" if target == self._library else f" The next start opens {self._library} again."
@@ -143,8 +150,9 @@ class LibraryCare(QObject):
         def checked(problems: Any, trouble: str) -> None:
             said = trouble or as_sentence(self._library, problems)
             self.card.say(said or "Every row of the library was read; all is sound.")
+            self._window.explore.notices.settle(DAMAGE)
             if said:
-                self._say(said, self._ways_out())
+                self._say(said, self._ways_out(), DAMAGE)
 
         self._run("Reading every row …", checked, care_jobs.check, self._library)
 
@@ -163,8 +171,9 @@ class LibraryCare(QObject):
         def made(path: Any, trouble: str) -> None:
             self._show_backups()
             self.card.say(trouble or f"{path} was made and checked.")
+            self._window.explore.notices.settle(BACKUP)
             if trouble:
-                self._say(trouble, self._ways_out())
+                self._say(trouble, self._ways_out(), BACKUP)
 
         self._run("Making a backup …", made, backups.back_up, self._library)
 
@@ -219,8 +228,9 @@ class LibraryCare(QObject):
     def _take(self, opened: Opened) -> None:
         self._database.become(opened.database)
         notices = self._window.explore.notices
-        notices.dismiss(self._said)
-        self._lost = self._said = ""
+        for kind in (PLACE, OPENING, DAMAGE, BACKUP):  # they were about the one before
+            notices.settle(kind)
+        self._lost = ""
         self._window.engine_loop.take_up_library()
         self._window.engine_loop.keep_into(self._window.panel.collection())
         self.reopen_newest()
@@ -236,9 +246,9 @@ class LibraryCare(QObject):
             actions = self._ways_out()
         if opened.trouble:
             read_only = opened.database.read_only
-            self._said = f"{opened.trouble} {NOT_RECORDED}" if read_only else opened.trouble
-            self._say(self._said, actions)
-        self._window.explore.notices.say(opened.database.remark, role="notice")
+            said = f"{opened.trouble} {NOT_RECORDED}" if read_only else opened.trouble
+            self._say(said, actions, OPENING)
+        self._window.explore.notices.say(opened.database.remark, role="notice", kind=OPENING)
 
     def _ways_out(self) -> list[Action]:
         """Return what can be done about a damaged library."""
@@ -252,10 +262,10 @@ class LibraryCare(QObject):
             ways.append(("Start a new library", self.start_anew))
         return ways
 
-    def _say(self, sentence: str, actions: Sequence[Action]) -> None:
+    def _say(self, sentence: str, actions: Sequence[Action], kind: str) -> None:
         notices = self._window.explore.notices
         notices.dismiss(sentence)  # the same without buttons may stand there already
-        notices.say(sentence, actions)
+        notices.say(sentence, actions, kind=kind)
 
     def _show_backups(self) -> None:
         self.card.show_backups(backups.backups(self._library))

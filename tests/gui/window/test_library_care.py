@@ -11,6 +11,7 @@ import pytest
 from PySide6.QtWidgets import QApplication, QPushButton
 
 from explorer import app as window_app
+from explorer.gui.window import library_care
 from explorer.library.storage import backups
 from explorer.library.storage.database import Database
 from explorer.system.paths import Paths
@@ -224,6 +225,51 @@ def test_a_full_check_says_what_it_found(paths, start, qtbot):
     qtbot.waitUntil(lambda: started.care.errand is None, timeout=SLOW_MS)
     assert "without a text" in started.care.card.news.text()
     assert started.button("Salvage")
+
+
+def test_what_a_check_found_is_said_until_a_check_finds_nothing(paths, start, qtbot, monkeypatch):
+    filled(paths)
+    started = start()
+    for outcome, said in ((["a"], True), (["b"], True), ([], False)):
+        monkeypatch.setattr(
+            started.care,
+            "_run",
+            lambda _words, on_end, *_work, found=outcome: on_end(found, ""),
+        )
+        monkeypatch.setattr(
+            library_care, "as_sentence", lambda _library, problems: "".join(problems)
+        )
+        started.care.check()
+        assert started.sentences == (outcome if said else [])
+
+
+def test_a_backup_that_failed_is_said_until_one_is_made(paths, start, monkeypatch):
+    filled(paths)
+    started = start()
+    for trouble in ("The disk is full.", "The folder is read-only.", ""):
+        monkeypatch.setattr(
+            started.care, "_run", lambda _words, on_end, *_work, said=trouble: on_end("x", said)
+        )
+        started.care.back_up()
+        assert started.sentences == [trouble] * bool(trouble)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file stays in its place")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_library_that_comes_back_while_its_name_is_asked_for_was_not_saved(paths, start, fails):
+    started = start()
+    away = paths.library.with_name("away")
+    paths.library.rename(away)
+    started.care.look()
+
+    def ask(_proposed):
+        away.rename(paths.library)
+        return paths.library if fails else None  # a name that is taken is refused
+
+    started.care._ask = ask
+    started.button("Save as").click()
+    assert not any("Saved as" in each for each in started.sentences)
+    assert started.review.writable
 
 
 def test_a_backup_that_is_chosen_in_settings_is_asked_about_first(paths, start, qtbot):
