@@ -120,7 +120,7 @@ class ExplorePage(QSplitter):
         wide = self._middle.width() - 2 * theme.PADDING
         room = self.height()
         if not self.notices.isHidden():
-            room -= self.notices.heightForWidth(wide)
+            room -= self.notices.high(wide)
         low = room < theme.high(max(LOW, LOW_ROW * self.lanes.rows_in(wide)))
         self._column.setContentsMargins(*[theme.UNIT * 2 if low else theme.PADDING] * 4)
         self._column.setSpacing(theme.UNIT if low else theme.GAP)

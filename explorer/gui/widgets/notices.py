@@ -17,9 +17,13 @@ from PySide6.QtWidgets import (
 )
 
 from explorer.gui.style import theme
+from explorer.gui.widgets.controls import Fold
+from explorer.gui.widgets.flow import Flow
 
 MOST = 3
 """Notices at a time; the oldest gives way."""
+ROWS = 3
+"""Rows of text that stay in sight of them; the rest is scrolled to where there is no room."""
 
 
 class Notices(QWidget):
@@ -29,10 +33,21 @@ class Notices(QWidget):
         """Make an empty stack."""
         super().__init__(parent)
         self._strips: dict[str, QFrame] = {}
-        self._column = QVBoxLayout(self)
+        content = QFrame()
+        self._column = QVBoxLayout(content)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(2 * theme.UNIT)
+        # Large text in a small window must leave room for the lanes.
+        self._fold = Fold(content, rows=ROWS)
+        content.setProperty("role", "background")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._fold)
         self.hide()
+
+    def high(self, width: int) -> int:
+        """Return the height of all of them at a width."""
+        return self._fold.high(width)
 
     def sentences(self) -> list[str]:
         """Return what is shown, oldest first."""
@@ -99,8 +114,8 @@ class Notices(QWidget):
 
     def _buttons(
         self, strip: QFrame, sentence: str, actions: Sequence[tuple[str, Callable[[], object]]]
-    ) -> QHBoxLayout:
-        row = QHBoxLayout()
+    ) -> Flow:
+        row = Flow(spacing=theme.UNIT)
         for words, act in actions:
             button = QPushButton(words)
             button.setAccessibleName(words)
@@ -111,8 +126,7 @@ class Notices(QWidget):
                 act()
 
             button.clicked.connect(press)
-            row.addWidget(button)
-        row.addStretch()
+            row.add(button)
         return row
 
     def _stop_before(self) -> QWidget:

@@ -8,6 +8,7 @@ from explorer.gui.widgets.controls import Fold
 from explorer.gui.widgets.scroll_column import ScrollColumn
 from explorer.gui.window.main_window import SMALLEST
 from explorer.system.settings import TEXT_PX
+from tests.gui.cut_text import cut_texts
 from tests.gui.scripted_engine import Script
 from tests.gui.settling import settle
 
@@ -124,6 +125,28 @@ def test_the_panel_beside_the_lanes_has_one_bar_where_text_is_large(desk):
     inner = [each.verticalScrollBar() for each in outer.findChildren(Fold) if each.isVisible()]
     assert outer.verticalScrollBar().maximum() > 0
     assert [bar.maximum() for bar in inner] == [0] * len(inner)
+
+
+def test_notices_with_many_ways_out_are_not_cut_where_text_is_large(desk):
+    """Their words were cut in height and their buttons at both sides."""
+    desk.window.resize(900, 640)
+    desk.window.settings_store.change(text_px=TEXT_PX[1])
+    desk.window.appearance._apply()
+    ways = ("Restore the backup of 1 Dec 2026", "Salvage what can be read", "Start a new library")
+    for number in range(2):
+        desk.window.explore.notices.say(
+            f"{number}: The library is damaged; restore a backup, or salvage what can be read. "
+            * 2,
+            [(way, lambda: None) for way in ways],
+        )
+    settle(desk.window)
+    assert cut_texts(desk.window) == []
+    desk.generate("Once upon a time", *["a word and another one " * 30] * 4)
+    desk.finish()
+    settle(desk.window)
+    assert cut_texts(desk.window) == []
+    bars = [each.verticalScrollBar() for each in desk.window.explore.notices.findChildren(Fold)]
+    assert [bar.maximum() > 0 for bar in bars] == [True]
 
 
 def test_a_heading_that_does_not_fit_says_so(small):
