@@ -140,9 +140,7 @@ def start(
     opened = open_or_stand_in(paths.library)
     if opened.trouble:
         log.warning("library: %s", opened.trouble)
-    assemble = functools.partial(
-        _assemble, paths, borrowed, app, engine, clock, settings_store, look
-    )
+    assemble = functools.partial(_assemble, paths, borrowed, app, engine, clock, settings_store)
     try:
         return assemble(opened)
     except Exception as error:  # no row, whatever is wrong with it, may keep the window shut
@@ -161,7 +159,6 @@ def _assemble(
     engine: Engine,
     clock: Callable[[], float],
     settings_store: SettingsStore,
-    look: theme.Theme,
     opened: Opened,
 ) -> Program:
     troubles = [settings_store.problem]
@@ -202,7 +199,6 @@ def _assemble(
         insight=insight,
         resources=paths.resources,
     )
-    app.setStyleSheet(theme.stylesheet(look))
     page = window.explore
     EngineWiring(
         engine_loop,

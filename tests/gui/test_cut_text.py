@@ -107,6 +107,7 @@ def box(qtbot):
     qtbot.addWidget(box)
     box.resize(400, 300)
     box.show()
+    theme.dress(box)
     return box
 
 

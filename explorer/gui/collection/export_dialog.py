@@ -13,7 +13,6 @@ from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QDialog,
     QFileDialog,
     QFrame,
     QLineEdit,
@@ -29,6 +28,7 @@ from explorer.gui.style.guard import guarded
 from explorer.gui.style.theme import GAP, PADDING, UNIT, set_role
 from explorer.gui.widgets.confirm_strip import ConfirmStrip
 from explorer.gui.widgets.controls import label
+from explorer.gui.widgets.dialog import Dialog
 from explorer.gui.widgets.flow import Flow
 from explorer.gui.widgets.scroll_column import ScrollColumn
 from explorer.library.collection import Collection
@@ -50,7 +50,7 @@ _BY_SUFFIX = {
 
 
 @guarded
-class ExportDialog(QDialog):
+class ExportDialog(Dialog):
     """Format and file of an export."""
 
     export_chosen = Signal(int, str, Path)

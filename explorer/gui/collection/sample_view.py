@@ -17,7 +17,6 @@ from PySide6.QtGui import (
     QTextDocument,
 )
 from PySide6.QtWidgets import (
-    QDialog,
     QFrame,
     QGridLayout,
     QLineEdit,
@@ -35,9 +34,18 @@ from explorer.gui.cards.card_model import first_words
 from explorer.gui.collection.collection_panel import CollectionPanel
 from explorer.gui.style.guard import guarded
 from explorer.gui.style.line_width import window_size
-from explorer.gui.style.theme import GAP, LINE_HEIGHT, PADDING, UNIT, colour, set_role
+from explorer.gui.style.theme import (
+    GAP,
+    LINE_HEIGHT,
+    PADDING,
+    UNIT,
+    colour,
+    freshen,
+    set_role,
+)
 from explorer.gui.widgets.clipboard import copy
 from explorer.gui.widgets.controls import Fold, label
+from explorer.gui.widgets.dialog import Dialog
 from explorer.gui.widgets.flow import Flow
 from explorer.gui.widgets.reading_text import ReadingText
 from explorer.gui.widgets.token_text import lead_in
@@ -53,7 +61,7 @@ TITLE = 120
 
 
 @guarded
-class SampleView(QDialog):
+class SampleView(Dialog):
     """Reads one sample; what it changes, it changes through the panel it came from."""
 
     def __init__(
@@ -146,6 +154,7 @@ class SampleView(QDialog):
             self._panel.message.emit(str(error))
             return
         self._panel.list.choose(try_id)
+        freshen(self)  # room is made for the text in the size that it will have
         self._show_sample()
         self.text.setMinimumHeight(LEAST_LINES * self.text.fontMetrics().lineSpacing())
         if not self._sized:  # after that it is the person's

@@ -11,7 +11,7 @@ from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QDialog, QFrame, QMenu, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QVBoxLayout, QWidget
 
 from explorer.core.wording import ending
 from explorer.gui.cards.card_list import CardList
@@ -23,6 +23,7 @@ from explorer.gui.style.guard import guarded
 from explorer.gui.style.line_width import window_size
 from explorer.gui.widgets.clipboard import copy
 from explorer.gui.widgets.controls import label
+from explorer.gui.widgets.dialog import Dialog
 from explorer.gui.widgets.shortcuts import SHOWN, command_for
 from explorer.library.search import Needle
 from explorer.review.hunt_view import HuntView
@@ -39,7 +40,7 @@ REFRESH_MS = 150
 
 
 @guarded
-class TriesDialog(QDialog):
+class TriesDialog(Dialog):
     """A list beside the lanes; it stays open until it is closed."""
 
     try_chosen = Signal(int)

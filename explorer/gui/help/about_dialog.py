@@ -9,7 +9,6 @@ from pathlib import Path
 from PySide6.QtCore import QSize, Qt, qVersion
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
-    QDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -22,6 +21,7 @@ from PySide6.QtWidgets import (
 from explorer.gui.style import theme
 from explorer.gui.style.line_width import window_size
 from explorer.gui.widgets.controls import Choice, label
+from explorer.gui.widgets.dialog import Dialog
 from explorer.gui.widgets.flow import Flow
 from explorer.gui.widgets.scroll_column import ScrollColumn
 from explorer.system.licences import Licence, licences
@@ -41,7 +41,7 @@ _MAIN = ("onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "onnx", "huggi
 _ELSEWHERE = "a folder of your choice"
 
 
-class AboutDialog(QDialog):
+class AboutDialog(Dialog):
     """One window beside the main one; it blocks nothing."""
 
     def __init__(

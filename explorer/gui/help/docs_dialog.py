@@ -12,7 +12,6 @@ from typing import Final
 from PySide6.QtCore import QEvent, Qt, QUrl, Slot
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
-    QDialog,
     QHBoxLayout,
     QListWidget,
     QListWidgetItem,
@@ -22,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from explorer.gui.style.guard import guarded
 from explorer.gui.style.theme import GAP, PADDING, UNIT
+from explorer.gui.widgets.dialog import Dialog
 
 PAGES: Final = {
     "README.md": "Overview",
@@ -49,7 +49,7 @@ def page_text(docs: Path, name: str) -> str:
 
 
 @guarded
-class DocsDialog(QDialog):
+class DocsDialog(Dialog):
     """Pages on the left, the chosen one on the right; it blocks nothing."""
 
     def __init__(self, docs: Path, parent: QWidget | None = None) -> None:

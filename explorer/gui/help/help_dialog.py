@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from explorer.gui.style import theme
 from explorer.gui.widgets.controls import label
+from explorer.gui.widgets.dialog import Dialog
 from explorer.gui.widgets.scroll_column import ScrollColumn
 
 _KEYS = (
@@ -33,7 +34,7 @@ _KEYS = (
 )
 
 
-class HelpDialog(QDialog):
+class HelpDialog(Dialog):
     """One small window; it blocks nothing."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -3,7 +3,6 @@
 
 STYLESHEET = """
 * { outline: none; }
-QWidget { color: $text; font-size: $control_size; }
 QMainWindow, QDialog, QWidget[role="background"] { background: $background; }
 QWidget[role="panel"] { background: $panel; }
 QWidget[role="rail"] { background: $panel; }

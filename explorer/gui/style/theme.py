@@ -12,18 +12,23 @@ stylesheet gives it its colours and size. Roles:
 
 A widget that changes its role while it is shown calls :func:`set_role`. What paints itself asks
 :func:`colour`; the palette travels as Qt's application palette, so a change of theme repaints it.
+
+The stylesheet belongs to pages and dialogs, each of which is handed to :func:`dress` once, and not
+to the application: what is hidden when the look changes is styled when it is shown.
 """
 
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Literal
 
-from PySide6.QtCore import QDir, QFile, QIODevice, QRect, QRectF, QSize, Qt
+import shiboken6
+from PySide6.QtCore import QDir, QEvent, QFile, QIODevice, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -114,6 +119,8 @@ _CARRIERS: dict[str, QPalette.ColorRole] = {
 
 
 _put_off: dict[Callable[[], object], None] | None = None  # a set that keeps its order
+_dressed: weakref.WeakKeyDictionary[QWidget, None] = weakref.WeakKeyDictionary()
+_sheet = ""  # of the present look
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +182,26 @@ def apply(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
         window.setUpdatesEnabled(False)
     try:
         prepare(app, theme, icons)
-        app.setStyleSheet(stylesheet(theme))
+        for root in list(_dressed):  # in the order in which they were dressed
+            if shiboken6.isValid(root) and root.isVisible():
+                freshen(root)
+                # Sizes come to rest while nobody looks, from the frame of the window inwards, and
+                # what follows from them is done once.
+                QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
+                _catch_up()
+        QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
     finally:
-        works, _put_off = _put_off, None
-    for work in works:
-        work()
+        _catch_up()
+        _put_off = None
     for window in painted:
         window.setUpdatesEnabled(True)
+
+
+def _catch_up() -> None:
+    global _put_off
+    works, _put_off = _put_off, {}
+    for work in works or ():
+        work()
 
 
 def put_off(work: Callable[[], object]) -> bool:
@@ -195,17 +215,16 @@ def put_off(work: Callable[[], object]) -> bool:
 
 
 def prepare(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
-    """Give the application the part of this look that widgets need when they are made.
+    """Give the application this look before there are widgets: a stylesheet follows as they show.
 
     With a stylesheet a widget is polished anew whenever it gets a parent, so a whole window is made
-    in half the time without; :func:`apply`'s stylesheet follows once it is complete.
+    in half the time without.
     """
+    global _sheet
+    _sheet = stylesheet(theme)
     if icons is not None:
         QDir.setSearchPaths("icons", [str(icons)])
-    # Without a stylesheet a new palette and font cost nothing; with one, every widget is polished
-    # anew for each of the three.
-    app.setStyleSheet("")
-    if app.style().name() != "fusion":  # below a stylesheet it has no name
+    if app.style().name() != "fusion":
         app.setStyle("Fusion")
     palette = QPalette()
     for name, role in _CARRIERS.items():
@@ -219,6 +238,23 @@ def prepare(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
     palette.setColor(QPalette.ColorRole.PlaceholderText, muted)
     app.setPalette(palette)
     app.setFont(theme.font())
+
+
+def dress(root: QWidget) -> None:
+    """Let ``root``, and all that is or will be in it, have the look of the application from now on.
+
+    It takes up the present one at once where it is shown, else with :func:`freshen`, which whoever
+    shows it calls before. No other root may stand inside it.
+    """
+    _dressed[root] = None
+    if root.isVisible():
+        freshen(root)
+
+
+def freshen(root: QWidget) -> None:
+    """Bring what is dressed up to the present look; nothing happens where it is."""
+    if root.styleSheet() != _sheet:
+        root.setStyleSheet(_sheet)
 
 
 def wide(pixels: float) -> int:

@@ -120,6 +120,7 @@ class TokenText(QTextEdit):
         self._follow = False  # whether the view is at the end of what grows
         self._steered = False  # whether a person has scrolled here
         self._read_at: tuple[int, int] | None = None  # position, pixels below the top of the view
+        self._stale = False  # whether the text stands there in an older look
         self._kept: AbstractContextManager[None] | None = None  # the place, while the look changes
         bar = self.verticalScrollBar()
         bar.valueChanged.connect(self._on_scrolled)
@@ -191,7 +192,7 @@ class TokenText(QTextEdit):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Wrap the text anew, and show whole lines."""
-        if self._put_off():
+        if self._put_off(rewrite=False):
             super().resizeEvent(event)
             return
         self._rejoin()
@@ -237,7 +238,7 @@ class TokenText(QTextEdit):
         if event.type() not in appearance:
             super().changeEvent(event)
             return
-        if self._put_off():
+        if self._put_off(rewrite=True):
             super().changeEvent(event)
             return
         self._rejoin()
@@ -247,10 +248,14 @@ class TokenText(QTextEdit):
             if self._prompt or self._machine:
                 self._rewrite()
 
-    def _put_off(self) -> bool:
-        """While all of the window changes its look, remember the place and leave the rest."""
+    def _put_off(self, rewrite: bool) -> bool:
+        """While all of the window changes its look, remember the place and leave the rest.
+
+        The text is to be written anew only in another look, not in another size.
+        """
         if not theme.put_off(self._on_restyled):
             return False
+        self._stale = self._stale or rewrite
         if self._kept is None:
             self._rejoin()
             self._kept = self._in_place()
@@ -259,8 +264,9 @@ class TokenText(QTextEdit):
 
     def _on_restyled(self) -> None:
         kept, self._kept = self._kept, None
+        stale, self._stale = self._stale, False
         self._fit()
-        if self._prompt or self._machine:
+        if stale and (self._prompt or self._machine):
             self._rewrite()
         if kept is not None:
             kept.__exit__(None, None, None)

@@ -288,7 +288,7 @@ class LibraryCare(QObject):
 
     def _ask_for_file(self, proposed: Path) -> Path | None:
         name, _ = QFileDialog.getSaveFileName(
-            self._window,
+            self.card,
             "Save as a new library",
             str(proposed),
             "Libraries (*.sqlite)",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QTimer, Slot
-from PySide6.QtWidgets import QDialog, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from explorer.core.errors import ExplorerError
 from explorer.core.wording import number_of
@@ -23,6 +23,7 @@ from explorer.gui.library_access import LibraryAccess
 from explorer.gui.style.guard import guarded
 from explorer.gui.style.theme import GAP, PADDING, UNIT
 from explorer.gui.widgets.controls import label
+from explorer.gui.widgets.dialog import Dialog
 from explorer.jobs.job import Done, Failed, Job, Progress
 from explorer.library.export.collection_file import export_library
 from explorer.library.history import delete_hunt
@@ -179,7 +180,7 @@ class LibraryJob(QObject):
 
 
 @guarded
-class Sheet(QDialog):
+class Sheet(Dialog):
     """Stands in front of the window while nothing else may write to the library."""
 
     def __init__(self, parent: QWidget, name: str, title: str, words: str, stop: str) -> None:

@@ -119,6 +119,9 @@ class MainWindow(QMainWindow):
         self._shelf_page = panel(padding=0)
         self._arrange()
         self.actions_ = Actions(self, self.do)
+        self._frame = (self.menuBar(), self.navigation, self._line, self.status)
+        for part in (*self._frame, *self._pages):
+            theme.dress(part)
         self._on_page = PageCommands(
             self.explore,
             self.panel,
@@ -149,7 +152,7 @@ class MainWindow(QMainWindow):
     def _arrange(self) -> None:
         centre = QWidget()
         centre.setProperty("role", "background")
-        line = QFrame()
+        line = self._line = QFrame()
         line.setProperty("role", "vline")
         row = QHBoxLayout(centre)
         row.setContentsMargins(0, 0, 0, 0)
@@ -162,7 +165,8 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(*[theme.PADDING] * 4)
         self._shelf_page.setProperty("role", "card")
         column.addWidget(self._shelf_page)
-        for page in (self.explore, library, self.history, self.models_page, self.settings):
+        self._pages = (self.explore, library, self.history, self.models_page, self.settings)
+        for page in self._pages:
             self.pages.addWidget(page)
         self.setCentralWidget(centre)
         self.setStatusBar(self.status)
@@ -202,6 +206,13 @@ class MainWindow(QMainWindow):
         self.settings.text_size_asked.connect(self._set_text_size)
         self.settings.message.connect(self.status.say)
         self.settings_store.failed.connect(self.status.say)
+
+    def setVisible(self, visible: bool) -> None:
+        """Take up the present look before anything is seen."""
+        if visible:
+            for part in (*self._frame, self._pages[self.pages.currentIndex()]):
+                theme.freshen(part)
+        super().setVisible(visible)
 
     # Commands: the same for keys, menus and buttons
 
@@ -276,6 +287,7 @@ class MainWindow(QMainWindow):
         # Asked first: what hides gives the keyboard to the rail.
         along_the_rail = self.navigation.isAncestorOf(self.focusWidget())
         self.navigation.choose(page)
+        theme.freshen(self._pages[page])
         # Before the panel moves: the page that is left must still hold the keyboard, or the page
         # that comes does not get it back.
         self.pages.setCurrentIndex(page)

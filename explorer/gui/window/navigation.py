@@ -63,7 +63,8 @@ class Navigation(QFrame):
     def changeEvent(self, event: QEvent) -> None:
         """Make room for the words in another size of text."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+        looks = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() in looks and not theme.put_off(self._fit):
             self._fit_later.start()
 
     def _fit(self) -> None:

@@ -74,15 +74,12 @@ def test_prompt_and_completion_have_their_own_colours_in_every_theme(view, panel
     before = colours(view)
     assert before["The <b>prompt</b>"] == colour("human")
     assert before["completion 0 <i>text</i>"] == colour("text")
-    palette, sheet, font = qapp.palette(), qapp.styleSheet(), qapp.font()
     try:
         apply(qapp, Theme(DARK))
         assert colour("human").name().upper() == DARK.human
         assert colours(view)["The <b>prompt</b>"] == colour("human")
     finally:
-        qapp.setPalette(palette)
-        qapp.setStyleSheet(sheet)
-        qapp.setFont(font)
+        apply(qapp, Theme(LIGHT))
 
 
 def test_copying(view, panel, kept):

@@ -18,6 +18,7 @@ def strip(qtbot):
     qtbot.addWidget(strip)
     strip.resize(760, 90)
     strip.show()
+    theme.dress(strip)
     return strip
 
 

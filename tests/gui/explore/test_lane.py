@@ -30,6 +30,7 @@ def lane(qtbot):
     qtbot.addWidget(lane)
     lane.resize(420, 360)
     lane.show()
+    theme.dress(lane)
     return lane
 
 
@@ -137,6 +138,7 @@ def pair(qtbot):
         qtbot.addWidget(text)
         text.resize(170, 200)
         text.show()
+        theme.dress(text)
     begin(*texts)
     return texts
 

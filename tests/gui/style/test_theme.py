@@ -1,10 +1,13 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import QEvent, QObject
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QApplication, QCheckBox, QLabel, QRadioButton
+from PySide6.QtWidgets import QApplication, QCheckBox, QLabel, QRadioButton, QWidget
 
 from explorer.gui.style import theme
+from explorer.gui.window.main_window import EXPLORE, HISTORY
 
 ICONS = Path(__file__).resolve().parents[3] / "resources" / "icons"
 
@@ -78,6 +81,7 @@ def test_a_role_can_change_while_it_is_shown(qtbot):
     qtbot.addWidget(label)
     label.setProperty("role", "kept")
     label.show()
+    theme.dress(label)
     before = label.palette().color(label.foregroundRole())
     theme.set_role(label, "rejected")
     assert before == QColor(theme.LIGHT.kept)
@@ -145,3 +149,44 @@ def test_a_change_of_the_look_is_taken_up_once_by_each_lane(desk, monkeypatch):
     assert block.lineHeight() == text.line_height()
     assert [rewritten.count(lane.text) for lane in desk.lanes] == [1] * len(desk.lanes)
     theme.apply(app, theme.Theme(theme.LIGHT))
+
+
+class Restyled(QObject):
+    """Counts how often widgets are told of another style."""
+
+    def __init__(self, app):
+        super().__init__()
+        self.times = Counter()
+        app.installEventFilter(self)
+
+    def eventFilter(self, watched, event):
+        if event.type() == QEvent.Type.StyleChange:
+            self.times[watched] += 1
+        return False
+
+
+def test_a_change_of_look_styles_what_is_shown_once_and_the_rest_when_it_comes(desk, qapp):
+    window = desk.window
+    window.show_page(HISTORY)
+    window.show_page(EXPLORE)
+    window.help.show_keys()
+    window.help.close()
+    seen = Restyled(qapp)
+    try:
+        theme.apply(qapp, theme.Theme(theme.DARK, 20.0))
+        hidden = (window.history, window.models_page, window.settings, window.help, window.export)
+        for root in hidden:
+            assert not [each for each in root.findChildren(QWidget) if each in seen.times]
+        # A widget may take another role for what it shows; nobody is styled over and over.
+        shown = [each for each in window.explore.findChildren(QLabel) if each.isVisible()]
+        assert shown
+        assert max(seen.times[each] for each in shown) <= 2
+        window.show_page(HISTORY)
+        assert window.history.styleSheet() == window.explore.styleSheet()
+        window.help.show_keys()
+        assert window.help.styleSheet() == window.explore.styleSheet()
+        assert window.models_page.styleSheet() != window.explore.styleSheet()
+    finally:
+        qapp.removeEventFilter(seen)
+        window.help.close()
+        theme.apply(qapp, theme.Theme(theme.LIGHT))

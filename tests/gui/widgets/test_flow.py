@@ -26,6 +26,7 @@ def row(qtbot):
     column.addWidget(QLabel("below"))
     column.addStretch()
     box.show()
+    theme.dress(box)
     return box
 
 

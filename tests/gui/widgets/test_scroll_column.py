@@ -30,6 +30,7 @@ def column(qtbot):
     splitter.addWidget(QWidget())
     splitter.setSizes([1, 1000])
     splitter.show()
+    theme.dress(splitter)
     yield inside
     splitter.close()
 
