@@ -165,6 +165,27 @@ class SampleView(Dialog):
         self.activateWindow()
         self.text.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    @Slot()
+    def refresh(self) -> None:
+        """Read the sample that is shown again: its cost may be another figure by now, and what was
+        done to it may have been undone. One that is gone takes its window along.
+        """
+        before = self._sample
+        if before is None or not self.isVisible():
+            return
+        try:
+            self._sample = self._read(before.id)
+        except ExplorerError:
+            self._sample = None
+            self.close()
+            return
+        typed = self.note.text() if self.note.text() != before.note else None
+        place = self.text.verticalScrollBar().value()
+        self._show_sample()
+        self.text.verticalScrollBar().setValue(place)
+        if typed is not None:  # and not saved yet
+            self.note.setText(typed)
+
     def _read(self, try_id: int) -> Sample | DamagedSample:
         for damaged in self._samples.damaged([try_id]):
             return damaged

@@ -51,8 +51,6 @@ class TriesDialog(Dialog):
     """A try is to be kept, and what else is in a lane rejected: its id."""
     take_back_asked = Signal(int)
     """The verdict of this try alone is to be taken back."""
-    command_asked = Signal(str)
-    """``undo`` or ``redo``."""
     message = Signal(str)
     """Something to say in the status bar."""
 

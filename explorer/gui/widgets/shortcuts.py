@@ -60,6 +60,11 @@ def command_for(event: QKeyEvent) -> str | None:
     return COMMANDS.get((modifiers, Qt.Key(event.key())))
 
 
+def is_plain(event: QKeyEvent) -> bool:
+    """Return whether a key is pressed without Control: in a field it is a letter to be typed."""
+    return not event.modifiers() & Qt.KeyboardModifier.ControlModifier
+
+
 def copies(event: QKeyEvent) -> bool | None:
     """Return whether a key press copies with the caption; None where it does not copy."""
     return {"copy": False, "copy_captioned": True}.get(command_for(event) or "")

@@ -46,7 +46,7 @@ from explorer.gui.settings.settings_page import SettingsPage
 from explorer.gui.settings_store import SettingsStore
 from explorer.gui.style import theme
 from explorer.gui.style.guard import guarded
-from explorer.gui.widgets.shortcuts import command_for, copies, is_editing
+from explorer.gui.widgets.shortcuts import command_for, copies, is_editing, is_plain
 from explorer.gui.window.appearance import Appearance
 from explorer.gui.window.enter import EnterPresses
 from explorer.gui.window.library_work import LibraryWork
@@ -189,8 +189,10 @@ class MainWindow(QMainWindow):
         self.tries.verdict_asked.connect(engine_loop.judge_tries)
         self.tries.keep_rest_asked.connect(engine_loop.keep_try_rest_rejected)
         self.tries.take_back_asked.connect(engine_loop.take_back_of)
-        self.tries.command_asked.connect(self.do)
         self.tries.message.connect(self.status.say)
+        for dialog in (self.tries, self.sample_view, self.export, self.help, self.docs):
+            dialog.command_asked.connect(self.do)
+        engine_loop.collection_changed.connect(self.sample_view.refresh)
         self.panel.export_requested.connect(self._on_export_requested)
         self.panel.collection_changed.connect(self._on_collection_changed)
         self.panel.message.connect(self.status.say)
@@ -270,7 +272,7 @@ class MainWindow(QMainWindow):
             return
         command = command_for(event)
         here = self.pages.currentIndex() == EXPLORE
-        letter = not event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        letter = is_plain(event)
         everywhere = command in ("undo", "redo") and not letter
         here = here or everywhere or copies(event) is not None
         if command is None or not here or (letter and is_editing(self.focusWidget())):
@@ -336,6 +338,7 @@ class MainWindow(QMainWindow):
         if self.about is None:  # it reads the licences of everything, which few ask for
             device = self.status.device.toolTip
             self.about = AboutDialog(self._resources, self._places, device, self)
+            self.about.command_asked.connect(self.do)
         self.about.show_now()
 
     def _on_download_entry(self) -> None:
