@@ -16,7 +16,7 @@ Judgements = dict[int, tuple[int, str]]
 
 @dataclass
 class Event:
-    """A verdict row, or a removal."""
+    """A verdict row, or a sample removed or brought back."""
 
     try_id: int
     mark: int
@@ -47,13 +47,15 @@ def events_of(database: Database, hunt: int) -> list[Event]:
         )
     ]  # fmt: skip
     found += [
-        ((row["action"], 10**9), Event(row["try_id"], row["mark"]))
+        ((row["action"], 10**9), Event(
+            row["try_id"], row["mark"], verdict="removed" if row["now"] is None else "back"
+        ))
         for row in database.rows(
             "SELECT placements.* FROM placements JOIN tries ON tries.id = try_id"
-            " WHERE hunt_id = ? AND now IS NULL",
+            " WHERE hunt_id = ? AND (now IS NULL OR was IS NULL)",
             (hunt,),
         )
-    ]
+    ]  # fmt: skip
     return [event for _, event in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -84,6 +86,8 @@ def told_by(events: list[Event], ended: dict[int, str | None]) -> Told:
         """Which event, counted from 1, made the verdict stand that stands after ``upto``."""
         n = upto
         while n and stands[n - 1].get(try_id) == stands[n].get(try_id):
+            if (events[n - 1].try_id, events[n - 1].verdict) == (try_id, "back"):
+                break
             n -= 1
         return n
 

@@ -373,6 +373,59 @@ def test_rule_06_taking_samples_out_one_by_one_flatters_nobody(desk):
     ].caption == desk.caption(1)
 
 
+@pytest.mark.parametrize("back", ["undo", "restore", "collection", "keep"])
+def test_rule_06_a_sample_brought_back_counts_what_was_seen_meanwhile(desk, back):
+    desk.generate(lanes=1)
+    desk.stream()
+    first = desk.review.view(0).try_id
+    desk.judge(0, "kept")
+    samples = Samples(desk.database)
+    if back == "collection":
+        Collections(desk.database).delete(desk.collection)
+    else:
+        samples.remove(first)
+    desk.review.refresh()
+    for _ in range(20):
+        desk.generate(lanes=1)
+        desk.finish()
+    match back:
+        case "restore":
+            samples.restore(first)
+        case "keep":
+            desk.judge_tries([first], "kept")
+        case _:
+            desk.do(desk.review.undo())
+    desk.review.refresh()
+    assert samples.ids(desk.collection) == [first]
+    assert in_words(desk, 0) == "21 tries (20 passed over)"
+    assert samples.get(first).caption == desk.caption(0)
+
+
+def test_rule_06_a_sample_brought_back_at_once_was_removed_by_a_slip(desk):
+    desk.generate(lanes=1)
+    desk.stream()
+    desk.judge(0, "kept")
+    Samples(desk.database).remove(desk.review.view(0).try_id)
+    desk.do(desk.review.undo())
+    assert in_words(desk, 0) == "first try"
+    assert desk.review.rate.exact
+
+
+def test_rule_10_a_sample_brought_back_is_no_newer_verdict(desk):
+    desk.generate(lanes=1)
+    desk.stream()
+    first = desk.review.view(0).try_id
+    desk.judge(0, "kept")
+    desk.generate(lanes=1)
+    desk.stream()
+    desk.judge(0, "rejected")
+    samples = Samples(desk.database)
+    samples.remove(first)
+    samples.restore(first)
+    desk.review.refresh()
+    assert desk.review.rate.reason == "went on after the last keep"
+
+
 def test_rule_06_taken_back_before_another_try_was_shown_it_was_a_slip(desk):
     desk.generate(lanes=1)
     for verdict in ("rejected", "kept"):

@@ -53,11 +53,16 @@ class VerdictRow(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A sample was taken out of its collection, which chooses among its hunt's tries again."""
+    """A sample was taken out of its collection, or brought back into one.
+
+    Either chooses among its hunt's tries again (RULES 6).
+    """
 
     action: int
     try_id: int
     mark: int
+    back: bool = False
+    """Whether it was brought back: its keep counts from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class Stand:
     since: int
     """The row that made it stand: its own, or the undoing of what had overruled it."""
     mark: int
-    """Of that row."""
+    """Of that row, or of when its sample was brought back into a collection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +274,11 @@ def _replay(
         before = stands.get(row.try_id)
         if isinstance(row, Removal):
             if before is not None and before.verdict == "kept" and row.mark > before.mark:
-                reach = max(reach, row.mark)
+                if row.back:  # it stands again, and last
+                    del stands[row.try_id]
+                    stands[row.try_id] = replace(before, mark=row.mark)
+                else:
+                    reach = max(reach, row.mark)
             continue
         rows = given.setdefault(row.try_id, [])
         if row.verdict == "undone":
@@ -314,5 +323,6 @@ def _why_not_exact(
         return "stopping rule mixed"
     if any(row.mark != row.try_id for row in verdicts):
         return "several at once"
-    judged = [each.verdict for each in stands.values() if each.verdict != "skipped"]
-    return None if judged[-1] == "kept" else "went on after the last keep"
+    judged = [each for each in stands.values() if each.verdict != "skipped"]
+    newest = max(judged, key=lambda each: each.since)  # a sample brought back is no new verdict
+    return None if newest.verdict == "kept" else "went on after the last keep"

@@ -369,12 +369,13 @@ class Ledger:
     # Counting
 
     def removals(self, hunt_id: int) -> list[Removal]:
-        """Return when samples of the hunt were taken out of their collections."""
+        """Return when samples of the hunt were taken out of their collections or brought back."""
         return [
-            Removal(*require_types(row, ((int,), (int,), (int,)), "A removal"))
+            Removal(*require_types(row, ((int,), (int,), (int,), (int,)), "A removal"))
             for row in self._database.rows(
-                "SELECT action, try_id, mark FROM tries JOIN placements ON try_id = tries.id"
-                " WHERE hunt_id = ? AND now IS NULL ORDER BY placements.id",
+                "SELECT action, try_id, mark, now IS NOT NULL AS back"
+                " FROM tries JOIN placements ON try_id = tries.id"
+                " WHERE hunt_id = ? AND (now IS NULL OR was IS NULL) ORDER BY placements.id",
                 (hunt_id,),
             )
         ]

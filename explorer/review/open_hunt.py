@@ -59,6 +59,9 @@ class OpenHunt:
         ledger, hunt_id = self.ledger, self.hunt.id
         self.verdicts: list[Verdict] = ledger.verdicts(hunt_id)
         self._removals: list[Removal] = ledger.removals(hunt_id)
+        in_place = {each.try_id: each.back for each in self._removals}  # the newest of each
+        self.removed = {try_id for try_id, back in in_place.items() if not back}
+        """The tries whose samples were taken out of their collections."""
         self.policies: list[Policy] = ledger.policies(hunt_id)
         self.standing: Standing = standing(self.verdicts)
         self.undoable = ledger.actions.tries_of(ledger.actions.next_undo())

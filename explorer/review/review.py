@@ -141,7 +141,7 @@ class Review(HuntView):
         if candidate is not None and not candidate.shown and verdict != "kept":
             return self._decide([], [candidate])
         chosen = _judgeable(candidate, lane)
-        if chosen.writing or self._screen.hunt.verdict(chosen) == verdict:
+        if chosen.writing or self._is_judged(chosen, verdict):
             return self._screen.drain()
         return self._decide([(chosen, verdict)], [])
 
@@ -157,7 +157,7 @@ class Review(HuntView):
         chosen = [c for c in whole if c.end != "crash"]
         if hunt is None or not chosen:
             raise VerdictError("There is nothing to judge among these tries; choose others.")
-        fresh = [c for c in chosen if not c.writing and hunt.verdict(c) != verdict]
+        fresh = [c for c in chosen if not (c.writing or self._is_judged(c, verdict))]
         return self._decide([(c, verdict) for c in fresh], []) if fresh else self._screen.drain()
 
     def keep_rest_rejected(self, lane: int) -> list[Command]:
@@ -355,13 +355,22 @@ class Review(HuntView):
         screen.enter(opened, lanes)
         self._refill.end()
 
+    def _is_judged(self, candidate: Candidate, verdict: Judgement) -> bool:
+        """Say whether a verdict stands already, so that giving it changes nothing.
+
+        A kept try whose sample was removed is kept again, into the collection that is chosen now.
+        """
+        hunt = self._screen.hunt
+        gone = candidate.try_id in hunt.removed and self.collection is not None
+        return hunt.verdict(candidate) == verdict and not (verdict == "kept" and gone)
+
     def _keep_only(self, best: Candidate) -> list[Command]:
         """Keep a try and reject what is open in the lanes beside it, as one decision."""
-        hunt, stacks = self._screen.hunt, self._screen.stacks
+        stacks = self._screen.stacks
         others = [c for n in range(len(stacks)) for c in stacks.open_in(n) if c is not best]
         rest = sorted((c for c in others if c.shown and not c.writing), key=lambda c: c.index)
         judged: list[tuple[Candidate, Judgement]] = [(c, "rejected") for c in rest]
-        if hunt.verdict(best) != "kept":
+        if not self._is_judged(best, "kept"):
             judged.append((best, "kept"))
         discard = [c for c in others if not c.shown]
         return self._decide(judged, discard) if judged or discard else self._screen.drain()

@@ -104,7 +104,9 @@ def test_a_family_counts_its_own_tries_and_spans_over_all():
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["show", "show", "end", "crash", "judge", "judge", "take back", "remove"]),
+        st.sampled_from(
+            ["show", "show", "end", "crash", "judge", "judge", "take back", "remove", "bring back"]
+        ),
         st.integers(0, 5),
         st.sampled_from(["kept", "kept", "rejected", "skipped"]),
     ),
@@ -141,6 +143,9 @@ def test_any_history_tells_what_its_rows_say_read_one_by_one(steps):
         if what == "remove":
             removals.append(Removal(number, chosen, mark))
             events.append(Event(chosen, mark))
+        if what == "bring back":
+            removals.append(Removal(number, chosen, mark, back=True))
+            events.append(Event(chosen, mark, verdict="back"))
         found = figures([ShownTry(*each) for each in ended.items()], rows, removals)
         told = told_by(events, ended)
         names = ("tries", "kept", "rejected", "skipped", "passed_over", "lost")

@@ -45,6 +45,11 @@ class Model:
     def verdict(self, index: int) -> str | None:
         return self.given[index][-1] if self.given.get(index) else None
 
+    def says(self, index: int, verdict: str) -> bool:
+        """Whether giving this verdict changes nothing."""
+        gone = verdict == "kept" and index in self.removed
+        return self.verdict(index) == verdict and not gone
+
     def act(self) -> None:
         """Something is about to be done."""
         self.before.append(self._copy())
@@ -141,7 +146,7 @@ class Hunting(RuleBasedStateMachine):
         except VerdictError:
             assert view.state in ("empty", "waiting") or view.end == "crash"
             return
-        if view.state != "waiting" and view.verdict != verdict:
+        if view.state != "waiting" and not self.model.says(view.index, verdict):
             self.model.say((view.index, verdict))
 
     @rule(lane=lanes)
@@ -157,7 +162,8 @@ class Hunting(RuleBasedStateMachine):
         waiting = [s for s in self.review.views if s.state == "waiting" and s.index != best.index]
         with contextlib.suppress(VerdictError):
             self.model_jobs.do(self.review.keep_rest_rejected(lane))
-            best_too = [(best.index, "kept")] if best.verdict != "kept" else []
+            stands = self.model.says(best.index, "kept")
+            best_too = [] if stands else [(best.index, "kept")]
             if rest or best_too:
                 self.model.say(*((other, "rejected") for other in rest), *best_too)
             assert all(view.index not in self.model.shown for view in waiting)
@@ -169,7 +175,7 @@ class Hunting(RuleBasedStateMachine):
         if tries:
             chosen = data.draw(st.lists(st.sampled_from(sorted(tries)), min_size=1, unique=True))
             self.model_jobs.judge_tries(chosen, verdict)
-            fresh = [i for i in chosen if self.model.verdict(tries[i].index) != verdict]
+            fresh = [i for i in chosen if not self.model.says(tries[i].index, verdict)]
             if fresh:
                 self.model.say(*((tries[i].index, verdict) for i in fresh))
 
@@ -192,6 +198,17 @@ class Hunting(RuleBasedStateMachine):
             self.review.refresh()
             self.model.act()
             self.model.removed.add(kept[try_id])
+
+    @rule(data=st.data())
+    def bring_sample_back(self, data: st.DataObject) -> None:
+        kept = {s.try_id: s.index for s in self.review.tries() if s.verdict == "kept"}
+        outside = sorted(i for i, index in kept.items() if index in self.model.removed)
+        if outside:
+            try_id = data.draw(st.sampled_from(outside))
+            Samples(self.model_jobs.database).restore(try_id)
+            self.review.refresh()
+            self.model.act()
+            self.model.removed.remove(kept[try_id])
 
     @precondition(lambda self: self.model.before)
     @rule()
