@@ -7,7 +7,9 @@ written: what a person had seen when they chose is what a kept sample cost, what
 undone or lost afterwards (RULES 5 and 6).
 
 - the verdict that stands of each try, and since when: :func:`standing`;
-- how the tries stand, what each kept one cost, how often one is kept: :func:`figures`.
+- how the tries stand, what each kept one cost, how often one is kept: :func:`figures`;
+- the same while rows are added, without reading all of them again: :class:`Replay` and
+  :func:`count`.
 
 Order and marks go by the number of the try's row, the order of first tokens, never by a clock.
 """
@@ -17,7 +19,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import chain
+from operator import attrgetter
 from typing import Protocol
 
 from explorer.core.intervals import KeepRate, Reason, keep_rate
@@ -187,9 +190,74 @@ class Figures:
     """The tries without a verdict, ended or streaming, that stand in the span of a keep."""
 
 
+class Replay:
+    """What stands after the rows so far; rows are only added, so that it goes on from there.
+
+    Taking a keep back after another try was shown is choosing again, so that the spans of the
+    keeps given before reach to that row's mark at least, and stay so whatever is undone later.
+    Those given after it have no smaller mark by themselves.
+    """
+
+    def __init__(
+        self, verdicts: Iterable[VerdictRow] = (), removals: Iterable[Removal] = ()
+    ) -> None:
+        """Begin with these rows."""
+        self.stands: dict[int, Stand] = {}
+        """The standing verdicts by try, in the order in which they began to stand."""
+        self.reach = 0
+        """How far keeps that were taken back stretch the spans of the others."""
+        self.one_at_a_time = True
+        """Whether every verdict was given while its own try was the newest one shown."""
+        self._given: dict[int, tuple[VerdictRow, ...]] = {}  # not undone, the newest last
+        self.add(verdicts, removals)
+
+    def copy(self) -> Replay:
+        """Return one that goes on by itself."""
+        other = Replay()
+        other.stands, other._given = dict(self.stands), dict(self._given)
+        other.reach, other.one_at_a_time = self.reach, self.one_at_a_time
+        return other
+
+    def add(self, verdicts: Iterable[VerdictRow], removals: Iterable[Removal] = ()) -> None:
+        """Go on with rows that were written after those before."""
+        for row in _in_order(verdicts, removals):
+            if isinstance(row, Removal):
+                self._move(row)
+            else:
+                self._judge(row)
+
+    def _move(self, row: Removal) -> None:
+        before = self.stands.get(row.try_id)
+        if before is None or before.verdict != "kept" or row.mark <= before.mark:
+            return
+        if row.back:  # it stands again, and last
+            del self.stands[row.try_id]
+            self.stands[row.try_id] = replace(before, mark=row.mark)
+        else:
+            self.reach = max(self.reach, row.mark)
+
+    def _judge(self, row: VerdictRow) -> None:
+        self.one_at_a_time &= row.mark == row.try_id
+        before, given = self.stands.get(row.try_id), self._given.get(row.try_id, ())
+        if row.verdict == "undone":
+            given = tuple(each for each in given if each.id != row.undoes)
+        else:
+            given = (*given, row)
+        self._given[row.try_id] = given
+        top = given[-1] if given else None
+        if before is not None and top is not None and before.row == top.id:
+            return
+        self.stands.pop(row.try_id, None)  # what stands anew stands last
+        if top is not None:
+            self.stands[row.try_id] = Stand(row.try_id, top.verdict, top.id, row.id, row.mark)
+        kept_no_more = top is None or top.verdict != "kept"
+        if before is not None and before.verdict == "kept" and kept_no_more:
+            self.reach = max(self.reach, row.mark if row.mark > before.mark else 0)
+
+
 def standing(verdicts: Iterable[VerdictRow]) -> dict[int, Stand]:
     """Return what stands of every try with a verdict, in the order in which it began to stand."""
-    return _replay(verdicts, ())[0]
+    return Replay(verdicts).stands
 
 
 def figures(
@@ -199,54 +267,84 @@ def figures(
     until_keep: Sequence[bool] = (),
     own: Set[int] | None = None,
 ) -> Figures:
+    """Count one hunt, or one of a family of steered ones, from its rows; as :func:`count`."""
+    return count(shown, Replay(verdicts, removals), until_keep, own)
+
+
+def count(
+    shown: Iterable[ShownTry],
+    replay: Replay,
+    until_keep: Sequence[bool] = (),
+    own: Set[int] | None = None,
+) -> Figures:
     """Count one hunt (RULES 5, 6 and 10), or one of a family of steered ones.
 
     ``until_keep`` holds every setting of the switch "until I keep one" that the hunt has seen.
     ``own`` are the tries whose states and costs are asked for; None for all of them.
     """
-    verdicts = list(verdicts)
-    stands, reach = _replay(verdicts, removals)
-    tries = sorted(shown, key=lambda each: each.try_id)
-    order = [each.try_id for each in tries]
-    states = [_state(each, stands) for each in tries]
+    stands = replay.stands
+    order: list[int] = []
+    by_state: dict[str, list[int]] = {state: [] for state in _STATES}  # tries, ascending
+    for each in sorted(shown, key=attrgetter("try_id")):
+        order.append(each.try_id)
+        by_state[_state(each, stands)].append(each.try_id)
     keeps = [each for each in stands.values() if each.verdict == "kept"]
     marks = [each.mark for each in keeps]  # never falling: rows are in the order of time
-    totals = {
-        name: list(accumulate((state == name for state in states), initial=0)) for name in _STATES
-    }
-    edges = [0] * (len(order) + 1)
+    spans: list[tuple[int, int]] = []  # (behind this try, up to that one)
     costs: dict[int, Cost] = {}
     for keep in keeps:
         before = bisect_left(marks, keep.try_id)  # keeps given before this try was shown
-        first = bisect_right(order, marks[before - 1]) if before else 0
-        last = bisect_right(order, max(keep.mark, reach))
-        edges[first] += 1
-        edges[last] -= 1
-        inside = {name: total[last] - total[first] for name, total in totals.items()}
-        costs[keep.try_id] = Cost(
-            last - first,
-            inside["kept"],
-            inside["rejected"],
-            inside["skipped"],
-            inside["unjudged"] + inside["streaming"],
-            inside["lost"],
-        )
-    all_kept = chosen_among = 0
-    passed: set[int] = set()
-    counted = dict.fromkeys((*_STATES, "passed_over"), 0)
-    for try_id, state, cover in zip(order, states, accumulate(edges), strict=False):
-        passed_over = cover > 0 and state in ("unjudged", "streaming")
-        if passed_over:
-            passed.add(try_id)
-        all_kept += state == "kept"
-        chosen_among += passed_over or state in ("kept", "rejected")
-        if own is None or try_id in own:
-            counted["passed_over" if passed_over and state == "unjudged" else state] += 1
-    if own is not None:
-        costs = {try_id: cost for try_id, cost in costs.items() if try_id in own}
-    reason = _why_not_exact(verdicts, stands, until_keep, all_kept)
-    rate = keep_rate(all_kept, chosen_among, reason)
-    return Figures(Counts(**counted), costs, rate, frozenset(passed))
+        span = marks[before - 1] if before else 0, max(keep.mark, replay.reach)
+        spans.append(span)
+        if own is None or keep.try_id in own:
+            inside = {state: _within(tries, span) for state, tries in by_state.items()}
+            costs[keep.try_id] = Cost(
+                _within(order, span),
+                inside["kept"],
+                inside["rejected"],
+                inside["skipped"],
+                inside["unjudged"] + inside["streaming"],
+                inside["lost"],
+            )
+    apart = _joined(spans)
+    passed = {
+        state: [try_id for try_id in by_state[state] if _covered(try_id, apart)]
+        for state in ("unjudged", "streaming")
+    }
+    kept = len(by_state["kept"])
+    chosen_among = kept + len(by_state["rejected"]) + sum(map(len, passed.values()))
+    counted = {state: _count(tries, own) for state, tries in by_state.items()}
+    passed_over = _count(passed["unjudged"], own)
+    counts = Counts(
+        **{**counted, "unjudged": counted["unjudged"] - passed_over}, passed_over=passed_over
+    )
+    rate = keep_rate(kept, chosen_among, _why_not_exact(replay, until_keep, kept))
+    return Figures(counts, costs, rate, frozenset(chain(*passed.values())))
+
+
+def _within(tries: Sequence[int], span: tuple[int, int]) -> int:
+    """Count those of ascending tries that stand in a span."""
+    return bisect_right(tries, span[1]) - bisect_right(tries, span[0])
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the same spans, ascending and apart."""
+    apart: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if apart and begin <= apart[-1][1]:
+            begin, end = apart[-1][0], max(end, apart.pop()[1])
+        apart.append((begin, end))
+    return apart
+
+
+def _covered(try_id: int, apart: Sequence[tuple[int, int]]) -> bool:
+    """Say whether a try stands in one of the spans, ascending and apart."""
+    place = bisect_left(apart, (try_id,))
+    return place > 0 and try_id <= apart[place - 1][1]
+
+
+def _count(tries: Sequence[int], own: Set[int] | None) -> int:
+    return len(tries) if own is None else sum(try_id in own for try_id in tries)
 
 
 _STATES = ("kept", "rejected", "skipped", "unjudged", "streaming", "lost")
@@ -256,45 +354,6 @@ def _state(each: ShownTry, stands: dict[int, Stand]) -> str:
     if (stand := stands.get(each.try_id)) is not None:
         return stand.verdict
     return {None: "streaming", "crash": "lost"}.get(each.ended, "unjudged")
-
-
-def _replay(
-    verdicts: Iterable[VerdictRow], removals: Iterable[Removal]
-) -> tuple[dict[int, Stand], int]:
-    """Return what stands, and how far keeps that were taken back stretch the spans of the others.
-
-    Taking a keep back after another try was shown is choosing again, so that the spans of the
-    keeps given before reach to that row's mark at least, and stay so whatever is undone later.
-    Those given after it have no smaller mark by themselves.
-    """
-    given: dict[int, list[VerdictRow]] = {}  # rows of a try that are not undone, the newest last
-    stands: dict[int, Stand] = {}
-    reach = 0
-    for row in _in_order(verdicts, removals):
-        before = stands.get(row.try_id)
-        if isinstance(row, Removal):
-            if before is not None and before.verdict == "kept" and row.mark > before.mark:
-                if row.back:  # it stands again, and last
-                    del stands[row.try_id]
-                    stands[row.try_id] = replace(before, mark=row.mark)
-                else:
-                    reach = max(reach, row.mark)
-            continue
-        rows = given.setdefault(row.try_id, [])
-        if row.verdict == "undone":
-            rows[:] = [each for each in rows if each.id != row.undoes]
-        else:
-            rows.append(row)
-        top = rows[-1] if rows else None
-        if before is not None and top is not None and before.row == top.id:
-            continue
-        stands.pop(row.try_id, None)  # what stands anew stands last
-        if top is not None:
-            stands[row.try_id] = Stand(row.try_id, top.verdict, top.id, row.id, row.mark)
-        kept_no_more = top is None or top.verdict != "kept"
-        if before is not None and before.verdict == "kept" and kept_no_more:
-            reach = max(reach, row.mark if row.mark > before.mark else 0)
-    return stands, reach
 
 
 def _in_order(
@@ -308,12 +367,7 @@ def _in_order(
     return [row for *_, row in sorted(keyed, key=lambda each: each[:2])]
 
 
-def _why_not_exact(
-    verdicts: Sequence[VerdictRow],
-    stands: dict[int, Stand],
-    until_keep: Sequence[bool],
-    kept: int,
-) -> Reason | None:
+def _why_not_exact(replay: Replay, until_keep: Sequence[bool], kept: int) -> Reason | None:
     """Return the first reason why the stopping rule was not that of RULES 10; None where it was."""
     if not kept:
         return "no keep yet"
@@ -321,8 +375,8 @@ def _why_not_exact(
         return "switched off"
     if not all(until_keep):
         return "stopping rule mixed"
-    if any(row.mark != row.try_id for row in verdicts):
+    if not replay.one_at_a_time:
         return "several at once"
-    judged = [each for each in stands.values() if each.verdict != "skipped"]
+    judged = [each for each in replay.stands.values() if each.verdict != "skipped"]
     newest = max(judged, key=lambda each: each.since)  # a sample brought back is no new verdict
     return None if newest.verdict == "kept" else "went on after the last keep"

@@ -355,28 +355,37 @@ class Ledger:
         with self.transaction():
             return self.actions.redo()
 
-    def verdicts(self, hunt_id: int) -> list[Verdict]:
-        """Return every verdict row of the hunt, oldest first, undone ones and undoings too."""
+    def verdicts(self, hunt_id: int, *, after: int = 0) -> list[Verdict]:
+        """Return every verdict row of the hunt, oldest first, undone ones and undoings too.
+
+        Only those written ``after`` a row, if it is given.
+        """
+        # The rows that are asked for first: after one that is known there are few.
+        tables = "verdicts CROSS JOIN tries" if after else "tries JOIN verdicts"
         return [
             verdict_from_row(row)
             for row in self._database.rows(
-                f"SELECT {VERDICT_COLUMNS} FROM tries JOIN verdicts ON try_id = tries.id"
-                " WHERE hunt_id = ? ORDER BY verdicts.id",
-                (hunt_id,),
+                f"SELECT {VERDICT_COLUMNS} FROM {tables} ON try_id = tries.id"
+                " WHERE hunt_id = ? AND verdicts.id > ? ORDER BY verdicts.id",
+                (hunt_id, after),
             )
         ]
 
     # Counting
 
-    def removals(self, hunt_id: int) -> list[Removal]:
-        """Return when samples of the hunt were taken out of their collections or brought back."""
+    def removals(self, hunt_id: int, *, after: int = 0) -> list[Removal]:
+        """Return when samples of the hunt were taken out of their collections or brought back.
+
+        Only what was done ``after`` an action, if it is given.
+        """
+        tables = "placements CROSS JOIN tries" if after else "tries JOIN placements"
         return [
             Removal(*require_types(row, ((int,), (int,), (int,), (int,)), "A removal"))
             for row in self._database.rows(
                 "SELECT action, try_id, mark, now IS NOT NULL AS back"
-                " FROM tries JOIN placements ON try_id = tries.id"
-                " WHERE hunt_id = ? AND (now IS NULL OR was IS NULL) ORDER BY placements.id",
-                (hunt_id,),
+                f" FROM {tables} ON try_id = tries.id WHERE hunt_id = ? AND action > ?"
+                " AND (now IS NULL OR was IS NULL) ORDER BY placements.id",
+                (hunt_id, after),
             )
         ]
 

@@ -14,11 +14,10 @@ from explorer.core.counting import (
     Cost,
     Counts,
     Figures,
-    Removal,
+    Replay,
     ShownTry,
     Stand,
-    figures,
-    standing,
+    count,
 )
 from explorer.core.intervals import KeepRate
 from explorer.core.recipe import Recipe
@@ -29,7 +28,6 @@ from explorer.library.ledger import (
     Policy,
     Try,
     TryEnd,
-    Verdict,
     VerdictName,
 )
 from explorer.review.lane_stacks import Candidate, LaneView
@@ -52,18 +50,27 @@ class OpenHunt:
         self._now = now
         self._live: dict[int, Candidate] = {}  # by index: those whose end is not on disk yet
         self._prompt_tries = ledger.tries_on_prompt(hunt.prompt_ids)
+        self._replay = Replay()
+        self._read_to = 0, 0  # the newest verdict row, the newest action of a removal
+        self.removed: set[int] = set()
+        """The tries whose samples were taken out of their collections."""
         self.reread()
 
     def reread(self) -> None:
-        """Read verdicts, removals and policies anew, after something was done."""
+        """Read what was added to verdicts, removals and policies, after something was done."""
         ledger, hunt_id = self.ledger, self.hunt.id
-        self.verdicts: list[Verdict] = ledger.verdicts(hunt_id)
-        self._removals: list[Removal] = ledger.removals(hunt_id)
-        in_place = {each.try_id: each.back for each in self._removals}  # the newest of each
-        self.removed = {try_id for try_id, back in in_place.items() if not back}
-        """The tries whose samples were taken out of their collections."""
+        row, action = self._read_to
+        verdicts = ledger.verdicts(hunt_id, after=row)
+        removals = ledger.removals(hunt_id, after=action)
+        self._replay.add(verdicts, removals)
+        self._read_to = (
+            verdicts[-1].id if verdicts else row,
+            removals[-1].action if removals else action,
+        )
+        for removal in removals:
+            (self.removed.discard if removal.back else self.removed.add)(removal.try_id)
         self.policies: list[Policy] = ledger.policies(hunt_id)
-        self.standing: Standing = standing(self.verdicts)
+        self.standing: Standing = self._replay.stands
         self.undoable = ledger.actions.tries_of(ledger.actions.next_undo())
         """The tries whose verdicts undo would change next, all of one action."""
         self.touch()
@@ -127,7 +134,8 @@ class OpenHunt:
 
     def of_tries(self, try_ids: Iterable[int]) -> list[Candidate]:
         """Return the candidates of try rows, in their order, as far as they are of this hunt."""
-        return [c for try_id in try_ids if (c := self.of_try(try_id)) is not None]
+        found = {c.try_id: c for c in self.candidates.values()}
+        return [found[try_id] for try_id in try_ids if try_id in found]
 
     def is_open(self, candidate: Candidate, stands: Standing | None = None) -> bool:
         """Say whether a candidate still waits for its end or its verdict."""
@@ -137,7 +145,9 @@ class OpenHunt:
 
     def stands_now(self) -> Standing:
         """Return what stands after the rows that an open transaction has written."""
-        return standing(self.ledger.verdicts(self.hunt.id))
+        ahead = self._replay.copy()
+        ahead.add(self.ledger.verdicts(self.hunt.id, after=self._read_to[0]))
+        return ahead.stands
 
     def unjudged(self) -> list[Candidate]:
         """Return the shown, ended candidates without verdict or crash, in order of index."""
@@ -232,7 +242,7 @@ class OpenHunt:
                 self._figures = self.ledger.figures(self.hunt.id, self.shown)
             else:
                 until_keep = [row.until_keep for row in self.policies]
-                self._figures = figures(self.shown, self.verdicts, self._removals, until_keep)
+                self._figures = count(self.shown, self._replay, until_keep)
         return self._figures
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.core.counting import Counts, Removal, ShownTry, figures, standing
+from explorer.core.counting import Counts, Removal, Replay, ShownTry, count, figures, standing
 from tests.rereading import Event, told_by
 
 
@@ -123,6 +123,7 @@ def test_any_history_tells_what_its_rows_say_read_one_by_one(steps):
     removals: list[Removal] = []
     events: list[Event] = []
     before: dict[int, int] = {}
+    going_on = Replay()
     for number, (what, pick, verdict) in enumerate(steps, start=1):
         stands = standing(rows)
         mark = max(ended, default=0)
@@ -146,7 +147,15 @@ def test_any_history_tells_what_its_rows_say_read_one_by_one(steps):
         if what == "bring back":
             removals.append(Removal(number, chosen, mark, back=True))
             events.append(Event(chosen, mark, verdict="back"))
-        found = figures([ShownTry(*each) for each in ended.items()], rows, removals)
+        tried = [ShownTry(*each) for each in ended.items()]
+        found = figures(tried, rows, removals)
+        ahead = going_on.copy()  # what looks ahead changes nothing
+        ahead.add([Row(number + 1, number + 1, chosen, "kept", mark=mark)])
+        of_this_step = (
+            [each for each in those if each.action == number] for those in (rows, removals)
+        )
+        going_on.add(*of_this_step)
+        assert count(tried, going_on) == found
         told = told_by(events, ended)
         names = ("tries", "kept", "rejected", "skipped", "passed_over", "lost")
         assert told.costs == {
