@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +105,20 @@ def draw_whole(
     raise AssertionError("nothing is left open where nothing is off")
 
 
+class _Place(NamedTuple):
+    """A token of the order, by the bucket in which it stands."""
+
+    bucket: int
+    ids: NDArray[np.int64]
+    """[n]: of the bucket, in order."""
+    running: Doubles
+    """[n]: the running sum of weights after each."""
+    at: int
+    """Which of them is meant; n where rounding hides it."""
+    before: float
+    """The sum before the first."""
+
+
 class FullVocabularyDraw:
     """The weights of one row, and as much of their order as a draw needs."""
 
@@ -158,47 +172,53 @@ class FullVocabularyDraw:
 
     def draw(self, top_p: float, uniform: float, *, openai: bool) -> tuple[int, int] | None:
         """Return the token that ``uniform`` means, and its rank; None where it is left open."""
-        total = self._kept(top_p, openai=openai)
-        if total is None:
+        kept = self._kept(top_p, openai=openai)
+        if kept is None:
             return None
+        total, last = kept
         # Rounding may put the product on the total itself; the last one that has weight is meant.
         target = min(uniform * total, math.nextafter(total, 0.0))
         found = self._find(target, "right", uniform, total)
         if found is None:
             return None
-        ids, running, at, _ = found
-        at = min(at, int(running.searchsorted(running[-1])))
-        token = int(ids[at])
+        # Or beyond it: a bucket's running sum may round above what the bucket adds to the whole.
+        if last is not None and (last.bucket, last.at) < (found.bucket, found.at):
+            found = last
+        end = found.running[found.at if found is last else -1]
+        at = min(found.at, int(found.running.searchsorted(end)))
+        token = int(found.ids[at])
         rank = int(np.count_nonzero(self._buckets < self._buckets[token])) + at
         if self._taken is not None:
             peak, banned = self._taken
             rank += banned < token or bool(self._logits[token] < peak)
         return token, rank
 
-    def _kept(self, top_p: float, *, openai: bool) -> float | None:
-        """Return the weight of the tokens that top-p keeps; None where it is open which."""
+    def _kept(self, top_p: float, *, openai: bool) -> tuple[float, _Place | None] | None:
+        """Return the weight of the tokens that top-p keeps, and the last of them where it is known:
+        not if all are kept, or all of the buckets before. None where it is open which.
+        """
         total = float(self._reach[-1])
         bar = top_p * total
         if top_p == 1 or bar >= total:
-            return total
+            return total, None
         found = self._find(bar, "right" if openai else "left", top_p, total)
         if found is None:
             return None
-        _, running, at, before = found
         if not openai:  # up to the first that reaches p
-            return float(running[min(at, len(running) - 1)])
-        # Those that stay within p, and at least one.
-        return float(running[at - 1] if at else before or running[0])
+            last = found._replace(at=min(found.at, len(found.running) - 1))
+        elif found.at or not found.before:  # those that stay within p, and at least one
+            last = found._replace(at=max(found.at - 1, 0))
+        else:
+            return found.before, None
+        return float(last.running[last.at]), last
 
     def _find(
         self, target: float, side: Literal["left", "right"], share: float, total: float
-    ) -> tuple[NDArray[np.int64], Doubles, int, float] | None:
+    ) -> _Place | None:
         """Return where the running sum of weights passes ``target``, a ``share`` of ``total``.
 
-        That is the ids [n] of a bucket in order, the running sum [n] after each, which of them
-        passes (n: rounding hides it), and the sum before the first. ``side`` says whether to reach
-        the target is enough ("left") or it must be exceeded. None where the error of the weights
-        leaves open which token it is.
+        ``side`` says whether to reach the target is enough ("left") or it must be exceeded. None
+        where the error of the weights leaves open which token it is.
         """
         # A bucket's running sum may round above what the bucket adds to the whole.
         last = self._reach.searchsorted(self._reach[-1])
@@ -215,7 +235,7 @@ class FullVocabularyDraw:
             begin = running[at - 1] if at else before
             if at == len(ids) or target - begin < margin or running[at] - target < margin:
                 return None
-        return ids, running, at, before
+        return _Place(bucket, ids, running, at, before)
 
 
 def _exact(logits: NDArray[np.float32], temperature: float, weights: Doubles) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from explorer.core.recipe import Recipe
@@ -231,6 +231,10 @@ def test_never_masks_the_draw_but_not_the_figures():
 
 # Value 1 - 2**-53 is the largest uniform; products with it may round up to the total.
 @given(rows_of_logits(max_rows=1), recipes)
+@example(  # whose kept tokens weigh more, by rounding, than all tokens of their bucket and before
+    np.array([[-60.5, -59.0, -60.5, -59.0, -61.0, -60.0, -60.5]], np.float32),
+    Recipe(top_k=0, temperature=0.3, top_p=0.999),
+)
 def test_the_largest_uniform_draws_a_token_that_has_weight(logits, recipe):
     order, probabilities = distribution(logits[0], recipe)
     token = draw_one(logits[0], recipe, 1 - 2**-53).token
