@@ -122,7 +122,7 @@ def test_several_completions_come_in_labelled_blocks(run: Run) -> None:
         code, out, _ = run(*GENERATE, "--seed", "3", "--count", "3", "--lanes", lanes)
         assert code == 0
         assert out.count("[machine-written; ") == 3
-        places = [out.index(f"======== {value['index']} ========\n{value['text']}\n")
+        places = [out.index(f"======== try {value['index'] + 1} ========\n{value['text']}\n")
                   for value in expected]  # fmt: skip
         assert places == sorted(places)
 

@@ -229,7 +229,7 @@ class _Text:
             return
         self._begun.add(candidate.index)
         if self._framed:
-            self._write(f"======== {candidate.index} ========\n")
+            self._write(f"======== try {candidate.index + 1} ========\n")
         if self._terminal and self._prompt:
             sys.stdout.write(f"\x1b[1m{visible(self._prompt)}\x1b[0m")
 
