@@ -1,9 +1,9 @@
 """Finds, opens, fetches, makes and checks models for the window, in child processes.
 
-Three things can go on side by side: a model on its way to being *opened*, one *errand* (an import,
+Three things can go on side by side: a model on its way to being *opened*, some *work* (an import,
 a download, a conversion, a check), and a *removal*. So a download of an hour keeps nobody from
 opening another model and generating: a build that is there opens without any process, a missing one
-is made beside the errand. Only a later request to open replaces an earlier one; an errand ends when
+is made beside the work. Only a later request to open replaces an earlier one; work ends when
 it is done, paused or cancelled, and a second one is refused meanwhile.
 """
 
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
@@ -129,10 +129,10 @@ class ModelJobs(QObject):
 
     def tasks(self) -> tuple[Task, ...]:
         """Return what runs, what is on its way to being opened first, then what failed."""
-        running = (self._runs[place].task for place in sorted(self._runs, reverse=True))
+        running = (self._runs[place].task for place in get_args(Place) if place in self._runs)
         return (*running, *self._failures.values())
 
-    def busy(self, place: Place = "errand") -> Task | None:
+    def busy(self, place: Place = "work") -> Task | None:
         """Return the task that runs in a place."""
         run = self._runs.get(place)
         return run.task if run else None
@@ -160,9 +160,9 @@ class ModelJobs(QObject):
             self._say_busy(removal)
             return
         self._end("open")
-        errand = self._runs.get("errand")
-        if errand is not None:  # it must not push the model aside that was asked for later
-            errand.task = replace(errand.task, opens=False)
+        running = self._runs.get("work")
+        if running is not None:  # it must not push the model aside that was asked for later
+            running.task = replace(running.task, opens=False)
         if (folder := self._made(model, build)) is not None:
             self._on_folder(folder, build)
             self.tasks_changed.emit()
@@ -228,7 +228,7 @@ class ModelJobs(QObject):
         """Stop the download; what was fetched stays, and :meth:`resume` goes on from there."""
         task = self.busy()
         if task is not None and task.pausable:
-            self._end("errand")
+            self._end("work")
             self.tasks_changed.emit()
 
     def resume(self, repository: str) -> None:

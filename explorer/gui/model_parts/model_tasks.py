@@ -15,14 +15,20 @@ from explorer.studies.quality.measure import measure
 from explorer.studies.quality.remake import make_build
 from explorer.studies.quality.verify import verify
 from explorer.system.paths import Paths
-from explorer.weights.hub import chores
-from explorer.weights.hub.downloads import Unfinished, download_model, unfinished
-from explorer.weights.store.store import ensure_build, import_model
+from explorer.weights.hub.download_preview import preview_download
+from explorer.weights.hub.downloads import Unfinished, discard, download_model, unfinished
+from explorer.weights.store.store_work import (
+    ensure_build,
+    import_model,
+    remove_build,
+    remove_model,
+)
 
 Kind = Literal[
     "open", "import", "convert", "look", "download", "verify", "measure", "remove", "discard"
 ]
-Place = Literal["open", "errand", "remove"]
+Place = Literal["remove", "open", "work"]
+"""In the order in which tasks are listed."""
 
 SILENT_S = 3.0
 WAITING = "waiting for the server"
@@ -55,7 +61,7 @@ class Task:
     @property
     def place(self) -> Place:
         """Tasks of one place exclude each other; those of different places run side by side."""
-        return _PLACES.get(self.kind, "errand")
+        return _PLACES.get(self.kind, "work")
 
     @property
     def pausable(self) -> bool:
@@ -92,14 +98,14 @@ class Works:
     open: Callable[..., Any] = ensure_build
     make: Callable[..., Any] = make_build
     bring_in: Callable[..., Any] = import_model
-    look: Callable[..., Any] = chores.preview_download
+    look: Callable[..., Any] = preview_download
     """What a download would fetch."""
     download: Callable[..., Any] = download_model
     verify: Callable[..., Any] = verify
     measure: Callable[..., Any] = measure
-    remove: Callable[..., Any] = chores.remove_model
-    remove_build: Callable[..., Any] = chores.remove_build
-    discard: Callable[..., Any] = chores.discard
+    remove: Callable[..., Any] = remove_model
+    remove_build: Callable[..., Any] = remove_build
+    discard: Callable[..., Any] = discard
     """Deletes what an unfinished download has fetched."""
     unfinished: Callable[[Paths], Sequence[Unfinished]] = unfinished
     """Called in the window: it must be quick."""

@@ -29,7 +29,7 @@ from explorer.gui.style.guard import guarded
 from explorer.gui.style.theme import GAP, PADDING, UNIT
 from explorer.gui.widgets.controls import Choice, Labelled, Line, label
 from explorer.weights.hub.catalogue import CatalogueEntry
-from explorer.weights.hub.chores import DownloadPreview
+from explorer.weights.hub.download_preview import DownloadPreview
 from explorer.weights.hub.transfer_rate import size
 
 HUB = "huggingface.co"

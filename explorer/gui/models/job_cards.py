@@ -185,7 +185,7 @@ class JobCards(QWidget):
         """Show what runs, what failed, and what could go on."""
         tasks = list(tasks)
         left = {each.repository: each for each in unfinished}
-        busy = next((t.title for t in tasks if t.place == "errand" and not t.problem), "")
+        busy = next((t.title for t in tasks if t.place == "work" and not t.problem), "")
         wanted: dict[str, Task | Unfinished] = {f"{t.kind} {t.subject}": t for t in tasks}
         for repository, each in left.items():  # a card that failed offers to go on itself
             wanted.setdefault(f"download {repository}", each)

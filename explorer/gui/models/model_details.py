@@ -96,17 +96,17 @@ class ModelDetails(QFrame):
             self.facts.show_model(model, manifest)
         self._show_findings()
 
-    def set_busy(self, errand: Task | None, removal: Task | None) -> None:
+    def set_busy(self, task: Task | None, removal: Task | None) -> None:
         """Allow what can be done while these go on."""
         model = self._model
-        why = f"{errand.title} is still going on." if errand else ""
+        why = f"{task.title} is still going on." if task else ""
         usable = model is not None and not model.problem
         made = usable and model is not None and model.manifest is not None
         self.use.setEnabled(usable and not self._used)
         self.use.setText("In use" if self._used else "Use")
-        self.builds.allow(use=usable, make=not errand and usable, used=self._used, why_not=why)
+        self.builds.allow(use=usable, make=not task and usable, used=self._used, why_not=why)
         for button in (self.verify, self.measure):
-            button.setEnabled(made and not errand)
+            button.setEnabled(made and not task)
             button.setToolTip(why or button.property("note"))
         bundled = model is not None and model.bundled
         self.remove.setEnabled(not bundled and not self._used and removal is None)

@@ -39,7 +39,7 @@ from explorer.gui.widgets.controls import Fold, label
 from explorer.gui.widgets.flow import Flow
 from explorer.studies.quality.verify import Verification
 from explorer.weights.hub.catalogue import CatalogueEntry
-from explorer.weights.hub.chores import DownloadPreview
+from explorer.weights.hub.download_preview import DownloadPreview
 from explorer.weights.hub.transfer_rate import size
 from explorer.weights.store.store import Installed
 
@@ -210,8 +210,8 @@ class ModelsPage(QWidget):
 
     def show_tasks(self) -> None:
         """Show how far everything is."""
-        errand = self._model_jobs.busy()
-        busy = errand.title if errand else ""
+        task = self._model_jobs.busy()
+        busy = task.title if task else ""
         before = set(self.tasks.cards)
         focused = self.tasks.focused()
         self.tasks.show_tasks(self._model_jobs.tasks(), self._model_jobs.unfinished())
@@ -222,7 +222,7 @@ class ModelsPage(QWidget):
                 QWidget.setTabOrder(one, other)
         self.import_button.set_busy(busy)
         self.catalogue.set_state(self._fetched, self._models, busy)
-        self.details.set_busy(errand, self._model_jobs.busy("remove"))
+        self.details.set_busy(task, self._model_jobs.busy("remove"))
         if focused is not None and focused not in self.tasks.cards.values():
             # Qt would go on to what is next: perhaps to Discard of another card.
             pressed, self._pressed = self._pressed, None

@@ -27,7 +27,6 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
-import shiboken6
 from PySide6.QtCore import QDir, QEvent, QFile, QIODevice, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
@@ -183,7 +182,7 @@ def apply(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
     try:
         prepare(app, theme, icons)
         for root in list(_dressed):  # in the order in which they were dressed
-            if shiboken6.isValid(root) and root.isVisible():
+            if _is_shown(root):
                 freshen(root)
                 # Sizes come to rest while nobody looks, from the frame of the window inwards, and
                 # what follows from them is done once.
@@ -195,6 +194,13 @@ def apply(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
         _put_off = None
     for window in painted:
         window.setUpdatesEnabled(True)
+
+
+def _is_shown(root: QWidget) -> bool:
+    try:
+        return root.isVisible()
+    except RuntimeError:  # Qt has deleted it, Python not yet
+        return False
 
 
 def _catch_up() -> None:

@@ -52,7 +52,7 @@ class LibraryCare(QObject):
         self._database: Database = opened.database
         self._ask = ask or self._ask_for_file
         self._lost = ""
-        self.errand: LibraryJob | None = None
+        self.job: LibraryJob | None = None
         self.card = LibraryCard()
         self.sheet = Sheet(
             window,
@@ -87,9 +87,9 @@ class LibraryCare(QObject):
         """Stop looking, and whatever is under way."""
         self._timer.stop()
         self._due.stop()
-        if self.errand is not None:
-            self.errand.cancel()
-            self.errand = None
+        if self.job is not None:
+            self.job.cancel()
+            self.job = None
 
     def reopen_newest(self) -> None:
         """Show where the person left off: the last hunt with its tries, and undo as ever."""
@@ -199,9 +199,9 @@ class LibraryCare(QObject):
         self._take(open_or_stand_in(self._library))
 
     def _replace(self, *work: Any) -> None:
-        if self.errand is not None:
-            self.errand.cancel()
-            self.errand = None
+        if self.job is not None:
+            self.job.cancel()
+            self.job = None
         self._leave()
         self.sheet.open()
         self._run("", self._replaced, *work)
@@ -213,9 +213,9 @@ class LibraryCare(QObject):
 
     @Slot()
     def _on_stopped(self) -> None:
-        if self.errand is not None:
-            self.errand.cancel()
-            self.errand = None
+        if self.job is not None:
+            self.job.cancel()
+            self.job = None
             self.card.set_busy(False)
             self._replaced("Stopped; the library is as it was.", "")
 
@@ -273,18 +273,18 @@ class LibraryCare(QObject):
     # Work
 
     def _run(self, words: str, on_end: Callable[[Any, str], None], *work: Any) -> None:
-        if self.errand is not None:
+        if self.job is not None:
             self.card.say("Something else is being done with the library; wait until that is over.")
             return
 
         def ended(result: Any, trouble: str) -> None:
-            self.errand = None
+            self.job = None
             self.card.set_busy(False)
             on_end(result, trouble)
 
         self.card.say(words)
         self.card.set_busy(True)
-        self.errand = LibraryJob(self, work, lambda _fraction, _words: None, ended)
+        self.job = LibraryJob(self, work, lambda _fraction, _words: None, ended)
 
     def _ask_for_file(self, proposed: Path) -> Path | None:
         name, _ = QFileDialog.getSaveFileName(

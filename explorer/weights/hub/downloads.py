@@ -91,6 +91,12 @@ def discard_download(paths: Paths, repository: str) -> None:
             staging.discard()
 
 
+def discard(progress: Progress, paths: Paths, repository: str) -> None:
+    """Delete what an unfinished download fetched: :func:`discard_download` as work for a job."""
+    progress(0.0, "Deleting what was fetched")
+    discard_download(paths, repository)
+
+
 def find_repository(paths: Paths, wanted: str) -> tuple[str, str | None]:
     """Return repository and pinned revision of a name in the catalogue, or of what was typed.
 

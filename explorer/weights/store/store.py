@@ -404,18 +404,6 @@ class Store:
                         discard(folder)
 
 
-def import_model(
-    progress: Progress, paths: Paths, source: Path, name: str | None, build: str
-) -> Installed:
-    """Import a folder: :meth:`Store.import_folder` as work for a job."""
-    return Store(paths).import_folder(source, name, build, progress)
-
-
-def ensure_build(progress: Progress, paths: Paths, name_or_dir: str | Path, build: str) -> Path:
-    """Make a missing build: :meth:`Store.ensure` as work for a job."""
-    return Store(paths).ensure(name_or_dir, build, progress)
-
-
 def _stamp(path: Path) -> tuple[int, ...]:
     """Return what changes with the content of a file: size, times, and which file it is."""
     found = path.stat()

@@ -191,7 +191,7 @@ def test_another_model_that_is_opened_takes_the_place_of_the_first(scripted, wor
     assert [task.subject for task in scripted.tasks()] == ["two"]
 
 
-def test_a_second_errand_is_refused_with_the_name_of_the_first(scripted, works, qtbot):
+def test_a_second_work_is_refused_with_the_name_of_the_first(scripted, works, qtbot):
     scripted.download(REPOSITORY, "", "gpt2")
     with qtbot.waitSignal(scripted.failed, timeout=0) as failed:
         scripted.convert("demo", "cpu-int4")

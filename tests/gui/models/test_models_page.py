@@ -15,7 +15,7 @@ from explorer.gui.model_parts.model_words import ModelAdvice, Need
 from explorer.gui.models.models_page import ModelsPage
 from explorer.system.paths import Paths
 from explorer.weights.hub.catalogue import CatalogueEntry
-from explorer.weights.hub.chores import DownloadPreview
+from explorer.weights.hub.download_preview import DownloadPreview
 from tests.gui.controls_of import nameless
 from tests.gui.scripted_works import Bare, ScriptedWorks
 from tests.gui.settling import settle

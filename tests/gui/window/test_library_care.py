@@ -141,7 +141,7 @@ def test_a_damaged_library_is_restored_from_the_window(paths, start, qtbot):
     assert "verdicts" in started.sentences[0]
     assert not started.review.writable
     started.button("Restore the backup").click()
-    qtbot.waitUntil(lambda: started.care.errand is None, timeout=SLOW_MS)
+    qtbot.waitUntil(lambda: started.care.job is None, timeout=SLOW_MS)
     assert started.review.writable
     assert started.window.panel.list.model.card(0).words == "kept"
     assert any(str(made) in each for each in started.sentences)
@@ -157,7 +157,7 @@ def test_a_damaged_library_is_salvaged_or_left_for_a_new_one(paths, start, qtbot
     change(paths.library, "PRAGMA user_version=-1")
     started = start()
     started.button(words).click()
-    qtbot.waitUntil(lambda: started.care.errand is None, timeout=SLOW_MS)
+    qtbot.waitUntil(lambda: started.care.job is None, timeout=SLOW_MS)
     assert started.review.writable
     started.close()
     assert texts(paths.library) == left
@@ -206,23 +206,23 @@ def test_the_backup_of_today_is_made_once_and_said_in_settings(paths, start, qtb
     started = start()
     assert started.care.card.made.text() == "There is no backup yet."
     started.care.begin()
-    qtbot.waitUntil(lambda: started.care.errand is None, timeout=SLOW_MS)
+    qtbot.waitUntil(lambda: started.care.job is None, timeout=SLOW_MS)
     (made,) = backups.backups(paths.library)
     assert started.care.card.made.text().startswith("1 backup, ")
     assert str(made.path) in started.care.card.news.text()
     started.care.back_up_if_due()
-    assert started.care.errand is None
+    assert started.care.job is None
 
 
 def test_a_full_check_says_what_it_found(paths, start, qtbot):
     filled(paths)
     started = start()
     started.care.card.check.click()
-    qtbot.waitUntil(lambda: started.care.errand is None, timeout=SLOW_MS)
+    qtbot.waitUntil(lambda: started.care.job is None, timeout=SLOW_MS)
     assert "all is sound" in started.care.card.news.text()
     change(paths.library, "PRAGMA foreign_keys=OFF; DELETE FROM completions")
     started.care.card.check.click()
-    qtbot.waitUntil(lambda: started.care.errand is None, timeout=SLOW_MS)
+    qtbot.waitUntil(lambda: started.care.job is None, timeout=SLOW_MS)
     assert "without a text" in started.care.card.news.text()
     assert started.button("Salvage")
 
@@ -279,8 +279,8 @@ def test_a_backup_that_is_chosen_in_settings_is_asked_about_first(paths, start, 
     card = started.care.card
     card.restore.click()
     assert not card.question.isHidden()
-    assert started.care.errand is None
+    assert started.care.job is None
     card.question.act_button.click()
-    qtbot.waitUntil(lambda: started.care.errand is None, timeout=SLOW_MS)
+    qtbot.waitUntil(lambda: started.care.job is None, timeout=SLOW_MS)
     assert isinstance(started.review.hunt.id, int)
     assert Path(paths.data / "kept-aside").is_dir()

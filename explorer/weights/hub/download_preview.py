@@ -1,8 +1,4 @@
-"""Smaller work for a job (``explorer.jobs.job``): looking, discarding, removing.
-
-Each takes the progress function first, so that the window can run it in a child process: deleting
-gigabytes, waiting for another conversion to let go, and asking a server all take their time.
-"""
+"""What a download would fetch, asked of the hub before anything is."""
 
 from __future__ import annotations
 
@@ -11,10 +7,9 @@ from dataclasses import dataclass
 from explorer.core.errors import DownloadError
 from explorer.system.paths import Paths
 from explorer.weights.builds.convert import Progress
-from explorer.weights.hub.downloads import PATIENCE, discard_download
+from explorer.weights.hub.downloads import PATIENCE
 from explorer.weights.hub.file_selection import needed_files
 from explorer.weights.hub.hub import ask, check_repository, check_revision
-from explorer.weights.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +42,3 @@ def preview_download(
         raise DownloadError(f"{name} holds no GPT-2 that can be read.")
     size = sum(file.size for file in files)
     return DownloadPreview(name, found.revision, found.licence, len(files), size)
-
-
-def discard(progress: Progress, paths: Paths, repository: str) -> None:
-    """Delete what an unfinished download has fetched."""
-    progress(0.0, "Deleting what was fetched")
-    discard_download(paths, repository)
-
-
-def remove_model(progress: Progress, paths: Paths, name: str) -> None:
-    """Delete an imported model: :meth:`Store.remove`."""
-    progress(0.0, "Deleting its files")
-    Store(paths).remove(name)
-
-
-def remove_build(progress: Progress, paths: Paths, name: str, build: str) -> None:
-    """Delete one build of a model: :meth:`Store.remove_build`."""
-    progress(0.0, "Deleting its files")
-    Store(paths).remove_build(name, build)
