@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from multiprocessing import process, resource_tracker
+from pathlib import Path
 from threading import Thread
 
 from explorer.system.interrupt import code_after
@@ -31,6 +32,7 @@ END_SECONDS = 2.0
 @contextlib.contextmanager
 def sheltered() -> Iterator[None]:
     """Processes that are started meanwhile hear nothing of what ends the program from outside."""
+    _stand_somewhere()
     if sys.platform == "win32":
         yield
         return
@@ -42,6 +44,14 @@ def sheltered() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stand_somewhere() -> None:
+    """Leave a working folder that was deleted: no process can be started from there."""
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir(Path(sys.executable).anchor or os.sep)
 
 
 def end(child: process.BaseProcess) -> bool:

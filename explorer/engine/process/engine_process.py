@@ -74,7 +74,8 @@ class EngineProcess:
         self._last_words = ""
         self._quitting = False
         self._crashes: deque[float] = deque(maxlen=CRASHES)
-        self._worker: _Worker | None = self._begin()
+        self._worker: _Worker | None = None
+        self._begin()
 
     @property
     def pid(self) -> int | None:
@@ -97,7 +98,7 @@ class EngineProcess:
         if self._worker is None and loads:  # given up before; a person tries again
             self._crashes.clear()
             self._quitting = False
-            self._worker = self._begin()
+            self._begin()
         if self._worker is None:
             sentence = "The engine is not running; choose a model to start it again."
             starts = [command for command in commands if isinstance(command, Start)]
@@ -145,14 +146,25 @@ class EngineProcess:
         self._loading = 0
         self._streaming.clear()
 
-    def _begin(self) -> _Worker:
-        return _Worker(self._opener, self._log, self._clock)
+    def _begin(self) -> None:
+        """Start a process, or say why none can be."""
+        self._worker = None
+        try:
+            self._worker = _Worker(self._opener, self._log, self._clock)
+        except OSError as error:  # no memory, or as many processes or open files as are allowed
+            why = error.strerror or str(error)
+            sentence = f"The engine could not be started ({why}); close other programs, then choose"
+            self._said.append(Crashed(f"{sentence} a model.", restarting=False))
 
-    def _begin_again(self) -> None:
-        self._worker = self._begin()
+    def _begin_again(self) -> bool:
+        """Start a process, and load the model again; return whether one could be started."""
+        self._begin()
+        if self._worker is None:
+            return False
         if self._load is not None:
             self._loading = 1
             self._worker.send((self._load,))
+        return True
 
     def _note(self, event: Event) -> None:
         match event:
@@ -171,13 +183,14 @@ class EngineProcess:
         reason, killed = self._last_words or ending, not self._last_words and "SIGKILL" in ending
         load, loading, lanes = self._load, self._loading > 0, len(self._streaming)
         dead.close()
+        self._worker = None
         missing = _shortage(load, reason, killed, lanes) if load is not None else ""
         self._last_words, self._loading = "", 0
         self._streaming.clear()
         if missing and loading:
             # It would only die again, and take other programs' memory once more.
             self._load = None
-            self._worker = self._begin()
+            self._begin()
             sentence = f"The model could not be loaded: {missing}."
             return [Refused(None, sentence, shortage=True)]
         now = self._clock()
@@ -189,7 +202,9 @@ class EngineProcess:
                 " another model, precision or device."
             )
             return [Crashed(sentence, restarting=False, shortage=bool(missing))]
-        self._begin_again()
+        if not self._begin_again():
+            said, self._said = self._said, []
+            return said
         why = f"ran out of memory: {missing}" if missing else f"stopped ({reason.rstrip('.')})"
         sentence = f"The engine {why}; {STARTS_AGAIN}."
         return [Crashed(sentence, restarting=True, shortage=bool(missing))]

@@ -1,5 +1,7 @@
 """The engine in a real process: streaming, stopping, crashes, and the death of its owner."""
 
+import errno
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -264,6 +266,47 @@ def test_an_engine_that_keeps_crashing_is_left_alone_until_a_model_is_chosen(tmp
         assert not engine.busy
         engine.send(Load(tmp_path, "cpu-fp32"))
         until(engine, has(Ready))
+    finally:
+        engine.close()
+
+
+def test_an_engine_that_cannot_be_started_again_says_so_and_can_be_tried_later(
+    tmp_path, monkeypatch
+):
+    engine = EngineProcess(open_fake)
+    try:
+        start = multiprocessing.context.SpawnProcess.start
+
+        def no_more(_process):
+            raise OSError(errno.EAGAIN, "no more processes")
+
+        monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", no_more)
+        engine._worker._process.kill()
+        events = until(engine, has(Crashed))
+        assert [(each.restarting, "no more processes" in each.message) for each in events] == [
+            (False, True)
+        ]
+        assert engine.pid is None
+        assert engine.poll() == []
+        monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", start)
+        engine.send(Load(tmp_path, "cpu-fp32"))
+        until(engine, has(Ready))
+    finally:
+        engine.close()
+
+
+def test_an_engine_starts_again_where_the_working_folder_is_gone(tmp_path, monkeypatch):
+    engine = EngineProcess(open_fake)
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    try:
+        engine.send(Load(tmp_path, "cpu-fp32"))
+        until(engine, has(Ready))
+        engine._worker._process.kill()
+        events = until(engine, lambda events: sum(isinstance(e, Ready) for e in events) == 1)
+        assert [each.restarting for each in events if isinstance(each, Crashed)] == [True]
     finally:
         engine.close()
 
