@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QScrollArea,
     QStackedWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -24,6 +23,7 @@ from explorer.gui.explore.hints import Hint
 from explorer.gui.explore.lane import Lane
 from explorer.gui.style import theme
 from explorer.gui.style.guard import guarded
+from explorer.gui.widgets.scroll_column import ScrollColumn
 
 MOST_LANES = 8
 NARROWEST = 172
@@ -196,8 +196,8 @@ class LanesView(QStackedWidget):
             lane.set_chosen(lane.number == self.chosen)
 
     def _make_empty_page(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
+        page = ScrollColumn("background")  # large text below notices has little height
+        column = page.lines
         column.addStretch(2)
         labels: Sequence[tuple[QLabel, str]] = ((self._title, "figure"), (self._advice, "muted"))
         for label, role in labels:

@@ -121,7 +121,8 @@ def test_the_panel_beside_the_lanes_has_one_bar_where_text_is_large(desk):
     desk.window.appearance._apply()
     desk.window.explore.prompt.set_text("Once upon a time ")
     settle(desk.window)
-    (outer,) = desk.window.explore.findChildren(ScrollColumn)
+    columns = desk.window.explore.findChildren(ScrollColumn)
+    (outer,) = (each for each in columns if each.isAncestorOf(desk.window.explore.prompt))
     inner = [each.verticalScrollBar() for each in outer.findChildren(Fold) if each.isVisible()]
     assert outer.verticalScrollBar().maximum() > 0
     assert [bar.maximum() for bar in inner] == [0] * len(inner)
