@@ -180,11 +180,11 @@ def _assemble(
     )
     engine_loop = EngineLoop(engine, review)
     release = engine_loop.loading.release
-    desk = ModelJobs(paths, lambda: wanted_build(settings_store), release=release)
+    model_jobs = ModelJobs(paths, lambda: wanted_build(settings_store), release=release)
     insight = ModelAdvice(functools.partial(memory_need, settings_store), quality_words)
     window = MainWindow(
         engine_loop,
-        desk,
+        model_jobs,
         settings_store,
         library_access,
         prompts=_prompts(paths, troubles),

@@ -67,7 +67,7 @@ class History:
         """Work on ``database``; ``now`` gives the times that are written."""
         self._database = database
         self._ledger = Ledger(database)
-        self._tallies = HuntFigures(database)
+        self._hunt_figures = HuntFigures(database)
         self._now = now
 
     def ids(self) -> list[int]:
@@ -96,7 +96,7 @@ class History:
     def _summary(self, hunt_id: int, last_used: object) -> HuntSummary:
         hunt, counts, rate = self._ledger.hunt(hunt_id), Counts(), None
         try:
-            figures = self._tallies.figures(hunt_id)
+            figures = self._hunt_figures.figures(hunt_id)
             counts, rate = figures.counts, figures.rate
         except LibraryDamagedError:
             pass
@@ -125,7 +125,7 @@ class History:
         Raises :class:`LibraryDamagedError` where one of them cannot be counted.
         """
         for hunt_id in self._ledger.hunts_on_prompt(prompt_ids):
-            yield self._tallies.figures(hunt_id).rate
+            yield self._hunt_figures.figures(hunt_id).rate
 
     def has_prompt(self, text: str) -> bool:
         """Return whether a hunt has this prompt."""

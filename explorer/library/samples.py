@@ -103,7 +103,7 @@ class Samples:
         """Work on ``database``; ``now`` gives the times that are written."""
         self._database = database
         self._ledger = Ledger(database)
-        self._tallies = HuntFigures(database)
+        self._hunt_figures = HuntFigures(database)
         self._actions = Actions(database, now)
 
     @property
@@ -251,7 +251,7 @@ class Samples:
             if hunt is None:
                 hunt = hunts[attempt.hunt_id] = self._ledger.hunt(attempt.hunt_id)
             read.blame(hunt.damage)
-            cost = self._tallies.figures(hunt.id).costs.get(row["sample_id"])
+            cost = self._hunt_figures.figures(hunt.id).costs.get(row["sample_id"])
         except LibraryDamagedError:
             read.blame("the verdicts of its hunt cannot be read")
         except LibraryError:
@@ -264,7 +264,7 @@ class Samples:
             prompt = hunt.prompt_text if hunt else ""
             text = attempt.end.text if attempt.end else ""
             return DamagedSample(row["sample_id"], read.damage, prompt, text, note)
-        prompt_tries, prompt_kept = self._tallies.on_prompt(hunt.prompt_ids)
+        prompt_tries, prompt_kept = self._hunt_figures.on_prompt(hunt.prompt_ids)
         return Sample(
             attempt,
             hunt,

@@ -179,6 +179,8 @@ class SampleView(Dialog):
             self._sample = None
             self.close()
             return
+        if self._sample == before:  # nothing of it changed: no selection is lost
+            return
         typed = self.note.text() if self.note.text() != before.note else None
         place = self.text.verticalScrollBar().value()
         self._show_sample()

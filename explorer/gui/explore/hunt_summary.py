@@ -258,8 +258,8 @@ class HuntSummary(QFrame):
     def changeEvent(self, event: QEvent) -> None:
         """Fit the strip again with another size of text."""
         super().changeEvent(event)
-        appearance = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
-        if event.type() in appearance and not theme.put_off(self._fit):
+        looks = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() in looks and not theme.put_off(self._fit):
             self._fit_later.start()
 
     def show_policy(self, *, until_keep: bool, hold: bool) -> None:

@@ -257,8 +257,8 @@ class Lane(QFrame):
     def changeEvent(self, event: QEvent) -> None:
         """Fit the buttons again where another size of text makes them larger or smaller."""
         super().changeEvent(event)
-        appearance = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
-        if event.type() in appearance and not theme.put_off(self._fit):
+        looks = (QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() in looks and not theme.put_off(self._fit):
             self._fit_later.start()
 
     def _fit_buttons(self) -> None:

@@ -83,7 +83,7 @@ class ModelsPage(QWidget):
         insight: ModelAdvice | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        """Show what ``desk`` has; call :meth:`set_models` when that changes."""
+        """Show what ``model_jobs`` has; call :meth:`set_models` when that changes."""
         super().__init__(parent)
         self._model_jobs = model_jobs
         self._models: dict[str, Installed] = {}
@@ -324,7 +324,7 @@ class ModelsPage(QWidget):
             self._pressed = pressed
             self.tasks.take_focus()
 
-    # What the desk tells
+    # What the model jobs tell
 
     def _on_looked(self, found: DownloadPreview) -> None:
         self.show_tasks()  # what has just ended is in nobody's way any more

@@ -192,8 +192,8 @@ def apply(app: QApplication, theme: Theme, icons: Path | None = None) -> None:
     finally:
         _catch_up()
         _put_off = None
-    for window in painted:
-        window.setUpdatesEnabled(True)
+        for window in painted:
+            window.setUpdatesEnabled(True)
 
 
 def _is_shown(root: QWidget) -> bool:

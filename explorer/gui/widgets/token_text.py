@@ -234,8 +234,8 @@ class TokenText(QTextEdit):
 
     def changeEvent(self, event: QEvent) -> None:
         """Recolour and respace when theme or text size change."""
-        appearance = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
-        if event.type() not in appearance:
+        looks = (QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        if event.type() not in looks:
             super().changeEvent(event)
             return
         if self._put_off(rewrite=True):

@@ -100,7 +100,7 @@ def quantize_into(packed: Packed, weight: Array, bits: int, block: int) -> None:
     outputs, blocks = packed.scales.shape
     columns = min(outputs, _COLUMNS)
     depth = min(blocks, max(1, _TILE // (block * columns)))
-    memory_warnings = np.zeros(packed.scales.shape, bool)
+    doubts = np.zeros(packed.scales.shape, bool)
     room = np.empty(4 * depth * block * columns, np.float32)
     for start in range(0, outputs, columns):
         rows = slice(start, min(start + columns, outputs))
@@ -115,12 +115,12 @@ def quantize_into(packed: Packed, weight: Array, bits: int, block: int) -> None:
             if bits == 8:
                 scale = _levels8(cells, levels)
             else:
-                scale, memory_warning = _levels4(cells, levels, *spare)
-                memory_warnings[rows, numbers] = memory_warning.T
+                scale, doubt = _levels4(cells, levels, *spare)
+                doubts[rows, numbers] = doubt.T
             packed.scales[rows, numbers] = scale.T
             packed.data[rows, numbers] = _packed(levels, bits)
-    if memory_warnings.any():
-        _decide(packed, weight, memory_warnings)
+    if doubts.any():
+        _decide(packed, weight, doubts)
 
 
 def dequantize(packed: Packed, bits: int, inputs: int) -> Array:
@@ -158,7 +158,7 @@ def _levels4(
     high, low = cells.max(axis=1), -cells.min(axis=1)
     reach = np.maximum(high, low)
     # Of two opposite weights the first would decide the sign.
-    memory_warning = (high == low) | (reach < _SMALL) | (reach > _LARGE)
+    doubt = (high == low) | (reach < _SMALL) | (reach > _LARGE)
     largest = np.where(high > low, high, -low)
     # In steps of the plain scale:
     np.multiply(cells, _inverse(largest * _FACTORS[0])[:, None], out=plain)
@@ -170,7 +170,7 @@ def _levels4(
         np.clip(away, _LOW, _HIGH, out=away)
         np.subtract(away, levels, out=away)
         error = np.einsum("bkn,bkn->bn", away, away) * np.float32(fraction**2)
-        memory_warning |= np.abs(error - least) <= _DOUBT * (error + 1)
+        doubt |= np.abs(error - least) <= _DOUBT * (error + 1)
         better = error < least
         np.copyto(least, error, where=better)
         np.copyto(chosen, number, where=better)
@@ -179,12 +179,12 @@ def _levels4(
     np.rint(levels, out=levels)
     np.clip(levels, _LOW, _HIGH, out=levels)
     np.add(levels, np.float32(8), out=levels)
-    return scale, memory_warning
+    return scale, doubt
 
 
-def _decide(packed: Packed, weight: Array, memory_warnings: NDArray[np.bool_]) -> None:
+def _decide(packed: Packed, weight: Array, doubts: NDArray[np.bool_]) -> None:
     """Quantise the blocks that ``doubts`` [N, blocks] names to 4 bits, errors in float64."""
-    rows, numbers = memory_warnings.nonzero()
+    rows, numbers = doubts.nonzero()
     block = packed.data.shape[2] * 2
     inputs = numbers[:, None] * block + np.arange(block)  # [m, block]
     outside = inputs >= weight.shape[1]

@@ -67,12 +67,14 @@ def test_the_memory_of_this_process_keeps_what_it_holds() -> None:
     if not _knows_collapse():
         pytest.skip("this system knows no large pages that can be asked for")
     libc = ctypes.CDLL(None)
-    given: list[tuple[int, int]] = []
+    asked: list[tuple[int, int]] = []
+    given: list[int] = []
 
     def ask(start: int, size: int) -> None:
+        asked.append((start, size))
         # The system may have no large page free; then the memory stays as it is.
         if not libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), huge_pages._COLLAPSE):
-            given.append((start, size))
+            given.append(size)
 
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     with mmap.mmap(-1, 8 * HUGE_PAGE, flags=flags) as memory:
@@ -80,11 +82,14 @@ def test_the_memory_of_this_process_keeps_what_it_holds() -> None:
         memory.madvise(mmap.MADV_DONTFORK)
         page = bytes(range(256)) * 16
         memory.write(page * (len(memory) // len(page)))
+        place = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         huge_pages.gather(advise=ask)
+        mine = [size for start, size in asked if place <= start < place + len(memory)]
+        assert sum(mine) >= 6 * HUGE_PAGE
         assert memory[:] == page * (len(memory) // len(page))
         large = _large()
     if given:
-        assert large >= max(size for _, size in given)
+        assert large >= max(given)
 
 
 def _large() -> int:
