@@ -165,7 +165,6 @@ def stylesheet(theme: Theme) -> str:
         colours,
         tone="dark" if theme.dark else "light",
         text_size=f"{theme.points(14.5):.3f}pt",
-        control_size=f"{theme.points(13):.3f}pt",
         note_size=f"{theme.points(12):.3f}pt",
         small_size=f"{theme.points(10):.3f}pt",
         figure_size=f"{theme.points(16):.3f}pt",
