@@ -263,11 +263,11 @@ class TokenText(QTextEdit):
         return True
 
     def _on_restyled(self) -> None:
-        kept, self._kept = self._kept, None
         stale, self._stale = self._stale, False
-        self._fit()
+        self._fit()  # its sizes are put off in their turn, and must not take the place anew
         if stale and (self._prompt or self._machine):
             self._rewrite()
+        kept, self._kept = self._kept, None
         if kept is not None:
             kept.__exit__(None, None, None)
 
